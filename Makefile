@@ -1,0 +1,49 @@
+# Two commands on a fresh machine: make demo, make test.
+# A fresh machine has Python 3.11 or newer, make and pip; everything else comes into .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lock clean
+
+help:            ## what there is
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.run            ## watch a failing page being retired (ARGS="--seconds 60 --json")
+	@$(BIN)/pagewarden demo $(ARGS)
+
+test: $(VENV)/.run            ## run the tests (ARGS="-k journal")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.check         ## what continuous integration checks besides the tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.check        ## put the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(VENV)/.check          ## renew the lock files from pyproject.toml
+	BIN=$(BIN) .ci/lock
+
+clean:           ## remove what was installed and built
+	rm -rf $(VENV) dist *.egg-info
+
+# A lock with hashes: what is installed here is what was tested.
+$(VENV)/.run: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pagewarden needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "installing into $(VENV) (once; about half a minute)" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.check: requirements-check.lock $(VENV)/.run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-check.lock
+	@touch $@
