@@ -1,0 +1,1 @@
+"""pagewarden's agent."""

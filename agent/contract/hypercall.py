@@ -1,0 +1,96 @@
+"""What one may ask of the hypervisor about pages, and what it answers.
+
+The calls are the ones of the 2008 page-offlining design. A call names arbitrary pages; it is
+atomic: when it answers `changed = false`, no page changed. Over the wire each call is one POST of
+JSON to a Unix socket, at the path in `Call`.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from agent.contract.ereport import Wire
+from agent.contract.frames import MFN_MAX
+from agent.contract.topics import HostName
+
+PAGES_MAX = 1024  # pages in one call
+
+MfnField = Annotated[int, Field(ge=0, le=MFN_MAX)]
+DomIdField = Annotated[int, Field(ge=0, lt=1 << 16)]
+
+
+class Call(StrEnum):
+    """The paths of the hypercall socket."""
+
+    HOST = "/v1/host"
+    OFFLINE = "/v1/page_offline_pending"
+    QUERY = "/v1/page_query"
+    ONLINE = "/v1/page_online"
+    SWAP = "/v1/p2m_swap"
+
+
+class PageStatus(StrEnum):
+    """Where a page stands. `FAILED` answers a request; it is not a place to be."""
+
+    ONLINE = "online"
+    OFFLINE_PENDING = "offline_pending"
+    OFFLINED = "offlined"
+    FAILED = "offline_fail"
+
+
+class PageUse(StrEnum):
+    """Who uses a page, and as what: this decides how it can be vacated."""
+
+    FREE = "free"
+    XEN_HEAP = "xen_heap"
+    DOM0 = "dom0"
+    HVM = "hvm"
+    PV = "pv"
+    UNKNOWN = "unknown"
+
+
+class Refusal(StrEnum):
+    """Why the hypervisor, or the agent's own caps, will not do it."""
+
+    OUT_OF_RANGE = "out_of_range"
+    XEN_HEAP = "xen_heap"
+    DOM0 = "dom0"
+    NOT_OWNED_BY_HVM = "not_owned_by_hvm"
+    NOT_OFFLINE_PENDING = "not_offline_pending"
+    NO_FREE_MEMORY = "no_free_memory"
+    PEER_FAILED = "another_page_of_this_call_failed"
+    RETIRED_MEMORY_CAP = "retired_memory_cap"
+
+
+class PagesRequest(Wire):
+    """Arbitrary pages, each once."""
+
+    mfns: Annotated[tuple[MfnField, ...], Field(min_length=1, max_length=PAGES_MAX, strict=False)]
+
+
+class PageReply(Wire):
+    """One page's answer. `owner` is there when a domain holds the page."""
+
+    mfn: MfnField
+    status: Annotated[PageStatus, Field(strict=False)]
+    use: Annotated[PageUse, Field(strict=False)]
+    owner: DomIdField | None = None
+    refusal: Annotated[Refusal, Field(strict=False)] | None = None
+
+
+class PagesReply(Wire):
+    """Answers in the order of the request. `changed` is false when the call was refused whole."""
+
+    changed: bool
+    pages: Annotated[tuple[PageReply, ...], Field(strict=False)]
+
+
+class HostReply(Wire):
+    """Which host, since when (`boot_id`), how much memory, and which semantics it answers with."""
+
+    host: HostName
+    boot_id: Annotated[UUID, Field(strict=False)]
+    frames: Annotated[int, Field(gt=0)]
+    personality: str

@@ -1,0 +1,92 @@
+"""What the running agent tells of itself, over its own Unix socket: `status`, `cases`, `case`."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from agent.contract.ereport import Wire
+from agent.contract.hypercall import DomIdField, MfnField
+
+
+class View(StrEnum):
+    """The paths of the agent's socket. One case is at `/v1/cases/<id>`."""
+
+    STATUS = "/v1/status"
+    CASES = "/v1/cases"
+
+
+class Rest(StrEnum):
+    """The four words for where a case is, for those who do not care about the rung."""
+
+    OPEN = "open"
+    RETIRED = "retired"
+    PARKED = "parked"
+    UNRETIRABLE = "unretirable"
+
+
+class CaseStep(Wire):
+    """One line of a case's history."""
+
+    at: float
+    state: str
+    detail: str = ""
+
+
+class CaseView(Wire):
+    """One case. Times are seconds since 1970 UTC; `state` is a name of the case machine."""
+
+    id: str
+    mfn: MfnField
+    state: str
+    rest: Annotated[Rest, Field(strict=False)]
+    use: str | None = None
+    owner: DomIdField | None = None
+    rung: str | None = None
+    reason: str = ""
+    dimm: str | None = None
+    opened_at: float
+    moved_at: float
+    history: Annotated[tuple[CaseStep, ...], Field(strict=False)] = ()
+
+
+class CasesView(Wire):
+    cases: Annotated[tuple[CaseView, ...], Field(strict=False)]
+
+
+class HotPage(Wire):
+    """A page that had errors: `errors` of the `threshold` that would open a case."""
+
+    mfn: MfnField
+    errors: int
+    threshold: int
+
+
+class PausesView(Wire):
+    """How long guests stood still because of us, in seconds."""
+
+    count: int = 0
+    p50: float = 0.0
+    max: float = 0.0
+
+
+class StatusView(Wire):
+    """The agent at a glance. Counts are since the journal began, not since the process did."""
+
+    host: str
+    version: str
+    healthy: bool
+    ailments: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    boot_id: Annotated[UUID, Field(strict=False)] | None = None
+    applied_next_seq: int = 0
+    ereports: int = 0
+    errors: int = 0
+    duplicates: int = 0
+    refused_messages: int = 0
+    missing: int = 0
+    lost: int = 0
+    pages_tracked: int = 0
+    hot_pages: Annotated[tuple[HotPage, ...], Field(strict=False)] = ()
+    cases: dict[str, int] = Field(default_factory=dict)
+    guest_pauses_seconds: PausesView = PausesView()
