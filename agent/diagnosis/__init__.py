@@ -1,0 +1,1 @@
+"""Pure: from ereports to verdicts. Knows no clock, no socket, no disk."""

@@ -1,0 +1,76 @@
+"""Admission and policy as one fold: batch by batch, from what was known to what is known.
+
+The journal keeps the admitted batches, and a snapshot now and then. To restore the snapshot and to
+take the batches behind it once more makes the very state that was lost: a batch that admitted
+nothing changed nothing, and all that a decision needs is in the batch or in the snapshot.
+
+A snapshot is
+
+    "PWD1"  admission_bytes u32  ereports u64  errors u64  admission (JSON)  engines (npz)
+"""
+
+import struct
+from dataclasses import dataclass, field
+
+from agent.contract.columns import Batch
+from agent.contract.errors import AgentError
+from agent.diagnosis.admission import Admission, Admitted, Stranger
+from agent.diagnosis.policy import Judgement, Policy
+
+_MAGIC = b"PWD1"
+_PREFIX = struct.Struct("<4sIQQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was new in a batch, and what it says about the pages."""
+
+    admitted: Admitted
+    judgement: Judgement
+
+
+@dataclass(slots=True)
+class Totals:
+    """What was ever admitted, and how many errors that stood for."""
+
+    ereports: int = 0
+    errors: int = 0
+
+    def add(self, finding: Finding) -> None:
+        self.ereports += len(finding.admitted.batch)
+        self.errors += finding.judgement.errors
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The agent's whole memory of a host's errors."""
+
+    admission: Admission
+    policy: Policy
+    totals: Totals = field(default_factory=Totals)
+
+    def take(self, batch: Batch) -> Finding | Stranger:
+        """Count what is new in `batch`, exactly once, and judge it."""
+        admitted = self.admission.admit(batch)
+        if isinstance(admitted, Stranger):
+            return admitted
+        finding = Finding(admitted, self.policy.judge(admitted.batch))
+        self.totals.add(finding)
+        return finding
+
+    def snapshot(self) -> bytes:
+        """All of it; equal states give equal bytes."""
+        admission = self.admission.snapshot()
+        totals = (self.totals.ereports, self.totals.errors)
+        prefix = _PREFIX.pack(_MAGIC, len(admission), *totals)
+        return prefix + admission + self.policy.serd.snapshot()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from `snapshot`. An `AgentError` may leave half of it: then start anew."""
+        if len(snapshot) < _PREFIX.size or not snapshot.startswith(_MAGIC):
+            raise AgentError("diagnosis snapshot: not one of ours; start without it")
+        _, admission_bytes, ereports, errors = _PREFIX.unpack_from(snapshot)
+        engines_at = _PREFIX.size + admission_bytes
+        self.admission.restore(snapshot[_PREFIX.size : engines_at])
+        self.policy.serd.restore(snapshot[engines_at:])
+        self.totals.ereports, self.totals.errors = ereports, errors

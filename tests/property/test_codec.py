@@ -1,0 +1,112 @@
+"""One door: whatever comes in becomes the columns that were sent, or one line that says why not."""
+
+import json
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from agent.contract.codec import decode, from_ereports, pack, to_ereports
+from agent.contract.columns import Batch
+from agent.contract.ereport import Ereport
+from agent.contract.errors import Malformed
+
+ARRAY = TypeAdapter(list[Ereport])
+BOOT = UUID(int=0x3F0C)
+
+
+def unknown_or(most: int) -> st.SearchStrategy[int | None]:
+    return st.none() | st.integers(0, most - 1)
+
+
+EREPORTS = st.lists(
+    st.builds(
+        Ereport,
+        host=st.just("hv-1"),
+        boot_id=st.just(BOOT),
+        seq=st.integers(0, 2**63 - 1),
+        time_ns=st.integers(0, 2**63 - 1),
+        kind=st.sampled_from(["ce", "ue"]),
+        count=st.integers(0, 2**32 - 1),
+        address=unknown_or(2**64),
+        dimm=st.none() | st.text(max_size=8),
+        rank=unknown_or(2**15),
+        bank=unknown_or(2**15),
+        row=unknown_or(2**31),
+        column=unknown_or(2**31),
+        detail=st.none() | st.text(max_size=8),
+    ),
+    min_size=1,
+    max_size=6,
+)
+BATCHES = EREPORTS.map(from_ereports)
+
+
+def refusal_of(payload: bytes) -> str | None:
+    """Why `decode` refused, or None if it did not; anything but `Malformed` fails the test."""
+    try:
+        decode(payload)
+    except Malformed as refused:
+        return str(refused)
+    return None
+
+
+@given(BATCHES)
+def test_what_was_packed_comes_out(batch: Batch) -> None:
+    assert decode(pack(batch)).same_as(batch)
+
+
+@given(EREPORTS)
+def test_json_and_packed_become_the_same_columns(ereports: list[Ereport]) -> None:
+    assert decode(ARRAY.dump_json(ereports)).same_as(decode(pack(from_ereports(ereports))))
+
+
+@given(BATCHES)
+def test_columns_made_into_objects_make_the_same_columns(batch: Batch) -> None:
+    assert from_ereports(to_ereports(batch)).same_as(batch)
+
+
+@given(BATCHES, st.data())
+def test_a_packed_message_cut_short_is_refused(batch: Batch, data: st.DataObject) -> None:
+    payload = pack(batch)
+    cut = data.draw(st.integers(0, len(payload) - 1))
+    with pytest.raises(Malformed):
+        decode(payload[:cut])
+
+
+@given(BATCHES, st.data())
+def test_a_packed_message_with_any_bit_flipped_is_refused(
+    batch: Batch, data: st.DataObject
+) -> None:
+    payload = bytearray(pack(batch))
+    bit = data.draw(st.integers(0, len(payload) * 8 - 1))
+    payload[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(Malformed):
+        decode(bytes(payload))
+
+
+@given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda tail: b"PWE1" + tail))
+def test_garbage_is_refused_in_one_short_line(payload: bytes) -> None:
+    refusal = refusal_of(payload)
+    assert refusal
+    assert refusal.isprintable()
+    assert len(refusal) < 500
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(sorted(Ereport.model_fields)) | st.text()
+
+
+@given(st.dictionaries(FIELDS, JSON, max_size=4))
+def test_json_of_any_shape_is_let_in_or_refused_in_one_short_line(
+    changes: dict[str, object],
+) -> None:
+    ereport = {"host": "hv-1", "boot_id": str(BOOT), "seq": 1, "time_ns": 2} | changes
+    refusal = refusal_of(json.dumps([ereport]).encode())
+    assert refusal is None or (refusal.isprintable() and len(refusal) < 500)
