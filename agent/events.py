@@ -1,0 +1,120 @@
+"""What happened, for those who watch: metrics, logs, health.
+
+Rooms stay silent and return what they did; whoever drives them hands it to one `Observer` as one of
+these frozen values. Observers listen and never act, and an observer's failure is its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.contract.hypercall import Refusal
+from agent.retirement.case import Case, State
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTaken:
+    """A batch was decided and made durable. Numbers count ereports, `errors` the errors in them."""
+
+    accepted: int
+    duplicates: int
+    errors: int
+    unlocated: int
+    out_of_range: int
+    uncorrected: int
+    dimm_errors: tuple[tuple[str, int], ...]
+    newest_time_ns: int
+    commit_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRefused:
+    """A message was not let in; `kind` is from the closed list of `diagnosis.admission.Unfit`."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GapSeen:
+    """Ereports `first` to `last` did not arrive, and will be asked for again."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class EreportsLost:
+    """Nobody could send these again: they are given up, and counted."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PagesEvicted:
+    """The engine forgot its least recent pages because its table was full."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOpened:
+    case: Case
+
+
+@dataclass(frozen=True, slots=True)
+class CaseMoved:
+    """A case went on from `before`, and the journal holds it; the step took `took_seconds`."""
+
+    case: Case
+    before: State
+    took_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GuestPaused:
+    """A guest stood still this long, because of us."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CapReached:
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    """A call to the hypervisor or the toolstack ended; `outcome` is a word of the contract."""
+
+    call: str
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConnected:
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLost:
+    url: str
+    reason: str
+    retry_seconds: float
+
+
+Event = (
+    BatchTaken
+    | MessageRefused
+    | GapSeen
+    | EreportsLost
+    | PagesEvicted
+    | CaseOpened
+    | CaseMoved
+    | GuestPaused
+    | CapReached
+    | CallMade
+    | BrokerConnected
+    | BrokerLost
+)
+Observer = Callable[[Event], None]

@@ -1,0 +1,71 @@
+"""Every case there is, one a page. Two verdicts on one page are one case."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from agent.contract.frames import Mfn
+from agent.contract.status import Rest
+from agent.diagnosis.verdict import Verdict
+from agent.retirement.caps import Caps
+from agent.retirement.case import Case, State, open_case
+
+
+@dataclass(slots=True)
+class Docket:
+    """Cases by page. What the caps refuse is on the docket too, once, as UNRETIRABLE."""
+
+    caps: Caps
+    next_number: int = 1
+    _cases: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
+    _taken: int = 0
+
+    def restore(self, cases: Iterable[Case]) -> None:
+        """Take over the cases of an earlier life."""
+        for case in cases:
+            self.put(case)
+
+    def open(self, verdicts: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
+        """The new cases that these verdicts make, already on the docket."""
+        fresh = {v.mfn: v for v in verdicts if v.mfn not in self._cases}
+        return tuple(self._open(verdict, now_ns) for verdict in fresh.values())
+
+    def _open(self, verdict: Verdict, now_ns: int) -> Case:
+        case = open_case(f"c{self.next_number}", verdict, now_ns)
+        self.next_number += 1
+        refusal = self.caps.refusal(self._taken)
+        if refusal is not None:
+            case = replace(case, state=State.UNRETIRABLE, reason=refusal)
+        self.put(case)
+        return case
+
+    def put(self, case: Case) -> None:
+        """`case` as it is now, in place of what it was."""
+        self._taken += _takes_a_page(case) - _takes_a_page(self._cases.get(case.mfn))
+        self._cases[case.mfn] = case
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        return tuple(self._cases.values())
+
+    def find(self, case_id: str) -> Case | None:
+        return next((case for case in self._cases.values() if case.id == case_id), None)
+
+    @property
+    def unfinished(self) -> tuple[Case, ...]:
+        """What an earlier life left under way, cases that may hold a guest stopped first."""
+        open_cases = [case for case in self._cases.values() if not case.state.is_at_rest]
+        return tuple(sorted(open_cases, key=lambda case: not case.state.stops_guest))
+
+    @property
+    def parked(self) -> tuple[Case, ...]:
+        return tuple(case for case in self._cases.values() if case.state is State.PARKED)
+
+    def counts(self) -> dict[str, int]:
+        """How many cases rest where, every word of `Rest` included."""
+        seen = Counter(case.rest for case in self._cases.values())
+        return {rest.value: seen[rest] for rest in Rest}
+
+
+def _takes_a_page(case: Case | None) -> bool:
+    return case is not None and case.state is not State.UNRETIRABLE

@@ -1,0 +1,137 @@
+"""Drives every case to rest: give the command, advance the case, write it down, wait, again.
+
+    case  ──► acts.give ──► outcome ──► advance ──► log.save ──► next command
+                                                                  │
+               one case at a time may stop a given guest  ◄───────┘
+
+Deciding is in `case.py`, asking in `acts.py`; here is only the order of things. A case that may
+hold a guest stopped is never abandoned: told to stop, the agent first brings the guest back.
+"""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+from agent.clock import Clock
+from agent.contract.frames import DomId
+from agent.events import CaseMoved, GuestPaused, Observer
+from agent.retirement.acts import Acts
+from agent.retirement.case import Case, advance, retry_delay_seconds
+from agent.retirement.docket import Docket
+from agent.retirement.ladder import Rung
+from agent.retirement.outcome import Done
+from agent.retirement.ports import CaseLog
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How hard to press: seconds, and how many cases at once."""
+
+    retry_seconds_first: float = 0.5
+    retry_seconds_max: float = 300.0
+    watch_seconds: float = 60.0
+    cases_in_flight_max: int = 8
+    rungs: tuple[Rung, ...] = tuple(Rung)
+
+
+@dataclass(slots=True)
+class Driver:
+    acts: Acts
+    log: CaseLog
+    docket: Docket
+    observe: Observer
+    clock: Clock
+    manners: Manners
+    _queue: asyncio.Queue[Case | None] = field(default_factory=asyncio.Queue[Case | None])
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _turns: WeakValueDictionary[DomId, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary[DomId, asyncio.Lock]
+    )
+
+    def submit(self, case: Case) -> None:
+        """Have `case` driven to rest; it is on the docket and in the log already."""
+        self._queue.put_nowait(case)
+
+    def stop(self) -> None:
+        """Take no new step, except to bring a guest back."""
+        self._stopping.set()
+        self._queue.put_nowait(None)
+
+    async def recover(self) -> None:
+        """Bring back every guest that an earlier life may have left stopped; queue the rest."""
+        for case in self.docket.unfinished:
+            self.submit(await self._bring_guest_back(case))
+
+    async def run(self) -> None:
+        """Return after `stop`, when every step in flight has ended and is written down."""
+        slots = asyncio.Semaphore(self.manners.cases_in_flight_max)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch(), name="parked cases")
+            while (case := await self._queue.get()) is not None:
+                await slots.acquire()
+                task = group.create_task(self._drive(case), name=f"case {case.id}")
+                task.add_done_callback(lambda _: slots.release())
+
+    async def _drive(self, case: Case) -> None:
+        while not (case.state.is_at_rest or self._stopping.is_set()):
+            async with self._turn(case):
+                case = await self._stretch(case)
+
+    async def _stretch(self, case: Case) -> Case:
+        """One step, or all of them from where a guest may be stopped to where it surely runs."""
+        if case.state.stops_guest:
+            return await self._bring_guest_back(case)
+        return await self._step(case)
+
+    async def _bring_guest_back(self, case: Case) -> Case:
+        """Go on until the guest surely runs; no step at all if it does."""
+        while case.state.stops_guest:
+            case = await self._step(case)
+        return case
+
+    async def _watch(self) -> None:
+        """Ask for the parked pages again, now and then: their owners may have let go."""
+        while not await self._stopped_within(self.manners.watch_seconds):
+            for case in self.docket.parked:
+                self.submit(await self._step(case))
+
+    def _turn(self, case: Case) -> AbstractAsyncContextManager[None]:
+        """Wait until no other case may stop the same guest."""
+        if case.owner is None or not case.state.stops_guest:
+            return nullcontext()
+        return self._turns.setdefault(case.owner, asyncio.Lock())
+
+    async def _step(self, case: Case) -> Case:
+        """Give one command and return the case after it, once that would survive a power cut."""
+        began = asyncio.get_running_loop().time()
+        outcome = await self.acts.give(case)
+        after = advance(case, outcome, self.clock(), self.manners.rungs)
+        if isinstance(outcome, Done) and outcome.pause_seconds is not None:
+            self.observe(GuestPaused(outcome.pause_seconds))
+        self.docket.put(after)
+        if after.state is not case.state:
+            await self.log.save(after)
+            took = asyncio.get_running_loop().time() - began
+            self.observe(CaseMoved(after, case.state, took))
+        elif not after.state.is_at_rest:
+            await self._wait(after)
+        return after
+
+    async def _wait(self, case: Case) -> None:
+        """Before the next try; being told to stop ends the wait, unless a guest may be stopped."""
+        delay = retry_delay_seconds(
+            case, self.manners.retry_seconds_first, self.manners.retry_seconds_max
+        )
+        if case.state.stops_guest:
+            await asyncio.sleep(delay)
+        else:
+            await self._stopped_within(delay)
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,65 @@
+"""The docket: one page, one case, and not more of them than the caps allow."""
+
+from dataclasses import replace
+
+from agent.contract.frames import Mfn
+from agent.contract.hypercall import Refusal
+from agent.diagnosis.verdict import Verdict
+from agent.retirement.caps import Caps, pages_of
+from agent.retirement.case import State
+from agent.retirement.docket import Docket
+from tests.support.cases import a_case
+
+
+def verdict(mfn: int) -> Verdict:
+    return Verdict(Mfn(mfn), 5, "2 errors in 24 h")
+
+
+def test_two_verdicts_on_one_page_are_one_case() -> None:
+    docket = Docket(Caps(10))
+    assert len(docket.open([verdict(1), verdict(1)], 0)) == 1
+    assert docket.open([verdict(1)], 1) == ()
+
+
+def test_cases_are_numbered_on_from_an_earlier_life() -> None:
+    docket = Docket(Caps(10), next_number=8)
+    assert [case.id for case in docket.open([verdict(1), verdict(2)], 0)] == ["c8", "c9"]
+
+
+def test_past_the_cap_a_page_is_refused_with_the_reason() -> None:
+    docket = Docket(Caps(1))
+    first, second = docket.open([verdict(1), verdict(2)], 0)
+    assert first.state is State.OPEN
+    assert (second.state, second.reason) == (State.UNRETIRABLE, Refusal.RETIRED_MEMORY_CAP)
+
+
+def test_a_page_that_cannot_be_retired_does_not_count_against_the_cap() -> None:
+    docket = Docket(Caps(1))
+    (first,) = docket.open([verdict(1)], 0)
+    docket.put(replace(first, state=State.UNRETIRABLE))
+    (second,) = docket.open([verdict(2)], 0)
+    assert second.state is State.OPEN
+
+
+def test_cases_that_may_hold_a_guest_are_picked_up_first() -> None:
+    docket = Docket(Caps(10))
+    docket.restore(
+        [
+            a_case(State.OPEN, id="c1", mfn=Mfn(1)),
+            a_case(State.RETIRED, id="c2", mfn=Mfn(2)),
+            a_case(State.EXCHANGING, id="c3", mfn=Mfn(3)),
+            a_case(State.PARKED, id="c4", mfn=Mfn(4)),
+        ]
+    )
+    assert [case.id for case in docket.unfinished] == ["c3", "c1"]
+
+
+def test_counts_name_every_place_to_rest() -> None:
+    docket = Docket(Caps(10))
+    docket.restore([a_case(State.RETIRED), a_case(State.SWAPPING, mfn=Mfn(9), id="c2")])
+    assert docket.counts() == {"open": 1, "retired": 1, "parked": 0, "unretirable": 0}
+
+
+def test_a_host_may_always_retire_one_page() -> None:
+    assert pages_of(100, 0.001) == 1
+    assert pages_of(134_217_728, 0.001) == 134_217
