@@ -1,0 +1,1 @@
+"""The hardware: memory, the faults in it, and the bank that reports them. Pure, and no clock."""

@@ -1,0 +1,121 @@
+"""One machine-check bank: three registers that hold one corrected error until somebody harvests it.
+
+    STATUS  63 VAL  62 OVER  61 UC  60 EN  59 MISCV  58 ADDRV  52:38 error count  15:0 MCACOD
+    ADDR    the machine address, bits below the LSB of MISC not valid
+    MISC    8:6 address mode (2 = physical)  5:0 LSB of the address
+
+A further error before the harvest raises the count. If it lies elsewhere its address is lost, and
+OVER says so: the first address is the one that stays. The count has 15 bits and stops at 32,767;
+its top bit, 52, is the sticky sign that it passed 16,383. Bits are those of the Intel SDM, volume
+3, chapter 15.
+"""
+
+from dataclasses import dataclass
+
+VAL = 1 << 63
+OVER = 1 << 62
+UC = 1 << 61
+EN = 1 << 60
+MISCV = 1 << 59
+ADDRV = 1 << 58
+
+COUNT_SHIFT = 38
+COUNT_MAX = (1 << 15) - 1
+COUNT_OVERFLOW = 1 << 52
+
+MEMORY_READ = 0b1001 << 4  # MCACOD 0000 0000 1MMM CCCC with MMM = 001, a read
+CHANNEL_UNKNOWN = 0b1111
+
+LSB = 6  # an error is located to its cache line
+PHYSICAL = 2
+MISC_PHYSICAL = PHYSICAL << 6 | LSB
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """What a harvest finds: IA32_MCi_STATUS, ADDR and MISC, and what their bits mean."""
+
+    status: int
+    address: int
+    misc: int
+
+    @property
+    def valid(self) -> bool:
+        return bool(self.status & VAL)
+
+    @property
+    def overflow(self) -> bool:
+        """True if an error at another address was lost."""
+        return bool(self.status & OVER)
+
+    @property
+    def uncorrected(self) -> bool:
+        return bool(self.status & UC)
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.status & EN)
+
+    @property
+    def address_valid(self) -> bool:
+        """True if ADDR is a physical address, good enough to name a page."""
+        located = self.status & ADDRV and self.status & MISCV
+        return bool(located) and self._address_mode == PHYSICAL and self.address_lsb <= 12
+
+    @property
+    def address_lsb(self) -> int:
+        """The lowest bit of ADDR that means anything."""
+        return self.misc & 0x3F
+
+    @property
+    def _address_mode(self) -> int:
+        return self.misc >> 6 & 0b111
+
+    @property
+    def count(self) -> int:
+        return self.status >> COUNT_SHIFT & COUNT_MAX
+
+    @property
+    def count_overflow(self) -> bool:
+        return bool(self.status & COUNT_OVERFLOW)
+
+    @property
+    def channel(self) -> int | None:
+        """The memory channel, or None where the hardware does not know it."""
+        channel = self.status & 0b1111
+        return None if channel == CHANNEL_UNKNOWN else channel
+
+
+class Bank:
+    """A bank that corrected memory errors are latched in."""
+
+    def __init__(self) -> None:
+        self._latched: Registers | None = None
+
+    def log(self, address: int, channel: int = CHANNEL_UNKNOWN, errors: int = 1) -> None:
+        """Latch `errors` corrected errors in the cache line of `address`."""
+        if address < 0 or not 0 <= channel <= CHANNEL_UNKNOWN or errors < 1:
+            raise ValueError(
+                "a bank logs an address from 0, a channel of 0 to 15 and at least 1 error "
+                f"(got {address}, {channel}, {errors})"
+            )
+        line = address >> LSB << LSB
+        first = self._latched or _first(line, channel)
+        self._latched = _raised(first, errors, elsewhere=line != first.address)
+
+    def harvest(self) -> Registers | None:
+        """Read and clear; None if nothing was latched."""
+        latched, self._latched = self._latched, None
+        return latched
+
+
+def _first(line: int, channel: int) -> Registers:
+    """The registers of an error that is the first since the harvest, not counted yet."""
+    return Registers(VAL | MISCV | ADDRV | MEMORY_READ | channel, line, MISC_PHYSICAL)
+
+
+def _raised(before: Registers, errors: int, *, elsewhere: bool) -> Registers:
+    count = min(before.count + errors, COUNT_MAX)
+    others = before.status & ~(COUNT_MAX << COUNT_SHIFT)
+    over = OVER if elsewhere else 0
+    return Registers(others | over | count << COUNT_SHIFT, before.address, before.misc)

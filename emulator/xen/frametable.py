@@ -1,0 +1,232 @@
+"""The frame table: of every frame its state, its tenant, and the guest's own number for it.
+
+              allocate             offline
+      FREE ───────────► IN_USE ◄───────────► OFFLINING
+       ▲ ▲      free      │       online         │
+       │ └────────────────┘                      │ free
+       │                 online                  ▼
+       └─────────────────────────────────────► OFFLINED
+                         offline
+
+The heart of the 2008 design is the arrow on the right: a page freed while OFFLINING is OFFLINED
+in the same step, so that no allocation can ever come between. What `TRANSITIONS` does not list
+cannot be done.
+
+Everything is a column in which 0 means free, nobody, nothing; counts are kept and never recounted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+import numpy as np
+
+from agent.contract.columns import I64, U8
+from agent.contract.frames import DomId, Gfn, Mfn
+from agent.contract.hypercall import PageUse
+from emulator.machine.columns import zeros
+
+
+class FrameState(IntEnum):
+    FREE = 0
+    IN_USE = 1
+    OFFLINING = 2
+    OFFLINED = 3
+
+
+class Step(StrEnum):
+    ALLOCATE = "allocate"
+    FREE = "free"
+    OFFLINE = "offline"
+    ONLINE = "online"
+
+
+TRANSITIONS: dict[Step, dict[FrameState, FrameState]] = {
+    Step.ALLOCATE: {
+        FrameState.FREE: FrameState.IN_USE,
+    },
+    Step.FREE: {
+        FrameState.IN_USE: FrameState.FREE,
+        FrameState.OFFLINING: FrameState.OFFLINED,
+    },
+    Step.OFFLINE: {
+        FrameState.FREE: FrameState.OFFLINED,
+        FrameState.IN_USE: FrameState.OFFLINING,
+        FrameState.OFFLINING: FrameState.OFFLINING,
+        FrameState.OFFLINED: FrameState.OFFLINED,
+    },
+    Step.ONLINE: {
+        FrameState.OFFLINED: FrameState.FREE,
+        FrameState.OFFLINING: FrameState.IN_USE,
+        FrameState.FREE: FrameState.FREE,
+        FrameState.IN_USE: FrameState.IN_USE,
+    },
+}
+
+_IMPOSSIBLE = 255
+_AFTER: dict[Step, U8] = {
+    step: np.array([rows.get(state, _IMPOSSIBLE) for state in FrameState], np.uint8)
+    for step, rows in TRANSITIONS.items()
+}
+
+_USES = (PageUse.FREE, PageUse.XEN_HEAP, PageUse.DOM0, PageUse.HVM, PageUse.PV)
+
+
+class ImpossibleTransitionError(Exception):
+    """The hypervisor would have to panic here: a double free, or a frame handed out twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Who has a frame and as what. The Xen heap belongs to no domain."""
+
+    use: PageUse
+    owner: DomId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Frames by state; together they are all the host has."""
+
+    free: int
+    in_use: int
+    offlining: int
+    offlined: int
+
+    @property
+    def frames(self) -> int:
+        return self.free + self.in_use + self.offlining + self.offlined
+
+
+class FrameTable:
+    """All frames of a host, FREE at first."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self._state = zeros(frames, np.uint8)
+        self._use = zeros(frames, np.uint8)
+        self._owner = zeros(frames, np.uint16)
+        self._gfn_plus_1 = zeros(frames, np.uint32)
+        self._counts = np.array([frames, 0, 0, 0], np.int64)
+        self._marked: dict[Mfn, FrameState] = {}
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(*self._counts.tolist())
+
+    @property
+    def free(self) -> int:
+        """How many frames could be allocated now."""
+        return int(self._counts[FrameState.FREE])
+
+    def marked(self) -> dict[Mfn, FrameState]:
+        """Every frame that is OFFLINING or OFFLINED, in the order in which that was asked."""
+        return dict(self._marked)
+
+    def free_within(self, first: int, last: int) -> I64:
+        """The FREE frames from `first` up to but not including `last`."""
+        return np.flatnonzero(self._state[first:last] == FrameState.FREE) + first
+
+    def are_free(self, mfns: I64) -> bool:
+        return bool((self._state[mfns] == FrameState.FREE).all())
+
+    def state_of(self, mfn: Mfn) -> FrameState:
+        return FrameState(int(self._state[mfn]))
+
+    def use_of(self, mfn: Mfn) -> PageUse:
+        return _USES[int(self._use[mfn])]
+
+    def owner_of(self, mfn: Mfn) -> DomId | None:
+        """The domain that holds the frame, if one does."""
+        if self.use_of(mfn) in (PageUse.FREE, PageUse.XEN_HEAP):
+            return None
+        return DomId(int(self._owner[mfn]))
+
+    def gfn_of(self, mfn: Mfn) -> Gfn | None:
+        """The M2P: what the owning guest calls this frame. None where no guest has it."""
+        gfn = int(self._gfn_plus_1[mfn]) - 1
+        return None if gfn < 0 else Gfn(gfn)
+
+    def gfns_of(self, mfns: I64) -> I64:
+        """The M2P of many frames at once; -1 where no guest has one."""
+        return self._gfn_plus_1[mfns].astype(np.int64) - 1
+
+    def owned_by(self, mfns: I64, tenant: Tenant) -> bool:
+        """True if `tenant` has every one of them."""
+        use, owner = _USES.index(tenant.use), tenant.owner or 0
+        return bool(((self._use[mfns] == use) & (self._owner[mfns] == owner)).all())
+
+    def allocate(self, mfns: I64, tenant: Tenant) -> None:
+        self._step(mfns, Step.ALLOCATE)
+        self._use[mfns] = _USES.index(tenant.use)
+        self._owner[mfns] = tenant.owner or 0
+
+    def map(self, mfns: I64, gfns: I64) -> None:
+        """Write the M2P: frame `mfns[i]` is the guest's `gfns[i]`."""
+        self._gfn_plus_1[mfns] = gfns + 1
+
+    def release(self, mfns: I64) -> None:
+        """Free frames. Those that were OFFLINING are OFFLINED by this, and never FREE."""
+        self._step(mfns, Step.FREE)
+        self._use[mfns] = 0
+        self._owner[mfns] = 0
+        self._gfn_plus_1[mfns] = 0
+
+    def offline(self, mfn: Mfn) -> FrameState:
+        """Take the frame out, now or when it is freed; where that leaves it."""
+        self._step(np.array([mfn], np.int64), Step.OFFLINE)
+        return self.state_of(mfn)
+
+    def online(self, mfn: Mfn) -> FrameState:
+        """Cancel a pending request, or bring the frame back; where that leaves it."""
+        self._step(np.array([mfn], np.int64), Step.ONLINE)
+        return self.state_of(mfn)
+
+    def check(self) -> Sequence[str]:
+        """What is wrong with the bookkeeping, in sentences. Reads every frame: for small hosts."""
+        counted = np.bincount(self._state, minlength=len(FrameState))
+        ownerless = np.isin(self._state, (FrameState.FREE, FrameState.OFFLINED))
+        marked = np.flatnonzero(self._state >= FrameState.OFFLINING)
+        claims = {
+            "the counts are not those of the column": np.array_equal(counted, self._counts),
+            "a free or offlined frame has a tenant": not self._use[ownerless].any(),
+            "a free or offlined frame has an M2P entry": not self._gfn_plus_1[ownerless].any(),
+            "a frame in use has no tenant": bool(self._use[~ownerless].all()),
+            "the marked frames are not those of the column": self._marked
+            == {Mfn(mfn): self.state_of(Mfn(mfn)) for mfn in marked.tolist()},
+        }
+        return [wrong for wrong, holds in claims.items() if not holds]
+
+    def _step(self, mfns: I64, step: Step) -> None:
+        """Move all frames, or raise and move none."""
+        before = self._state[mfns]
+        after = _AFTER[step][before]
+        if (after == _IMPOSSIBLE).any() or _names_twice(mfns):
+            raise ImpossibleTransitionError(_complaint(mfns, before, after, step))
+        self._state[mfns] = after
+        self._counts += np.bincount(after, minlength=len(FrameState))
+        self._counts -= np.bincount(before, minlength=len(FrameState))
+        self._note(mfns[np.maximum(before, after) >= FrameState.OFFLINING])
+
+    def _note(self, mfns: I64) -> None:
+        """Keep `_marked` true; only frames that are or were marked come here, and they are few."""
+        for mfn in map(Mfn, mfns.tolist()):
+            state = self.state_of(mfn)
+            if state >= FrameState.OFFLINING:
+                self._marked[mfn] = state
+            else:
+                self._marked.pop(mfn, None)
+
+
+def _names_twice(mfns: I64) -> bool:
+    in_order = np.sort(mfns)  # np.unique hashes, and takes 30 times as long for a million frames
+    return bool((in_order[1:] == in_order[:-1]).any())
+
+
+def _complaint(mfns: I64, before: U8, after: U8, step: Step) -> str:
+    wrong = np.flatnonzero(after == _IMPOSSIBLE)
+    if not len(wrong):
+        return f"cannot {step} a frame twice in one call"
+    first = int(wrong[0])
+    state = FrameState(int(before[first])).name.lower()
+    return f"cannot {step} frame {int(mfns[first]):#x}: it is {state}"

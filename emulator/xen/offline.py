@@ -1,0 +1,102 @@
+"""The page calls of the 2008 design: offline, query, online.
+
+A call names arbitrary pages and is atomic. First every page is judged; if a single one is
+refused, nothing is done, the refused pages say why and the others say that a peer failed. Only
+then is anything changed. So what Xen shipped later, a range that stops half-way, cannot happen
+here.
+
+`changed` means what it says: a call that found everything done already, or only asked, answers
+false.
+"""
+
+from collections.abc import Callable, Sequence
+
+from agent.contract.frames import Mfn
+from agent.contract.hypercall import PageReply, PagesReply, PageStatus, PageUse, Refusal
+from emulator.xen.frametable import FrameState, FrameTable
+
+Judge = Callable[[Mfn], Refusal | None]
+Act = Callable[[Mfn], object]
+
+STATUS: dict[FrameState, PageStatus] = {
+    FrameState.FREE: PageStatus.ONLINE,
+    FrameState.IN_USE: PageStatus.ONLINE,
+    FrameState.OFFLINING: PageStatus.OFFLINE_PENDING,
+    FrameState.OFFLINED: PageStatus.OFFLINED,
+}
+
+UNTOUCHABLE: dict[PageUse, Refusal] = {
+    PageUse.XEN_HEAP: Refusal.XEN_HEAP,
+    PageUse.DOM0: Refusal.DOM0,
+}
+
+
+def offline(table: FrameTable, mfns: Sequence[int]) -> PagesReply:
+    """Free pages leave at once, guests' pages when they are freed; Xen's and dom0's cannot."""
+    return atomically(table, mfns, lambda mfn: UNTOUCHABLE.get(table.use_of(mfn)), table.offline)
+
+
+def online(table: FrameTable, mfns: Sequence[int], scrub: Act) -> PagesReply:
+    """Cancel what is pending and bring back what is offlined, scrubbed of what it held."""
+
+    def bring_back(mfn: Mfn) -> None:
+        if table.state_of(mfn) is FrameState.OFFLINED:
+            scrub(mfn)
+        table.online(mfn)
+
+    return atomically(table, mfns, lambda _: None, bring_back)
+
+
+def query(table: FrameTable, mfns: Sequence[int]) -> PagesReply:
+    """Where each page stands. A number beyond the host spoils only its own answer."""
+    pages = tuple(
+        standing(table, mfn) if on_host(table, mfn) else refused(table, mfn, Refusal.OUT_OF_RANGE)
+        for mfn in map(Mfn, mfns)
+    )
+    return PagesReply(changed=False, pages=pages)
+
+
+def atomically(table: FrameTable, mfns: Sequence[int], judge: Judge, act: Act) -> PagesReply:
+    """Judge all pages, then act on all or on none."""
+    asked = [Mfn(mfn) for mfn in mfns]
+    refusals = {mfn: why for mfn in asked if (why := _judged(table, mfn, judge)) is not None}
+    if refusals:
+        return refused_whole(table, asked, refusals)
+    before = [table.state_of(mfn) for mfn in asked]
+    for mfn in asked:
+        act(mfn)
+    changed = before != [table.state_of(mfn) for mfn in asked]
+    return PagesReply(changed=changed, pages=tuple(standing(table, mfn) for mfn in asked))
+
+
+def refused_whole(
+    table: FrameTable, mfns: Sequence[Mfn], refusals: dict[Mfn, Refusal]
+) -> PagesReply:
+    """Nothing was done: these pages were refused, and the others with them."""
+    pages = tuple(refused(table, mfn, refusals.get(mfn, Refusal.PEER_FAILED)) for mfn in mfns)
+    return PagesReply(changed=False, pages=pages)
+
+
+def standing(table: FrameTable, mfn: Mfn) -> PageReply:
+    """Where a page of the host stands now."""
+    return PageReply(
+        mfn=mfn,
+        status=STATUS[table.state_of(mfn)],
+        use=table.use_of(mfn),
+        owner=table.owner_of(mfn),
+    )
+
+
+def refused(table: FrameTable, mfn: Mfn, why: Refusal) -> PageReply:
+    if not on_host(table, mfn):
+        return PageReply(mfn=mfn, status=PageStatus.FAILED, use=PageUse.UNKNOWN, refusal=why)
+    reply = standing(table, mfn)
+    return reply.model_copy(update={"status": PageStatus.FAILED, "refusal": why})
+
+
+def on_host(table: FrameTable, mfn: Mfn) -> bool:
+    return 0 <= mfn < table.frames
+
+
+def _judged(table: FrameTable, mfn: Mfn, judge: Judge) -> Refusal | None:
+    return judge(mfn) if on_host(table, mfn) else Refusal.OUT_OF_RANGE

@@ -1,0 +1,67 @@
+"""The DRAM: a word a page, and nothing for a page nobody touched."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.contract.columns import I64
+from agent.contract.frames import Mfn
+from emulator.machine.memory import Memory
+
+HUGE_FRAMES = 134_217_728  # 512 GiB
+
+
+def frames(*mfns: int) -> I64:
+    return np.array(mfns, np.int64)
+
+
+def resident_mib() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+def test_memory_is_zero_at_first():
+    assert Memory(8).read(frames(0, 7)).tolist() == [0, 0]
+
+
+def test_what_is_written_is_read_back():
+    memory = Memory(8)
+    memory.write(frames(1, 6), np.array([11, 66], np.uint64))
+    assert memory.read(frames(6, 1)).tolist() == [66, 11]
+
+
+def test_a_copy_leaves_the_source_as_it_was():
+    memory = Memory(8)
+    memory.write(frames(1), np.array([11], np.uint64))
+    memory.copy(Mfn(1), Mfn(2))
+    assert memory.read(frames(1, 2)).tolist() == [11, 11]
+
+
+def test_what_was_read_does_not_change_afterwards():
+    memory = Memory(8)
+    before = memory.read(frames(1))
+    memory.write(frames(1), np.array([11], np.uint64))
+    assert before.tolist() == [0]
+
+
+def test_a_scrubbed_page_holds_nothing():
+    memory = Memory(8)
+    memory.write(frames(1), np.array([11], np.uint64))
+    memory.scrub(Mfn(1))
+    assert memory.read(frames(1)).tolist() == [0]
+
+
+def test_a_machine_without_memory_is_refused():
+    with pytest.raises(ValueError, match="at least 1 frame"):
+        Memory(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_scattered_writes_do_not_make_a_huge_memory_resident():
+    """With huge pages, 1,000 writes would back all of the gibibyte that stands for 512 GiB."""
+    memory = Memory(HUGE_FRAMES)
+    mfns = np.linspace(0, HUGE_FRAMES - 1, 1000).astype(np.int64)
+    before = resident_mib()
+    memory.write(mfns, np.ones(1000, np.uint64))
+    assert resident_mib() - before < 30

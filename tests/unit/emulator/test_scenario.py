@@ -1,0 +1,69 @@
+"""Scenarios: every file loads, and nothing in them is misspelt in silence."""
+
+from pathlib import Path
+
+import pytest
+
+from emulator import scenario
+from emulator.config import EmulatorConfig
+from emulator.errors import EmulatorError
+from emulator.plan import layout_of, planned
+from emulator.scenario import FaultSettings, On
+
+
+def test_the_promised_scenarios_come_with_the_emulator() -> None:
+    promised = {"straight-line", "fast-resume", "save-restore", "busy-host"}
+    assert promised <= set(scenario.names())
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_every_scenario_fits_the_default_host(name: str) -> None:
+    assert layout_of(EmulatorConfig(), scenario.load(name)).frames == (512 << 30) >> 12
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_every_scenario_says_what_becomes_of_each_page_it_breaks(name: str) -> None:
+    loaded = scenario.load(name)
+    expected = loaded.expect.retired + loaded.expect.parked + loaded.expect.unretirable
+    assert expected == sum(fault.pages for fault in loaded.faults)
+
+
+def test_a_scenario_that_is_not_there_is_answered_with_those_that_are() -> None:
+    with pytest.raises(EmulatorError, match="there is no 'zig-zag'; there are: busy-host, "):
+        scenario.load("zig-zag")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('title = "x"\n[[faults]]\non = "hvm"\nat_second = 1', "did you mean `at_seconds`"),
+        ('title = "x"\n[trouble]\nexchnge = "failed"', "did you mean `exchange`"),
+        ('title = "x"\n[[faults]]\non = "swap"', "faults.0.on: Input should be 'free', 'hvm'"),
+        ('title = "x"\n[expect]\nretired = 1', "names more pages than"),
+        ("[expect]\nretired = 0", "title: is missing"),
+    ],
+)
+def test_a_mistake_in_a_scenario_is_one_line(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(EmulatorError) as raised:
+        scenario.load(str(file))
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_fault_on_many_pages_starts_them_one_after_another() -> None:
+    fault = FaultSettings(on=On.FREE, at_seconds=1.0, pages=3, every_seconds=0.5)
+    assert [at for at, _ in planned(fault)] == [1.0, 1.5, 2.0]
+
+
+def test_a_fault_on_a_kind_of_guest_that_is_not_there_is_refused() -> None:
+    config = EmulatorConfig(guests=(), faults=(FaultSettings(on=On.PV),))
+    with pytest.raises(EmulatorError, match="'pv', but no guest is of that kind"):
+        layout_of(config, scenario.Scenario(title="A fault without a home."))
+
+
+def test_a_host_too_small_for_its_tenants_is_refused_with_what_they_take() -> None:
+    small = EmulatorConfig.model_validate({"host": {"memory": "1 GiB"}})
+    with pytest.raises(EmulatorError, match=r"1 GiB is too little: .* 1216 MiB"):
+        layout_of(small, scenario.load("straight-line"))

@@ -1,0 +1,181 @@
+"""One host: the same seed is the same life, and whatever the bank logs is reported once."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+
+from agent.contract.columns import Batch
+from agent.contract.frames import PAGE_SHIFT, Mfn
+from agent.contract.hypercall import PageStatus, PageUse
+from agent.contract.toolstack import GuestKind, ResumePath
+from emulator.config import EmulatorConfig
+from emulator.dimms import place_of
+from emulator.machine.faults import Fault
+from emulator.plan import layout_of
+from emulator.scenario import FaultSettings, GuestSettings, On, Scenario
+from emulator.world import World
+
+BOOT = UUID(int=1)
+STARTED_NS = 1_700_000_000_000_000_000
+
+
+def a_world(*faults: FaultSettings, seed: int = 1) -> World:
+    """A host of 64 MiB with a guest of each kind, small enough to be made often."""
+    config = EmulatorConfig.model_validate(
+        {
+            "seed": seed,
+            "host": {"memory": "64 MiB", "xen_heap": "1 MiB", "dom0": "4 MiB"},
+            "workload": {"working_set": "1 MiB"},
+        }
+    )
+    guests = (
+        GuestSettings(name="a", kind=GuestKind.HVM, memory=4 << 20),
+        GuestSettings(name="b", kind=GuestKind.PV, memory=4 << 20),
+    )
+    scenario = Scenario(title="A small host.", guests=guests, faults=faults)
+    return World(config, scenario, layout_of(config, scenario), BOOT, STARTED_NS)
+
+
+def life_of(world: World, since: int = 0, seconds: int = 10) -> Iterator[Batch]:
+    """Its batches in `seconds` from `since` on, stepped ten times a second."""
+    for tenth in range(since * 10, (since + seconds) * 10):
+        world.work(tenth / 10)
+        batch = world.step(tenth / 10)
+        if batch is not None:
+            yield batch
+
+
+def a_fault(on: On, errors_max: int | None = None) -> FaultSettings:
+    return FaultSettings(on=on, errors_per_second=20.0, errors_max=errors_max)
+
+
+EVERYWHERE = tuple(a_fault(on) for on in On)
+
+
+def test_the_same_seed_is_the_same_life() -> None:
+    lives = zip(life_of(a_world(*EVERYWHERE)), life_of(a_world(*EVERYWHERE)), strict=True)
+    assert all(one.same_as(other) for one, other in lives)
+
+
+def test_another_seed_is_another_life() -> None:
+    one = next(life_of(a_world(*EVERYWHERE)))
+    assert not one.same_as(next(life_of(a_world(*EVERYWHERE, seed=2))))
+
+
+def test_every_error_that_the_bank_logs_is_reported() -> None:
+    world = a_world(*EVERYWHERE)
+    assert sum(int(batch.count.sum()) for batch in life_of(world)) == world.errors > 0
+
+
+def test_more_errors_than_the_banks_counter_holds_are_reported_in_portions() -> None:
+    """The count has 15 bits; a burst beyond it is more than one ereport, and not one error less."""
+    world = a_world(FaultSettings(on=On.DOM0, errors_per_second=1e5, errors_max=40_000))
+    world.step(0.0)
+    batch = world.step(60.0)
+    assert batch is not None
+    assert batch.count.tolist() == [32_767, 7_233]
+
+
+def test_numbers_run_on_from_0_without_a_gap() -> None:
+    seqs = [int(seq) for batch in life_of(a_world(*EVERYWHERE)) for seq in batch.seq]
+    assert seqs == list(range(len(seqs)))
+
+
+@pytest.mark.parametrize("on", On)
+def test_a_fault_is_on_a_page_of_the_kind_that_was_asked_for(on: On) -> None:
+    world = a_world(a_fault(on))
+    mfns = {int(mfn) for batch in life_of(world, seconds=2) for mfn in batch.mfn}
+    assert {reply.use for reply in world.hypervisor.page_query(sorted(mfns)).pages} == {
+        PageUse(on.value)
+    }
+
+
+def test_a_page_that_is_offlined_falls_silent() -> None:
+    world = a_world(a_fault(On.FREE))
+    mfn = int(next(life_of(world)).mfn[0])
+    world.hypervisor.page_offline_pending([mfn])
+    assert list(life_of(world, since=10)) == []
+
+
+def test_a_page_that_is_only_pending_is_still_read_and_still_errs() -> None:
+    world = a_world(a_fault(On.HVM))
+    mfn = int(next(life_of(world)).mfn[0])
+    world.hypervisor.page_offline_pending([mfn])
+    assert len(list(life_of(world, since=10))) > 0
+
+
+def test_a_world_is_done_once_its_faults_are_spent_or_offlined() -> None:
+    world = a_world(a_fault(On.FREE), a_fault(On.DOM0, errors_max=3))
+    first = next(life_of(world))
+    assert not world.is_done
+    free = [int(mfn) for mfn in first.mfn if world.hypervisor.table.use_of(Mfn(mfn)) == "free"]
+    world.hypervisor.page_offline_pending(free)
+    list(life_of(world, since=10))
+    assert world.is_done
+
+
+def test_a_fault_waits_for_a_guest_that_is_away() -> None:
+    """A guest that is being saved has no page to break; the fault comes when it is back."""
+    world = a_world(a_fault(On.PV))
+    world.toolstack.save(2, "image")
+    assert list(life_of(world)) == []
+    world.toolstack.restore("image")
+    assert len(list(life_of(world, since=10))) > 0
+
+
+def test_a_fault_can_be_put_on_one_address() -> None:
+    world = a_world()
+    world.add_fault_at(Fault(0x2345_678, errors_per_second=20.0), now=0.0)
+    assert {int(a) for batch in life_of(world) for a in batch.address} == {0x2345_640}
+
+
+def test_guests_that_are_left_alone_are_well() -> None:
+    world = a_world(*EVERYWHERE)
+    list(life_of(world))
+    assert [guest.workload.corruptions for guest in world.guests] == [0, 0]
+
+
+def exchanged_page_of_the_pv_guest(world: World, path: ResumePath) -> None:
+    domid = 2
+    mfn = int(world.hypervisor.guests[world.guests[1].domain.domid].domain.p2m[0])
+    world.hypervisor.page_offline_pending([mfn])
+    world.toolstack.suspend(domid)
+    world.toolstack.exchange(domid, [mfn])
+    world.toolstack.resume(domid, path)
+    assert world.hypervisor.page_query([mfn]).pages[0].status is PageStatus.OFFLINED
+
+
+def test_the_slow_path_keeps_a_guest_well() -> None:
+    world = a_world()
+    exchanged_page_of_the_pv_guest(world, ResumePath.SLOW)
+    list(life_of(world))
+    assert world.guests[1].workload.corruptions == 0
+
+
+def test_the_fast_path_is_noticed_by_the_guest() -> None:
+    world = a_world()
+    exchanged_page_of_the_pv_guest(world, ResumePath.FAST)
+    list(life_of(world))
+    assert world.guests[1].workload.corruptions > 0
+
+
+def test_a_quiet_world_makes_no_errors_and_does_no_work() -> None:
+    world = a_world(*EVERYWHERE)
+    world.quiesce()
+    assert list(life_of(world)) == []
+    assert [guest.workload.reads for guest in world.guests] == [0, 0]
+
+
+def test_times_are_those_of_the_hosts_own_clock() -> None:
+    world = a_world(a_fault(On.FREE))
+    world.step(0.0)
+    batch = world.step(2.5)
+    assert batch is not None
+    assert set(batch.time_ns.tolist()) == {STARTED_NS + 2_500_000_000}
+
+
+def test_each_place_on_the_dimms_belongs_to_one_page() -> None:
+    pages = 1 << 12
+    places = {place_of(mfn << PAGE_SHIFT, dimms=8) for mfn in range(pages)}
+    assert len(places) == pages

@@ -1,0 +1,149 @@
+"""The page calls: each page's answer, and all pages or none."""
+
+import numpy as np
+import pytest
+
+from agent.contract.frames import DomId, Mfn
+from agent.contract.hypercall import PageReply, PagesReply, PageStatus, PageUse, Refusal
+from emulator.xen.frametable import FrameState
+from emulator.xen.hypervisor import Hypervisor
+
+XEN, DOM0, HVM, PV, FREE, BEYOND = 10, 100, 400, 600, 2000, 4096
+
+
+def only(reply: PagesReply) -> PageReply:
+    assert len(reply.pages) == 1
+    return reply.pages[0]
+
+
+def test_a_free_page_is_offlined_at_once(host: Hypervisor):
+    assert only(host.page_offline_pending([FREE])) == PageReply(
+        mfn=FREE, status=PageStatus.OFFLINED, use=PageUse.FREE
+    )
+
+
+@pytest.mark.parametrize(("mfn", "use", "owner"), [(HVM, PageUse.HVM, 1), (PV, PageUse.PV, 2)])
+def test_a_guests_page_is_pending_and_names_its_owner(
+    host: Hypervisor, mfn: int, use: PageUse, owner: int
+):
+    assert only(host.page_offline_pending([mfn])) == PageReply(
+        mfn=mfn, status=PageStatus.OFFLINE_PENDING, use=use, owner=owner
+    )
+
+
+@pytest.mark.parametrize(
+    ("mfn", "use", "owner", "refusal"),
+    [
+        (XEN, PageUse.XEN_HEAP, None, Refusal.XEN_HEAP),
+        (DOM0, PageUse.DOM0, 0, Refusal.DOM0),
+        (BEYOND, PageUse.UNKNOWN, None, Refusal.OUT_OF_RANGE),
+    ],
+)
+def test_some_pages_cannot_be_offlined(
+    host: Hypervisor, mfn: int, use: PageUse, owner: int | None, refusal: Refusal
+):
+    assert only(host.page_offline_pending([mfn])) == PageReply(
+        mfn=mfn, status=PageStatus.FAILED, use=use, owner=owner, refusal=refusal
+    )
+
+
+@pytest.mark.parametrize("mfn", [FREE, HVM, PV])
+def test_asking_again_gives_the_same_answer(host: Hypervisor, mfn: int):
+    first = host.page_offline_pending([mfn])
+    assert host.page_offline_pending([mfn]).pages == first.pages
+
+
+@pytest.mark.parametrize("mfn", [FREE, HVM, PV])
+def test_asking_again_changes_nothing(host: Hypervisor, mfn: int):
+    first, counts = host.page_offline_pending([mfn]), host.host
+    again = host.page_offline_pending([mfn])
+    assert (first.changed, again.changed, host.host) == (True, False, counts)
+
+
+@pytest.mark.parametrize("refused", [XEN, DOM0, BEYOND])
+def test_one_refused_page_keeps_every_page_as_it_was(host: Hypervisor, refused: int):
+    before = host.host
+    reply = host.page_offline_pending([FREE, HVM, refused, PV])
+    assert (reply.changed, host.host, host.offlined()) == (False, before, [])
+
+
+def test_the_innocent_pages_of_a_refused_call_say_so(host: Hypervisor):
+    reply = host.page_offline_pending([FREE, XEN, HVM])
+    assert [(page.status, page.refusal) for page in reply.pages] == [
+        (PageStatus.FAILED, Refusal.PEER_FAILED),
+        (PageStatus.FAILED, Refusal.XEN_HEAP),
+        (PageStatus.FAILED, Refusal.PEER_FAILED),
+    ]
+
+
+def test_answers_come_in_the_order_of_the_request(host: Hypervisor):
+    reply = host.page_offline_pending([PV, FREE, HVM])
+    assert [page.mfn for page in reply.pages] == [PV, FREE, HVM]
+
+
+def test_a_page_named_twice_is_answered_twice(host: Hypervisor):
+    reply = host.page_offline_pending([FREE, FREE])
+    assert [page.status for page in reply.pages] == [PageStatus.OFFLINED] * 2
+
+
+def test_the_offlined_and_the_pending_are_listed(host: Hypervisor):
+    host.page_offline_pending([HVM, FREE])
+    assert host.offlined() == [HVM, FREE]
+
+
+def test_offlining_takes_a_page_from_the_free_ones_only(host: Hypervisor):
+    before = host.host
+    host.page_offline_pending([FREE])
+    assert (host.host.free, host.host.frames) == (before.free - 1, before.frames)
+
+
+def test_a_query_says_where_each_page_stands(host: Hypervisor):
+    host.page_offline_pending([FREE, HVM])
+    reply = host.page_query([FREE, HVM, PV, XEN])
+    assert [page.status for page in reply.pages] == [
+        PageStatus.OFFLINED,
+        PageStatus.OFFLINE_PENDING,
+        PageStatus.ONLINE,
+        PageStatus.ONLINE,
+    ]
+
+
+def test_a_query_never_says_changed(host: Hypervisor):
+    assert not host.page_query([FREE]).changed
+
+
+def test_a_query_beyond_the_host_spoils_only_its_own_answer(host: Hypervisor):
+    reply = host.page_query([BEYOND, FREE])
+    assert [page.refusal for page in reply.pages] == [Refusal.OUT_OF_RANGE, None]
+
+
+@pytest.mark.parametrize(
+    ("mfn", "state"), [(FREE, FrameState.FREE), (HVM, FrameState.IN_USE), (PV, FrameState.IN_USE)]
+)
+def test_online_undoes_offline(host: Hypervisor, mfn: Mfn, state: FrameState):
+    host.page_offline_pending([mfn])
+    reply = host.page_online([mfn])
+    assert (only(reply).status, host.table.state_of(mfn)) == (PageStatus.ONLINE, state)
+
+
+def test_online_of_what_is_online_changes_nothing(host: Hypervisor):
+    assert not host.page_online([FREE, HVM]).changed
+
+
+def test_online_is_all_or_nothing_too(host: Hypervisor):
+    host.page_offline_pending([FREE])
+    host.page_online([FREE, BEYOND])
+    assert host.offlined() == [FREE]
+
+
+def test_a_cancelled_request_leaves_the_content_alone(host: Hypervisor):
+    host.page_offline_pending([HVM])
+    host.page_online([HVM])
+    assert host.guests[DomId(1)].verify() == 0
+
+
+def test_a_page_brought_back_does_not_hold_what_a_dead_guest_left(host: Hypervisor):
+    host.page_offline_pending([HVM])
+    host.destroy(host.domains[DomId(1)])
+    host.page_online([HVM])
+    assert host.memory.read(np.array([HVM], np.int64)).tolist() == [0]
