@@ -1,0 +1,116 @@
+"""What the emulated world is like: `config/emulator.toml`, each key there with its reason.
+
+The defaults here and the values there are the same (a test compares them), so that an installed
+emulator without any file is the documented one.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from agent.contract.ereport import BATCH_MAX
+from agent.contract.toolstack import GuestKind
+from agent.contract.topics import HostName
+from emulator.scenario import FaultSettings, GuestSettings
+from emulator.sizes import Size
+from emulator.toml import Overrides, Settings, checked, read_table
+
+GUESTS_MAX = 64
+_PORT_OF_MQTT = 1883
+
+Seconds = Annotated[float, Field(ge=0, le=3600)]
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        good = parts.scheme == "mqtt" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or too large
+        good = False
+    if not good or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must be mqtt://HOST or mqtt://HOST:PORT, as in `mqtt://127.0.0.1:1883`")
+    return url
+
+
+class HostSettings(Settings):
+    name: HostName = "hv-1"
+    memory: Size = 512 << 30
+    xen_heap: Size = 64 << 20
+    dom0: Size = 1 << 30
+    dimms: Annotated[int, Field(gt=0, le=12)] = 8
+
+
+class BrokerSettings(Settings):
+    url: Annotated[str, AfterValidator(_checked_url)] = "mqtt://127.0.0.1:1883"
+    protocol: Literal["5", "3.1.1"] = "5"
+    keepalive_seconds: Annotated[int, Field(gt=0, le=3600)] = 15
+    retry_seconds_first: Annotated[float, Field(gt=0, le=60)] = 0.2
+    retry_seconds_max: Annotated[float, Field(gt=0, le=3600)] = 5.0
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or _PORT_OF_MQTT
+
+    @property
+    def account(self) -> tuple[str | None, str | None]:
+        parts = urlsplit(self.url)
+        return parts.username, parts.password
+
+
+class TelemetrySettings(Settings):
+    encoding: Literal["packed", "json"] = "packed"
+    batch_max: Annotated[int, Field(gt=0, le=BATCH_MAX)] = BATCH_MAX
+    interval_seconds: Annotated[float, Field(ge=0.001, le=60)] = 0.05
+    outbox_parcels_max: Annotated[int, Field(gt=0, le=100_000)] = 1024
+    patience_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    patience_seconds_max: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    resend_parcels_max: Annotated[int, Field(gt=0, le=100_000)] = 128
+
+
+class TimingSettings(Settings):
+    hypercall_seconds: Seconds = 0.0002
+    suspend_seconds: Seconds = 0.02
+    exchange_seconds_per_page: Seconds = 0.001
+    resume_seconds: Seconds = 0.02
+    save_seconds_per_gib: Seconds = 2.0
+    restore_seconds_per_gib: Seconds = 2.0
+
+
+class WorkloadSettings(Settings):
+    accesses_per_second: Annotated[int, Field(ge=0, le=10_000_000)] = 20_000
+    working_set: Size = 16 << 20
+    interval_seconds: Annotated[float, Field(ge=0.001, le=60)] = 0.05
+
+
+class EmulatorConfig(Settings):
+    """The whole of it. Sizes are bytes once read."""
+
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
+    scenario: str = "straight-line"
+    sockets: Path = Path("run")
+    host: HostSettings = HostSettings()
+    guests: Annotated[tuple[GuestSettings, ...], Field(max_length=GUESTS_MAX)] = (
+        GuestSettings(name="web-hvm", kind=GuestKind.HVM),
+        GuestSettings(name="db-pv", kind=GuestKind.PV),
+    )
+    broker: BrokerSettings = BrokerSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    timing: TimingSettings = TimingSettings()
+    workload: WorkloadSettings = WorkloadSettings()
+    faults: tuple[FaultSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _guests_have_names_of_their_own(self) -> Self:
+        names = [guest.name for guest in self.guests]
+        if len(set(names)) != len(names):
+            raise ValueError("each of the guests needs a name of its own")
+        return self
+
+
+def load(path: Path | None, overrides: Overrides | None = None) -> EmulatorConfig:
+    """The configuration in `path` (the defaults without one), `overrides` laid over it."""
+    table = {} if path is None else read_table(path)
+    return checked(EmulatorConfig, table, "defaults" if path is None else str(path), overrides)

@@ -1,0 +1,145 @@
+"""`pagewarden demo`: the first thing that a newcomer runs."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from emulator import scenario as scenarios
+from emulator.demo.play import Verdict, play
+from emulator.demo.screen import print_summary, watching
+from emulator.demo.stage import PAGEWARDEN, BrokerKind, last_words, stage
+from emulator.errors import EmulatorError
+
+
+def register(app: typer.Typer) -> None:
+    """Add `demo` to `pagewarden`."""
+    app.command("demo")(demo)
+
+
+def demo(
+    scenario: Annotated[
+        str, typer.Option(help="What breaks: a name (--list), or the path of a .toml file.")
+    ] = "straight-line",
+    replay: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recorded errors instead: kernel logs, SmartMem CSV. May be repeated."),
+    ] = None,
+    more: Annotated[
+        list[Path] | None, typer.Argument(help="More files for --replay.", metavar="[FILE]...")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="Stop then, if it has not ended by itself.")
+    ] = None,
+    broker: Annotated[
+        BrokerKind, typer.Option(help="auto: Mosquitto if it is installed, else the embedded one.")
+    ] = BrokerKind.AUTO,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same faults.")] = 1,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep sockets, logs and journal in this folder.")
+    ] = None,
+    list_scenarios: Annotated[
+        bool, typer.Option("--list", help="List the scenarios and what should happen in them.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object at the end.")] = False,
+) -> None:
+    """Watch failing pages being retired: broker, emulated host and agent as real processes.
+
+    The emulated host has 512 GiB, Xen, dom0 and two guests whose workload checks every word it
+    reads. Pages go bad, the agent hears of it over MQTT, and takes them out of use. It ends by
+    itself when every case rests, and then holds what the agent says against the host's own frame
+    table, domains and guests.
+
+    \b
+    Examples:
+      pagewarden demo
+      pagewarden demo --scenario save-restore
+      pagewarden demo --scenario fast-resume      (a guest comes to harm, and it is noticed)
+      pagewarden demo --replay /var/log/kern.log --json
+
+    \b
+    Exit codes: 0 the agent told the truth and no guest came to harm; 1 otherwise.
+    """
+    if list_scenarios:
+        _print_scenarios()
+        return
+    files = [*(replay or []), *(more or [])]
+    console = Console()
+    try:
+        with _folder(keep) as folder:
+            host = _host(scenario, files, seed, folder)
+            verdict = asyncio.run(_run(console, folder, broker, host, seconds, as_json))
+    except EmulatorError as error:
+        typer.echo(f"pagewarden: {error}", err=True)
+        raise typer.Exit(1) from None
+    _report(console, verdict, as_json=as_json)
+    raise typer.Exit(0 if verdict.truth_agrees else 1)
+
+
+async def _run(
+    console: Console,
+    folder: Path,
+    broker: BrokerKind,
+    host: tuple[str, ...],
+    seconds: float | None,
+    quiet: bool,
+) -> Verdict:
+    async with stage(folder, broker, host) as running:
+        with watching(console, running, quiet=quiet) as watch:
+            return await play(running, watch, seconds, replays="--replay" in host)
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Generator[Path, None, None]:
+    """Where the sockets and the journal of this run lie; gone afterwards unless kept."""
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep.resolve()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="pagewarden-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _host(scenario: str, files: list[Path], seed: int, folder: Path) -> tuple[str, ...]:
+    """The options of the emulated host."""
+    chance = ("--seed", str(seed))
+    if not files:
+        scenarios.load(scenario)  # complain before anything is started
+        return ("--scenario", scenario, *chance)
+    return ("--replay", str(_decoded(files, folder)), *chance)
+
+
+def _decoded(files: list[Path], folder: Path) -> Path:
+    """The recorded errors of `files`, as `pagewarden decode` reads them."""
+    recording, refused = folder / "recorded.jsonl", folder / "decode.log"
+    command = [*PAGEWARDEN, "decode", "--json", *map(str, files)]
+    with recording.open("wb") as out, refused.open("wb") as err:
+        code = subprocess.run(command, stdout=out, stderr=err, check=False).returncode  # noqa: S603 - our own program
+    if code != 0:
+        raise EmulatorError(f"--replay: nothing could be read: {last_words(refused)}")
+    return recording
+
+
+def _report(console: Console, verdict: Verdict, *, as_json: bool) -> None:
+    if as_json:
+        for line in verdict.disagreements:
+            typer.echo(f"pagewarden: {line}", err=True)
+        typer.echo(json.dumps(verdict.summary()))
+        return
+    print_summary(console, verdict)
+
+
+def _print_scenarios() -> None:
+    for name in scenarios.names():
+        typer.echo(f"{name:<16} {scenarios.load(name).title}")

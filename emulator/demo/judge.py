@@ -1,0 +1,106 @@
+"""Does the agent tell the truth? Its cases are held against the host's own frame table.
+
+The agent is never asked what is so, only what it says; what is so comes from the emulator. Every
+disagreement is a sentence, and a run agrees when there is none.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent.contract.status import CaseView, Rest, StatusView
+from agent.contract.toolstack import DomainState
+from emulator.edges.truth import FrameTruth, GuestTruth, Truth
+from emulator.scenario import Expect
+
+# Where the frame of a case that rests may be, in truth. A parked page of dom0 cannot be marked: the
+# hypercall refuses it, and the case waits for dom0 to let go.
+PLACES: dict[Rest, frozenset[str]] = {
+    Rest.RETIRED: frozenset({"offlined"}),
+    Rest.PARKED: frozenset({"offlining", "in_use"}),
+    Rest.UNRETIRABLE: frozenset({"in_use", "free", "absent"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is so (`truth`; `frames`, the state of each case's page) and what is said of it."""
+
+    truth: Truth
+    frames: tuple[FrameTruth, ...]
+    status: StatusView
+    cases: tuple[CaseView, ...]
+
+
+def disagreements(evidence: Evidence) -> list[str]:
+    """Everything that the agent says and is not so, or that came to harm."""
+    return [
+        *_about_cases(evidence),
+        *_about_frames(evidence),
+        *_about_guests(evidence.truth),
+        *_about_counts(evidence),
+    ]
+
+
+def _about_cases(evidence: Evidence) -> Iterator[str]:
+    frames = {frame.mfn: frame for frame in evidence.frames}
+    for case in evidence.cases:
+        places = PLACES.get(case.rest)
+        state = frames[case.mfn].state
+        if places is not None and state not in places:
+            yield f"{case.id}: page {case.mfn:#x} is {case.state}, the host has it {state}"
+
+
+def _about_frames(evidence: Evidence) -> Iterator[str]:
+    known = {case.mfn for case in evidence.cases if case.rest is not Rest.UNRETIRABLE}
+    for frame in evidence.truth.marked:
+        if frame.mfn not in known:
+            yield f"page {frame.mfn:#x} is {frame.state} and no case of the agent's says why"
+        if frame.state == "offlined" and frame.owner is not None:
+            yield f"page {frame.mfn:#x} is offlined and still belongs to domain {frame.owner}"
+
+
+def _about_guests(truth: Truth) -> Iterator[str]:
+    there = {domain.domid: domain for domain in truth.domains}
+    for guest in truth.guests:
+        if guest.corruptions or guest.wrong_pages:
+            yield f"guest {guest.name} read what it had not written ({_harm(guest)} times)"
+        if guest.domid not in there:
+            yield f"guest {guest.name} is on disk and not restored"
+        elif there[guest.domid].state is not DomainState.RUNNING:
+            yield f"guest {guest.name} is {there[guest.domid].state}"
+
+
+def _about_counts(evidence: Evidence) -> Iterator[str]:
+    said, truth = evidence.status, evidence.truth
+    for name, ours, theirs in (
+        ("ereports", said.ereports, truth.ereports),
+        ("errors", said.errors, truth.errors),
+    ):
+        if ours != theirs:
+            yield f"the agent counted {ours:,} {name}, the host made {theirs:,}"
+
+
+def harm(truth: Truth) -> int:
+    """How often a guest read what it had not written, and how many of its pages are wrong now."""
+    return sum(map(_harm, truth.guests))
+
+
+def _harm(guest: GuestTruth) -> int:
+    return guest.corruptions + (guest.wrong_pages or 0)
+
+
+def is_at_rest(evidence: Evidence, expect: Expect, *, replays: bool) -> bool:
+    """True when nothing more will happen by itself: all is reported, applied, and settled."""
+    said, truth = evidence.status, evidence.truth
+    all_applied = truth.source_done and truth.outbox == 0 and said.ereports >= truth.ereports
+    settled = not said.cases.get(Rest.OPEN, 0)
+    return all_applied and settled and (replays or _enough(said, expect))
+
+
+def _enough(said: StatusView, expect: Expect) -> bool:
+    wanted = {
+        Rest.RETIRED: expect.retired,
+        Rest.PARKED: expect.parked,
+        Rest.UNRETIRABLE: expect.unretirable,
+    }
+    return all(said.cases.get(rest, 0) >= count for rest, count in wanted.items())

@@ -1,0 +1,112 @@
+"""One run from start to verdict: watch until everything rests, let the world stand still, judge."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.contract.status import Rest
+from emulator.demo.asking import Asking
+from emulator.demo.judge import Evidence, disagreements, harm, is_at_rest
+from emulator.demo.stage import Stage, last_words
+from emulator.errors import EmulatorError
+
+LOOK_SECONDS = 0.2
+START_SECONDS_MAX = 20.0
+APPLY_SECONDS_MAX = 20.0
+LOOKS_AT_REST = 3  # one after another, before a run is over
+
+Watch = Callable[[Evidence], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a run; `ended_by_itself` is false when its time was up first."""
+
+    evidence: Evidence
+    disagreements: tuple[str, ...]
+    ended_by_itself: bool
+
+    @property
+    def truth_agrees(self) -> bool:
+        return not self.disagreements
+
+    def summary(self) -> dict[str, object]:
+        """What `--json` prints last."""
+        status, truth = self.evidence.status, self.evidence.truth
+        pauses = status.guest_pauses_seconds
+        return {
+            "ereports": status.ereports,
+            "cases": {rest.value: status.cases.get(rest, 0) for rest in _ORDER},
+            "guest_pauses_seconds": {
+                "count": pauses.count,
+                "p50": round(pauses.p50, 6),
+                "max": round(pauses.max, 6),
+            },
+            "guest_corruptions": harm(truth),
+            "truth_agrees": self.truth_agrees,
+        }
+
+
+_ORDER = (Rest.RETIRED, Rest.PARKED, Rest.UNRETIRABLE, Rest.OPEN)
+
+
+async def play(stage: Stage, watch: Watch, seconds: float | None, *, replays: bool) -> Verdict:
+    """Watch the run to its end, or for `seconds`; then say whether the agent told the truth."""
+    asking = Asking(stage.agent_socket, stage.control_socket)
+    await _started(stage)
+    ended_by_itself = True
+    try:
+        async with asyncio.timeout(seconds):
+            await _rested(asking, stage, watch, replays=replays)
+    except TimeoutError:
+        ended_by_itself = False
+    await asking.quiesce()
+    evidence = await _settled(asking, stage)
+    watch(evidence)
+    return Verdict(evidence, tuple(disagreements(evidence)), ended_by_itself)
+
+
+async def _started(stage: Stage) -> None:
+    """Return once the agent answers."""
+    waited = 0.0
+    while not stage.agent_socket.exists():
+        _check(stage)
+        if waited >= START_SECONDS_MAX:
+            raise EmulatorError(
+                f"the agent did not start: {last_words(stage.folder / 'agent.log')}"
+            )
+        await asyncio.sleep(LOOK_SECONDS)
+        waited += LOOK_SECONDS
+
+
+async def _rested(asking: Asking, stage: Stage, watch: Watch, *, replays: bool) -> None:
+    looks = 0
+    while looks < LOOKS_AT_REST:
+        _check(stage)
+        evidence = await asking.evidence()
+        watch(evidence)
+        at_rest = is_at_rest(evidence, evidence.truth.expect, replays=replays)
+        looks = looks + 1 if at_rest else 0
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _settled(asking: Asking, stage: Stage) -> Evidence:
+    """What is so and what is said once the agent has taken everything there is, and acted on it."""
+    evidence = await asking.evidence()
+    waited = 0.0
+    while not _is_settled(evidence) and waited < APPLY_SECONDS_MAX:
+        _check(stage)
+        await asyncio.sleep(LOOK_SECONDS)
+        waited += LOOK_SECONDS
+        evidence = await asking.evidence()
+    return evidence
+
+
+def _is_settled(evidence: Evidence) -> bool:
+    said = evidence.status
+    return said.ereports >= evidence.truth.ereports and not said.cases.get(Rest.OPEN, 0)
+
+
+def _check(stage: Stage) -> None:
+    if stage.agent.returncode is not None:
+        raise EmulatorError(f"the agent ended: {last_words(stage.folder / 'agent.log')}")

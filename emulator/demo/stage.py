@@ -1,0 +1,200 @@
+"""The processes of the demo: each started when the one it needs is ready, and none left behind.
+
+broker ─► emulated host ─► agent        stopped the other way round, with SIGTERM
+"""
+
+import asyncio
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from emulator.errors import EmulatorError
+
+READY_SECONDS_MAX = 20.0
+STOP_SECONDS_MAX = 10.0
+PAGEWARDEN = (sys.executable, "-m", "agent")
+MOSQUITTO_PLACES = "/usr/sbin:/usr/local/sbin"  # Debian's is not on a user's PATH
+
+
+class BrokerKind(StrEnum):
+    """`AUTO` is Mosquitto when it is installed, else the embedded one."""
+
+    AUTO = "auto"
+    MOSQUITTO = "mosquitto"
+    EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """How to reach the broker of this run, and what it is, for people."""
+
+    name: str
+    url: str
+    protocol: Literal["5", "3.1.1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One running line. The sockets lie in `folder`, and so do the logs of each process."""
+
+    folder: Path
+    bus: Bus
+    metrics_url: str
+    agent: asyncio.subprocess.Process
+
+    @property
+    def agent_socket(self) -> Path:
+        return self.folder / "agent.sock"
+
+    @property
+    def control_socket(self) -> Path:
+        return self.folder / "control.sock"
+
+
+@asynccontextmanager
+async def stage(
+    folder: Path, broker: BrokerKind, host: tuple[str, ...]
+) -> AsyncGenerator[Stage, None]:
+    """All three running; `host` are the options of the emulated host.
+
+    Raises:
+        EmulatorError: with what the process that did not start said last.
+    """
+    async with AsyncExitStack() as stack:
+        bus = await _bus(folder, broker, stack)
+        wire = ("--broker", bus.url, "--protocol", bus.protocol, "--sockets", str(folder))
+        emulator = (*PAGEWARDEN, "emulator", "--json", *wire, *host)
+        await stack.enter_async_context(_process("emulator", emulator, folder, says_ready=True))
+        port = _free_port()
+        config = folder / "agent.toml"
+        config.write_text(_agent_config(folder, bus, port), encoding="utf-8")
+        agent = (*PAGEWARDEN, "agent", "--config", str(config))
+        process = await stack.enter_async_context(_process("agent", agent, folder))
+        yield Stage(folder, bus, f"http://127.0.0.1:{port}/metrics", process)
+
+
+async def _bus(folder: Path, kind: BrokerKind, stack: AsyncExitStack) -> Bus:
+    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path=MOSQUITTO_PLACES)
+    if kind is BrokerKind.MOSQUITTO and mosquitto is None:
+        raise EmulatorError("--broker mosquitto: it is not installed (apt install mosquitto)")
+    port = _free_port()
+    url = f"mqtt://127.0.0.1:{port}"
+    if mosquitto is None or kind is BrokerKind.EMBEDDED:
+        command = (*PAGEWARDEN, "broker", "--port", str(port))
+        await stack.enter_async_context(_process("broker", command, folder, says_ready=True))
+        return Bus("embedded broker", url, "3.1.1")
+    config = folder / "mosquitto.conf"
+    config.write_text(_mosquitto_config(port), encoding="utf-8")
+    await stack.enter_async_context(_process("broker", (mosquitto, "-c", str(config)), folder))
+    await _listening(port)
+    return Bus("Mosquitto", url, "5")
+
+
+@asynccontextmanager
+async def _process(
+    name: str, command: tuple[str, ...], folder: Path, *, says_ready: bool = False
+) -> AsyncGenerator[asyncio.subprocess.Process, None]:
+    """A child whose stderr goes to `<name>.log`, until the end of the context."""
+    with (folder / f"{name}.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE if says_ready else log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for us; we stop them in order
+        )
+        try:
+            if says_ready:
+                await _ready(name, process, folder)
+            yield process
+        finally:
+            await _stopped(process)
+
+
+async def _ready(name: str, process: asyncio.subprocess.Process, folder: Path) -> None:
+    """Return at its first line of output."""
+    line = b""
+    if process.stdout is not None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_SECONDS_MAX):
+                line = await process.stdout.readline()
+    if not line:
+        raise EmulatorError(f"the {name} did not start: {last_words(folder / f'{name}.log')}")
+
+
+def last_words(log: Path) -> str:
+    """The last line that a process wrote, without our own name in front."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((ln for ln in reversed(lines) if ln.strip()), "it said nothing").removeprefix(
+        "pagewarden: "
+    )
+
+
+async def _stopped(process: asyncio.subprocess.Process) -> None:
+    """Ask it to stop; if it does not, make it."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_SECONDS_MAX):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _listening(port: int) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READY_SECONDS_MAX):
+            while True:
+                with suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
+                    return
+                await asyncio.sleep(0.02)
+    raise EmulatorError(f"the broker does not listen on port {port}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _mosquitto_config(port: int) -> str:
+    """Enough for a run of minutes on loopback; `config/mosquitto.conf` is the one for real use."""
+    lines = (
+        f"listener {port} 127.0.0.1",
+        "allow_anonymous true",
+        "persistence false",
+        "max_queued_messages 100000",
+        "set_tcp_nodelay true",
+        "log_type error",
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _agent_config(folder: Path, bus: Bus, metrics_port: int) -> str:
+    return f"""\
+host = "hv-1"
+[broker]
+url = "{bus.url}"
+protocol = "{bus.protocol}"
+[journal]
+path = "{folder / "pagewarden.db"}"
+[retirement]
+watch_seconds = 5.0
+[hypervisor]
+hypercall_socket = "{folder / "hypercall.sock"}"
+toolstack_socket = "{folder / "toolstack.sock"}"
+[metrics]
+listen = "127.0.0.1:{metrics_port}"
+[control]
+socket = "{folder / "agent.sock"}"
+"""

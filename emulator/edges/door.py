@@ -1,0 +1,132 @@
+"""One door: HTTP with JSON over a Unix socket, and whoever may open the file may come in.
+
+A request is a pydantic model or it is refused, 400 and one line of text. So is a body over
+`BODY_BYTES_MAX`, with 413. A surprise of ours is 500 and one line, on both sides.
+"""
+
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from stat import S_ISSOCK
+from typing import TypeVar
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ValidationError
+
+from agent.contract.codec import one_line
+from emulator.errors import EmulatorError
+
+BODY_BYTES_MAX = 1 << 16  # 1,024 frame numbers are 12 kB
+_PATH_BYTES_MAX = 107  # sockaddr_un
+_BACKLOG = 64
+
+Ask = TypeVar("Ask", bound=BaseModel)
+
+
+def tell(path: str, act: Callable[[], Awaitable[BaseModel]]) -> web.RouteDef:
+    """GET `path` answers what `act` does."""
+
+    async def handle(_: web.Request) -> web.Response:
+        return _json(await act())
+
+    return web.get(path, handle)
+
+
+def do(path: str, model: type[Ask], act: Callable[[Ask], Awaitable[BaseModel]]) -> web.RouteDef:
+    """POST `path` hands its body, as a `model`, to `act`."""
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            ask = model.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=f"{path}: {one_line(error)}\n") from None
+        return _json(await act(ask))
+
+    return web.post(path, handle)
+
+
+def _json(reply: BaseModel) -> web.Response:
+    return web.json_response(text=reply.model_dump_json())
+
+
+@asynccontextmanager
+async def door(
+    path: Path, routes: Sequence[web.RouteDef], say: Callable[[str], None]
+) -> AsyncGenerator[None]:
+    """Answer at `path` as long as the context lasts.
+
+    Raises:
+        EmulatorError: if a live server has the path, or it cannot be had.
+    """
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_no_surprises(say)])
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    listening = _listen(path)
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listening, backlog=_BACKLOG).start()
+        yield
+    finally:
+        await runner.cleanup()
+        listening.close()
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - one unlink, while nothing else runs
+
+
+def _no_surprises(say: Callable[[str], None]) -> Callable[..., Awaitable[web.StreamResponse]]:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last resort: a line in place of a traceback
+            line = f"{request.path}: {type(error).__name__}: {error}"
+            say(f"a call failed: {line}")
+            return web.Response(status=500, text=f"{line}\n")
+
+    return middleware
+
+
+def _listen(path: Path) -> socket.socket:
+    if len(bytes(path)) > _PATH_BYTES_MAX:
+        raise EmulatorError(
+            f"{path}: longer than the {_PATH_BYTES_MAX} bytes a socket's path may have; "
+            "choose a shorter --sockets"
+        )
+    _make_way(path)
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        listening.bind(str(path))
+        path.chmod(0o600)  # nobody can connect before `listen`, so nobody slips in
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise EmulatorError(f"{path}: cannot listen there: {error.strerror}") from None
+    return listening
+
+
+def _make_way(path: Path) -> None:
+    """Remove the socket of a server that is gone; refuse to disturb anything else."""
+    try:
+        is_socket = S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return
+    if not is_socket:
+        raise EmulatorError(f"{path}: is there already, and is no socket; choose other --sockets")
+    if _is_live(path):
+        raise EmulatorError(
+            f"{path}: an emulator answers there already; stop it, or choose other --sockets"
+        )
+    path.unlink(missing_ok=True)
+
+
+def _is_live(path: Path) -> bool:
+    with closing(socket.socket(socket.AF_UNIX)) as caller:
+        try:
+            caller.connect(str(path))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,112 @@
+"""The toolstack's door: it adds the time things take, and measures how long guests stand still.
+
+What stops a guest happens when a call begins, what lets it go on when a call ends: so a guest
+stands still for the whole of it, as it would. A pause runs from suspend to resume, or from save to
+restore; the call that ends it reports it, once.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from agent.contract.frames import PAGE_SIZE, DomId
+from agent.contract.toolstack import (
+    DomainsReply,
+    ExchangeRequest,
+    RestoreRequest,
+    ResumeRequest,
+    SaveRequest,
+    SuspendRequest,
+    ToolCall,
+    ToolOutcome,
+    ToolReply,
+)
+from emulator.config import TimingSettings
+from emulator.edges.door import do, tell
+from emulator.world import World
+
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A guest that stands still since `at`, and how large it is."""
+
+    at: float
+    pages: int
+
+
+@dataclass(slots=True)
+class ToolstackDoor:
+    """One toolstack behind a socket; guests at rest are known by domid, saved ones by image."""
+
+    world: World
+    timing: TimingSettings
+    _stopped: dict[int | str, Stopped] = field(default_factory=dict[int | str, Stopped])
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            tell(ToolCall.DOMAINS, self.domains),
+            do(ToolCall.SUSPEND, SuspendRequest, self.suspend),
+            do(ToolCall.EXCHANGE, ExchangeRequest, self.exchange),
+            do(ToolCall.RESUME, ResumeRequest, self.resume),
+            do(ToolCall.SAVE, SaveRequest, self.save),
+            do(ToolCall.RESTORE, RestoreRequest, self.restore),
+        ]
+
+    async def domains(self) -> DomainsReply:
+        return self.world.toolstack.domains()
+
+    async def suspend(self, ask: SuspendRequest) -> ToolReply:
+        reply = self.world.toolstack.suspend(ask.domid)
+        if _is_done(reply):
+            self._stopped.setdefault(ask.domid, Stopped(_now(), self._pages(ask.domid)))
+        await asyncio.sleep(self.timing.suspend_seconds)
+        return reply
+
+    async def exchange(self, ask: ExchangeRequest) -> ToolReply:
+        await asyncio.sleep(self.timing.exchange_seconds_per_page * len(ask.mfns))
+        return self.world.toolstack.exchange(ask.domid, ask.mfns)
+
+    async def resume(self, ask: ResumeRequest) -> ToolReply:
+        await asyncio.sleep(self.timing.resume_seconds)
+        return self._went_on(ask.domid, self.world.toolstack.resume(ask.domid, ask.path))
+
+    async def save(self, ask: SaveRequest) -> ToolReply:
+        running = Stopped(_now(), self._pages(ask.domid))
+        reply = self.world.toolstack.save(ask.domid, ask.image)
+        if not _is_done(reply) or not running.pages:
+            return reply  # refused, or saved before
+        self._stopped[ask.image] = self._stopped.pop(ask.domid, running)
+        await asyncio.sleep(self._seconds(self.timing.save_seconds_per_gib, running.pages))
+        return reply
+
+    async def restore(self, ask: RestoreRequest) -> ToolReply:
+        saved = self._stopped.get(ask.image)
+        pages = saved.pages if saved else 0
+        await asyncio.sleep(self._seconds(self.timing.restore_seconds_per_gib, pages))
+        return self._went_on(ask.image, self.world.toolstack.restore(ask.image))
+
+    def _went_on(self, guest: int | str, reply: ToolReply) -> ToolReply:
+        """`reply` with the pause that it ends, if it ends one."""
+        if not _is_done(reply):
+            return reply
+        stopped = self._stopped.pop(guest, None)
+        pause_seconds = None if stopped is None else _now() - stopped.at
+        return reply.model_copy(update={"pause_seconds": pause_seconds})
+
+    def _pages(self, domid: int) -> int:
+        domain = self.world.hypervisor.domains.get(DomId(domid))
+        return len(domain.p2m) if domain else 0
+
+    def _seconds(self, seconds_per_gib: float, pages: int) -> float:
+        return seconds_per_gib * pages * PAGE_SIZE / _GIB
+
+
+def _is_done(reply: ToolReply) -> bool:
+    return reply.outcome is ToolOutcome.DONE
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

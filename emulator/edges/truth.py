@@ -1,0 +1,124 @@
+"""What the control socket tells: not what the agent could know, but what is so."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from agent.contract.hypercall import DomIdField, MfnField, PageUse
+from agent.contract.toolstack import DomainInfo, DomainState, GuestKind
+from emulator.scenario import ERRORS_PER_SECOND_MAX, Expect, FaultSettings, On
+
+
+class ControlCall(StrEnum):
+    """The paths of the control socket. `TRUTH` is a GET, the others are POSTs."""
+
+    TRUTH = "/v1/truth"
+    PAGES = "/v1/pages"
+    FAULTS = "/v1/faults"
+    TROUBLE = "/v1/trouble"
+    QUIESCE = "/v1/quiesce"
+
+
+class Told(BaseModel):
+    """Base of all that crosses the control socket."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ready(Told):
+    """The emulator's first line on stdout: its sockets listen."""
+
+    ready: bool = True
+    host: str
+    boot_id: UUID
+    sockets: str
+
+
+class FrameTruth(Told):
+    """`state` is free, in_use, offlining or offlined, and absent beyond the host's memory."""
+
+    mfn: MfnField
+    state: str
+    use: PageUse
+    owner: DomIdField | None = None
+
+
+class FramesTruth(Told):
+    pages: tuple[FrameTruth, ...]
+
+
+class CountsTruth(Told):
+    """Frames by state; together they are all the host has."""
+
+    free: int
+    in_use: int
+    offlining: int
+    offlined: int
+
+
+class GuestTruth(Told):
+    """`corruptions` is how often it read what it had not written; `wrong_pages` how many pages
+    would read wrong now, known once the world is quiet.
+    """
+
+    name: str
+    kind: GuestKind
+    domid: DomIdField
+    state: DomainState
+    reads: int
+    writes: int
+    corruptions: int
+    wrong_pages: int | None = None
+
+
+class Truth(Told):
+    """The world at a glance. `errors` were logged in the bank, `ereports` tell of them.
+
+    `source_done`: nothing more will be reported unless somebody breaks more. `outbox` counts the
+    messages that nobody applied yet, `unpublished` those of them that wait for the broker.
+    """
+
+    host: str
+    boot_id: UUID
+    title: str
+    expect: Expect
+    seconds: float
+    ereports: int
+    errors: int
+    next_seq: int
+    frames: CountsTruth
+    marked: tuple[FrameTruth, ...]
+    domains: tuple[DomainInfo, ...]
+    images: tuple[str, ...]
+    guests: tuple[GuestTruth, ...]
+    source_done: bool
+    is_quiet: bool
+    broker_connected: bool
+    outbox: int
+    unpublished: int
+
+
+class FaultRequest(Told):
+    """A fault at an `address`, or `on` some page of a kind that chance draws."""
+
+    address: Annotated[int, Field(ge=0)] | None = None
+    on: On | None = None
+    errors_per_second: Annotated[float, Field(gt=0, le=ERRORS_PER_SECOND_MAX)] = 2.0
+    errors_max: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.address is None) == (self.on is None):
+            raise ValueError("name an address, or what it is on: one of the two")
+        return self
+
+    def settings(self, on: On) -> FaultSettings:
+        return FaultSettings(
+            on=on, errors_per_second=self.errors_per_second, errors_max=self.errors_max
+        )
+
+
+class Nothing(Told):
+    """A body that says nothing; it may be left out."""

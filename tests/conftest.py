@@ -1,0 +1,27 @@
+"""What every test may ask for."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.mosquitto import PROGRAM, Mosquitto
+
+
+@pytest.fixture
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """A running broker; `.stop()`, `.kill()` and `.start()` are the test's to call."""
+    if PROGRAM is None:
+        _missing("mosquitto")
+    broker = Mosquitto(Path(tmp_path_factory.mktemp("mosquitto")))
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+def _missing(program: str) -> None:
+    """Skip, unless this run was told that it must have the program."""
+    if program in os.environ.get("PAGEWARDEN_REQUIRE", ""):
+        pytest.fail(f"PAGEWARDEN_REQUIRE names {program}, and it is not installed")
+    pytest.skip(f"{program} is not installed")
