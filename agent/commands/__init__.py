@@ -1,0 +1,1 @@
+"""One command of the CLI a file; each has a `register(app)`."""

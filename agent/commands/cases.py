@@ -1,0 +1,89 @@
+"""`pagewarden cases` and `pagewarden case`: what became of each failing page."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent.adapters.client import fetch
+from agent.commands.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    SocketOption,
+    socket_of,
+)
+from agent.contract.status import CasesView, CaseView, Rest, View
+
+COLOURS = {Rest.OPEN: "yellow", Rest.RETIRED: "green", Rest.PARKED: "cyan", Rest.UNRETIRABLE: "red"}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("cases")(cases)
+    app.command("case")(case)
+
+
+def cases(
+    config: ConfigOption = DEFAULT_CONFIG,
+    socket: SocketOption = None,
+    rest: Annotated[
+        Rest | None, typer.Option("--only", help="Only the cases that are there.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the cases: one for each page that was found to be going bad.
+
+    OPEN cases are under way, RETIRED pages are out of use for good, PARKED ones leave when their
+    owner lets go of them, UNRETIRABLE ones cannot be taken (the reason says why).
+
+    \b
+    Examples:
+      pagewarden cases
+      pagewarden cases --only parked --json
+    """
+    found = fetch(socket_of(config, socket), View.CASES, CasesView).cases
+    chosen = tuple(one for one in found if rest is None or one.rest is rest)
+    if as_json:
+        typer.echo(CasesView(cases=chosen).model_dump_json())
+        return
+    table = Table("case", "page", "state", "used as", "owner", "opened", "reason")
+    for one in chosen:
+        table.add_row(*_row(one))
+    Console(highlight=False).print(table if chosen else "no cases")
+
+
+def _row(one: CaseView) -> tuple[str, ...]:
+    owner = "" if one.owner is None else f"dom{one.owner}"
+    state = f"[{COLOURS[one.rest]}]{one.state}[/]"
+    return one.id, f"{one.mfn:#x}", state, one.use or "", owner, _time(one.opened_at), one.reason
+
+
+def case(
+    case_id: Annotated[str, typer.Argument(help="The case, as `cases` lists it.", metavar="ID")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell one case's story: every state it was in, when, and why.
+
+    \b
+    Examples:
+      pagewarden case c1
+      pagewarden case c1 --json
+    """
+    view = fetch(socket_of(config, socket), f"{View.CASES}/{case_id}", CaseView)
+    if as_json:
+        typer.echo(view.model_dump_json())
+        return
+    console = Console(highlight=False)
+    console.print(f"[bold]{view.id}[/]  page {view.mfn:#x}  [{COLOURS[view.rest]}]{view.state}[/]")
+    table = Table("when", "state", "detail")
+    for step in view.history:
+        table.add_row(_time(step.at), step.state, step.detail)
+    console.print(table)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

@@ -1,0 +1,137 @@
+"""`pagewarden decode`: what real machines wrote, as ereports on standard output."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from agent.adapters.recordings import Unopened, identity, opened
+from agent.commands.options import JsonOption
+from agent.commands.reading import (
+    BootTimeOption,
+    FilesArgument,
+    FormatName,
+    FormatOption,
+    Manner,
+    PageSize,
+    PageSizeOption,
+    Tally,
+    YearOption,
+    ZoneOption,
+    parse_host,
+    records,
+)
+from agent.contract.ereport import Ereport
+
+HEADING = f"{'TIME (UTC)':26} KIND COUNT {'ADDRESS':>14} RANK BANK      ROW COLUMN DIMM"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("decode")(decode)
+
+
+def decode(
+    files: FilesArgument,
+    *,
+    as_json: JsonOption = False,
+    host: Annotated[
+        str,
+        typer.Option("--host", parser=parse_host, metavar="NAME", help="Whose errors they are."),
+    ] = "recorded",
+    form: FormatOption = FormatName.AUTO,
+    year: YearOption = None,
+    zone: ZoneOption = None,
+    boot_time: BootTimeOption = None,
+    page_size: PageSizeOption = PageSize.KIB4,
+) -> None:
+    """Read the memory errors out of logs and print them as ereports, one a line.
+
+    Reads kernel logs (EDAC lines, behind the prefix of dmesg, dmesg -T, syslog
+    or journald) and SmartMem CSV; which it is goes by the content. An error that
+    the kernel tells twice counts once. An address that is not known stays
+    unknown. Lines about other things are passed over; a line about a memory
+    error that cannot be read is told on stderr as file:line: reason.
+
+    Numbers start at 0 and run over all files. The boot_id follows from the first
+    64 KiB of each file, so decoding the same files again yields the same
+    ereports. Inputs of any length are streamed; from standard input the first
+    line comes once 64 KiB, or its end, were read.
+
+    Dates without a zone are UTC unless --zone says more. Seconds since boot stand
+    for seconds since 1970 unless --boot-time says when the machine booted: order
+    and distance are right then, the date is not.
+
+    \b
+    Examples:
+      pagewarden decode /var/log/kern.log
+      journalctl -k -o short-iso-precise | pagewarden decode -
+      pagewarden decode --json --host hv-1 kern.log.1 kern.log > hv-1.jsonl
+      pagewarden decode --year 2023 --zone Europe/Berlin old-syslog
+      pagewarden decode --json dimm.csv | jq -s 'group_by(.row) | map(length)'
+
+    Exit codes: 0 something was decoded; 1 nothing was; 2 wrong usage, or a file is not there.
+    """
+    manner = Manner(form, year, zone, boot_time or 0, page_size)
+    show = _as_json if as_json else _as_text
+    tally = Tally()
+    try:
+        with opened(files) as recordings:
+            boot_id = identity(recordings)
+            if not as_json:
+                _write(HEADING)
+            for seq, record in enumerate(records(recordings, manner, tally, _complain)):
+                _write(show(record.ereport(host, boot_id, seq)))
+        sys.stdout.flush()
+    except Unopened as error:
+        tell(str(error))
+        raise typer.Exit(2) from None
+    except BrokenPipeError:
+        _close_quietly()
+        raise typer.Exit from None
+    tell(str(tally))
+    if tally.warning:
+        tell(tally.warning)
+    raise typer.Exit(0 if tally.ereports else 1)
+
+
+def tell(text: str) -> None:
+    """One line on stderr."""
+    typer.echo(f"pagewarden: {text}", err=True)
+
+
+def _complain(text: str) -> None:
+    typer.echo(printable(text), err=True)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _as_json(ereport: Ereport) -> str:
+    return ereport.model_dump_json(exclude_none=True)
+
+
+def _as_text(ereport: Ereport) -> str:
+    seconds, rest_ns = divmod(ereport.time_ns, 1_000_000_000)
+    when = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06}"
+    address = "-" if ereport.address is None else f"{ereport.address:#x}"
+    rank, bank, row, column = (
+        "-" if value is None else str(value)
+        for value in (ereport.rank, ereport.bank, ereport.row, ereport.column)
+    )
+    return (
+        f"{when:26} {ereport.kind:4} {ereport.count or '?':>5} {address:>14} {rank:>4} {bank:>4} "
+        f"{row:>8} {column:>6} {printable(ereport.dimm or '-')}"
+    )
+
+
+def printable(text: str) -> str:
+    """`text` without what could steer a terminal: logs are written by others."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def _close_quietly() -> None:
+    """Nobody reads our output any more (`| head`): let the interpreter's last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,73 @@
+"""`pagewarden status`: the running agent at a glance."""
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent.adapters.client import fetch
+from agent.commands.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    SocketOption,
+    socket_of,
+)
+from agent.contract.status import StatusView, View
+
+
+def register(app: typer.Typer) -> None:
+    app.command("status")(status)
+
+
+def status(
+    config: ConfigOption = DEFAULT_CONFIG,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how the running agent does: health, what it counted, its cases, the hottest pages.
+
+    \b
+    Examples:
+      pagewarden status
+      pagewarden status --json | jq .cases
+      pagewarden status --socket /run/pagewarden/agent.sock
+
+    Exit codes: 0 healthy, 1 ailing or not running.
+    """
+    view = fetch(socket_of(config, socket), View.STATUS, StatusView)
+    if as_json:
+        typer.echo(view.model_dump_json())
+    else:
+        _print(view)
+    raise typer.Exit(0 if view.healthy else 1)
+
+
+def _print(view: StatusView) -> None:
+    console = Console(highlight=False)
+    health = "[green]healthy[/]" if view.healthy else f"[red]ailing[/]: {'; '.join(view.ailments)}"
+    console.print(f"[bold]{view.host}[/]  pagewarden {view.version}  {health}")
+    console.print(_counts(view))
+    if view.hot_pages:
+        console.print(_hot_pages(view))
+
+
+def _counts(view: StatusView) -> Table:
+    table = Table.grid(padding=(0, 2))
+    pauses = view.guest_pauses_seconds
+    for name, value in {
+        "ereports": f"{view.ereports:,} ({view.errors:,} errors), {view.duplicates:,} duplicates",
+        "missing": f"{view.missing:,}, lost {view.lost:,}",
+        "messages refused": f"{view.refused_messages:,}",
+        "pages counted": f"{view.pages_tracked:,}",
+        "cases": ", ".join(f"{count} {rest}" for rest, count in view.cases.items()),
+        "guest pauses": f"{pauses.count}, median {pauses.p50:.3f} s, longest {pauses.max:.3f} s",
+    }.items():
+        table.add_row(f"[dim]{name}[/]", value)
+    return table
+
+
+def _hot_pages(view: StatusView) -> Table:
+    table = Table("page", "errors", title="nearest to their threshold", title_justify="left")
+    for page in view.hot_pages:
+        table.add_row(f"{page.mfn:#x}", f"{page.errors} of {page.threshold}")
+    return table
