@@ -1,0 +1,137 @@
+"""The public port: `/metrics` for Prometheus, `/healthz` for whoever restarts what is not well.
+
+It has threads of its own. Served from the loop, a scrape would stall the work, and a stalled loop
+could not be seen from outside.
+"""
+
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app  # pyright: ignore[reportUnknownVariableType] # half typed
+
+from agent.adapters.health import HealthBoard
+from agent.contract.errors import AgentError
+
+if TYPE_CHECKING:  # a module that only type checkers have
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Request = socket.socket | tuple[bytes, socket.socket]  # the base's word for it; TCP is the former
+
+REQUESTS_MAX = 16  # at once; one more is hung up on
+POLL_SECONDS = 0.1  # how long closing may take
+REQUEST_SECONDS_MAX = 5.0  # a client that says nothing for so long is hung up on
+
+INDEX = "pagewarden's agent\n/metrics is for Prometheus, /healthz says whether it is well\n"
+
+
+class PublicServer:
+    """Answers from `open` to `close`.
+
+    Raises:
+        AgentError: if the address cannot be had.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], registry: CollectorRegistry, board: HealthBoard
+    ) -> None:
+        try:
+            self._server = _Server(address, _Handler)
+        except OSError as error:
+            host, port = address
+            raise AgentError(
+                f"metrics.listen: cannot listen on {host}:{port}: {error.strerror}; "
+                "end the program that has it, or choose another address"
+            ) from None
+        self._server.set_app(_App(registry, board))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(POLL_SECONDS,), name="public port", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port it got, where 0 was asked for."""
+        return self._server.server_port
+
+    def close(self) -> None:
+        """Return once nothing answers any more."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _App:
+    """Three pages."""
+
+    def __init__(self, registry: CollectorRegistry, board: HealthBoard) -> None:
+        self._metrics: WSGIApplication = make_wsgi_app(registry)
+        self._board = board
+
+    def __call__(self, environ: "WSGIEnvironment", respond: "StartResponse") -> Iterable[bytes]:
+        match environ["PATH_INFO"]:
+            case "/metrics":
+                return self._metrics(environ, respond)
+            case "/healthz":
+                return self._health(respond)
+            case "/":
+                return _text(respond, HTTPStatus.OK, INDEX)
+            case _:
+                return _text(respond, HTTPStatus.NOT_FOUND, "there are /metrics and /healthz\n")
+
+    def _health(self, respond: "StartResponse") -> list[bytes]:
+        health = self._board.read()
+        status = HTTPStatus.OK if health.healthy else HTTPStatus.SERVICE_UNAVAILABLE
+        body = json.dumps({"healthy": health.healthy, "ailments": health.ailments})
+        return _text(respond, status, body + "\n", "application/json")
+
+
+def _text(
+    respond: "StartResponse", status: HTTPStatus, body: str, kind: str = "text/plain"
+) -> list[bytes]:
+    respond(f"{status.value} {status.phrase}", [("Content-Type", f"{kind}; charset=utf-8")])
+    return [body.encode()]
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = REQUEST_SECONDS_MAX
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name for it
+        """Say nothing: a scrape is no event."""
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    """A thread a request, and no more than `REQUESTS_MAX` of them."""
+
+    daemon_threads = True
+    request_queue_size = REQUESTS_MAX  # the base's 5 makes the sixth of a moment wait a second
+
+    def __init__(self, address: tuple[str, int], handler: type[_Handler]) -> None:
+        self._slots = threading.BoundedSemaphore(REQUESTS_MAX)
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """As the base does, without asking DNS for our own name, which can take a minute."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+    def process_request(self, request: Request, client_address: object) -> None:
+        if self._slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Request, client_address: object) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Request, client_address: object) -> None:
+        """Say nothing: whoever hung up or fell silent is no trouble of ours."""

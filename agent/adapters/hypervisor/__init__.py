@@ -1,0 +1,1 @@
+"""Hypervisors and their toolstacks: each module here fills both ports of `retirement.ports`."""

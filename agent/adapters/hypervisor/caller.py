@@ -1,0 +1,115 @@
+"""One call: HTTP with JSON over a Unix socket, a deadline, a bound, and a reply that is checked.
+
+What is not an answer is `Unreachable`: nobody there, silence, a 5xx, nonsense. The peer may or may
+not have done it, so the caller asks again. A 4xx is an answer: the call itself is wrong.
+"""
+
+import time
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+
+from agent.contract.codec import one_line
+from agent.contract.errors import PeerError, Unreachable
+from agent.contract.hypercall import PagesReply
+from agent.contract.toolstack import ToolOutcome, ToolReply
+from agent.events import CallMade, Observer
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+REPLY_BYTES_MAX = 4 << 20  # 1,024 pages are 130 kB; a list of 10,000 domains about 1 MB
+
+# What a call came to when there is no `ToolOutcome` to say it.
+UNREACHABLE = "unreachable"
+NOT_A_CALL = "not_a_call"
+
+
+class Caller:
+    """Calls to one socket. Made inside the running loop; `close` it there."""
+
+    def __init__(self, path: Path, deadline_seconds: float, observer: Observer) -> None:
+        self._path = path
+        self._deadline_seconds = deadline_seconds
+        self._observe = observer
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(str(path)),
+            timeout=aiohttp.ClientTimeout(total=deadline_seconds),
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def ask(self, call: str, model: type[Reply], request: BaseModel | None = None) -> Reply:
+        """What the peer answers: to a POST of `request`, or to a GET where there is none.
+
+        Raises:
+            Unreachable: if that is no answer.
+            PeerError: if it is that the call is wrong.
+        """
+        began = time.perf_counter()
+        outcome = UNREACHABLE
+        try:
+            reply = self._parsed(call, model, *await self._exchange(call, request))
+            outcome = _outcome(reply)
+        except Unreachable:
+            raise
+        except PeerError:
+            outcome = NOT_A_CALL
+            raise
+        finally:
+            took = time.perf_counter() - began
+            self._observe(CallMade(call.rpartition("/")[2], outcome, took))
+        return reply
+
+    async def _exchange(self, call: str, request: BaseModel | None) -> tuple[int, bytes]:
+        """Status and body, whatever they are."""
+        method, body = ("GET", None) if request is None else ("POST", request.model_dump_json())
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with self._session.request(
+                method, f"http://localhost{call}", data=body, headers=headers
+            ) as response:
+                return response.status, await self._body(call, response)
+        except TimeoutError:
+            raise self._unreachable(call, f"no answer in {self._deadline_seconds:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(call, str(error) or type(error).__name__) from None
+
+    async def _body(self, call: str, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > REPLY_BYTES_MAX:
+                raise self._unreachable(call, f"a reply of more than {REPLY_BYTES_MAX} bytes")
+        return bytes(body)
+
+    def _parsed(self, call: str, model: type[Reply], status: int, body: bytes) -> Reply:
+        if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise PeerError(f"{self._path}: {call}: {status} {_first_line(body)}")
+        if status != HTTPStatus.OK:
+            raise self._unreachable(call, f"{status} {_first_line(body)}")
+        try:
+            return model.model_validate_json(body)
+        except ValidationError as error:
+            raise self._unreachable(call, f"the reply is not one: {one_line(error)}") from None
+
+    def _unreachable(self, call: str, why: str) -> Unreachable:
+        return Unreachable(f"{self._path}: {call}: {why}")
+
+
+def _outcome(reply: BaseModel) -> str:
+    match reply:
+        case ToolReply():
+            return reply.outcome
+        case PagesReply(changed=False):
+            return ToolOutcome.REFUSED
+        case _:
+            return ToolOutcome.DONE
+
+
+def _first_line(body: bytes, limit: int = 200) -> str:
+    line, *_ = body.decode(errors="replace").strip().splitlines() or [""]
+    return line[:limit]

@@ -1,0 +1,83 @@
+"""The journal's tables, and how an older file becomes a newer one.
+
+`PRAGMA application_id` says that a file is ours, `user_version` how many of the migrations it has
+seen. A file of a newer agent is refused: what it means is not known here.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from agent.contract.errors import AgentError
+
+APPLICATION_ID = 0x50475744  # "PGWD"
+
+# Ids of batches are never given twice (AUTOINCREMENT), or a snapshot would cover later batches.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE batches (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            at_ns INTEGER NOT NULL,
+            bytes INTEGER NOT NULL,
+            ereports BLOB NOT NULL)""",
+        "CREATE INDEX batch_sizes ON batches (bytes)",
+        """CREATE TABLE transitions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            case_id TEXT NOT NULL,
+            mfn INTEGER NOT NULL,
+            at_ns INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            body TEXT NOT NULL)""",
+        "CREATE INDEX transitions_of_case ON transitions (case_id, id)",
+        """CREATE TABLE snapshots (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            batch_id INTEGER NOT NULL,
+            state BLOB NOT NULL)""",
+        """CREATE TABLE refused (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            at_ns INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            payload BLOB NOT NULL)""",
+    ),
+)
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring the file up to date, each migration in a transaction of its own.
+
+    Raises:
+        AgentError: if the file is another program's, or of a newer agent.
+    """
+    version = _version(db, path)
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        db.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {number}")
+        db.execute("COMMIT")
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    owner, version, tables = (_number(db, query) for query in _IDENTITY)
+    if owner != APPLICATION_ID and (owner, version, tables) != (0, 0, 0):
+        raise AgentError(
+            f"{path}: a database of another program; set journal.path to a file of its own"
+        )
+    if version > len(MIGRATIONS):
+        raise AgentError(
+            f"{path}: written by a newer pagewarden (journal version {version}, this one knows "
+            f"{len(MIGRATIONS)}); run that one, or set journal.path to a new file"
+        )
+    return version
+
+
+_IDENTITY = (
+    "PRAGMA application_id",
+    "PRAGMA user_version",
+    "SELECT count(*) FROM sqlite_schema",
+)
+
+
+def _number(db: sqlite3.Connection, query: str) -> int:
+    value: int = db.execute(query).fetchone()[0]
+    return value

@@ -1,0 +1,155 @@
+"""What the journal's tables hold, and how it gets in and out. Blocking: for one thread alone.
+
+    batches      the ereports as they were admitted, one packed blob a message
+    transitions  every step of every case, the whole case each time; the last row is the case
+    snapshots    what the engines made of the batches up to `batch_id`: one row
+    refused      messages that were not let in, for a person to look at
+
+The batches after the snapshot are the *tail*. Retention takes from the front, and never from the
+tail: without it the counters could not be made again.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from agent.adapters.journal_file import connect, lock, transaction
+from agent.contract.codec import one_line
+from agent.contract.errors import AgentError
+from agent.retirement.case import Case
+
+REFUSED_MAX = 1000  # messages kept
+REFUSED_BYTES_MAX = 64 << 10  # of each
+STEPS_MAX = 256  # transitions kept of one case, the newest
+FORGOTTEN_MAX = 4096  # batches deleted with one snapshot, so that no commit waits long for it
+
+_CASE = TypeAdapter(Case)
+
+# The id given last, whether or not that batch is still there.
+_LAST_BATCH_ID = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batches'"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLimits:
+    """Batches are kept this long, and this many bytes of them at most; the oldest go first."""
+
+    age_seconds: float = 90 * 86_400.0
+    bytes_max: int = 4 << 30
+
+
+class Store:
+    """The open file. Each method that writes is one transaction, durable when it returns."""
+
+    def __init__(self, path: Path, limits: JournalLimits) -> None:
+        self._path = path
+        self._limits = limits
+        self._lock = lock(path)
+        try:
+            self._db = connect(path)
+            self._bytes = self._number("SELECT coalesce(sum(bytes), 0) FROM batches")
+            self.last_batch_id = self._number(_LAST_BATCH_ID)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def close(self) -> None:
+        self._db.close()
+        os.close(self._lock)
+
+    def commit(self, blob: bytes, opened: Sequence[Case], now_ns: int) -> int:
+        """Write a batch and the cases it opened; the batch's id."""
+        with transaction(self._db):
+            cursor = self._db.execute(
+                "INSERT INTO batches (at_ns, bytes, ereports) VALUES (?, ?, ?)",
+                (now_ns, len(blob), blob),
+            )
+            for case in opened:
+                self._append(case)
+        self._bytes += len(blob)
+        self.last_batch_id = cursor.lastrowid or 0
+        return self.last_batch_id
+
+    def save(self, case: Case) -> None:
+        with transaction(self._db):
+            self._append(case)
+            self._db.execute(
+                """DELETE FROM transitions WHERE case_id = ?1 AND id <=
+                   (SELECT id FROM transitions WHERE case_id = ?1
+                    ORDER BY id DESC LIMIT 1 OFFSET ?2)""",
+                (case.id, STEPS_MAX),
+            )
+
+    def _append(self, case: Case) -> None:
+        body = _CASE.dump_json(case).decode()
+        self._db.execute(
+            "INSERT INTO transitions (case_id, mfn, at_ns, state, body) VALUES (?, ?, ?, ?, ?)",
+            (case.id, case.mfn, case.moved_at_ns, case.state.value, body),
+        )
+
+    def keep_refused(self, reason: str, payload: bytes, now_ns: int) -> None:
+        with transaction(self._db):
+            cursor = self._db.execute(
+                "INSERT INTO refused (at_ns, reason, payload) VALUES (?, ?, ?)",
+                (now_ns, reason, payload[:REFUSED_BYTES_MAX]),
+            )
+            oldest = (cursor.lastrowid or 0) - REFUSED_MAX
+            self._db.execute("DELETE FROM refused WHERE id <= ?", (oldest,))
+
+    def write_snapshot(self, covered: int, state: bytes, now_ns: int) -> None:
+        """`state` is what the batches up to `covered` come to; of those, let the old ones go."""
+        forgotten, freed = self._outlived(covered, now_ns)
+        with transaction(self._db):
+            self._db.execute("INSERT OR REPLACE INTO snapshots VALUES (1, ?, ?)", (covered, state))
+            self._db.execute("DELETE FROM batches WHERE id <= ?", (forgotten,))
+        self._bytes -= freed
+
+    def _outlived(self, covered: int, now_ns: int) -> tuple[int, int]:
+        """Up to which id batches are too old or too many, and how many bytes that frees."""
+        horizon_ns = now_ns - round(self._limits.age_seconds * 1e9)
+        forgotten = freed = 0
+        for batch_id, at_ns, size in self._db.execute(
+            "SELECT id, at_ns, bytes FROM batches WHERE id <= ? ORDER BY id LIMIT ?",
+            (covered, FORGOTTEN_MAX),
+        ):
+            if at_ns >= horizon_ns and self._bytes - freed <= self._limits.bytes_max:
+                break
+            forgotten, freed = batch_id, freed + size
+        return forgotten, freed
+
+    def snapshot(self) -> tuple[int, bytes | None]:
+        """The id of the last batch that the snapshot covers, and the snapshot."""
+        row = self._db.execute("SELECT batch_id, state FROM snapshots").fetchone()
+        return row or (0, None)
+
+    def batches_after(self, batch_id: int, limit: int) -> list[tuple[int, bytes]]:
+        return self._db.execute(
+            "SELECT id, ereports FROM batches WHERE id > ? ORDER BY id LIMIT ?", (batch_id, limit)
+        ).fetchall()
+
+    def cases(self) -> tuple[Case, ...]:
+        """Every case as it was written last."""
+        bodies = self._db.execute(
+            "SELECT body FROM transitions WHERE id IN "
+            "(SELECT max(id) FROM transitions GROUP BY case_id) ORDER BY id"
+        )
+        return tuple(self._case(body) for (body,) in bodies)
+
+    def steps(self, case_id: str) -> tuple[Case, ...]:
+        """One case, as it was after each of its steps."""
+        bodies = self._db.execute(
+            "SELECT body FROM transitions WHERE case_id = ? ORDER BY id", (case_id,)
+        )
+        return tuple(self._case(body) for (body,) in bodies)
+
+    def _case(self, body: str) -> Case:
+        try:
+            return _CASE.validate_json(body)
+        except ValidationError as error:
+            raise AgentError(f"{self._path}: a case cannot be read: {one_line(error)}") from None
+
+    def _number(self, query: str) -> int:
+        value: int = self._db.execute(query).fetchone()[0]
+        return value

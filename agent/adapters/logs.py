@@ -1,0 +1,187 @@
+"""One line a decision, to stderr: what an operator reads afterwards.
+
+JSON for machines, columns on a terminal, and under journald a `<N>` in front of the line, so that
+`journalctl -p warning` finds it. Never one line an error: errors are counted, and may come by the
+million. A stranger who floods us with nonsense is worth one line a second.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import singledispatchmethod
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from agent.contract.toolstack import ToolOutcome
+from agent.events import (
+    BrokerConnected,
+    BrokerLost,
+    CallMade,
+    CapReached,
+    CaseMoved,
+    CaseOpened,
+    EreportsLost,
+    Event,
+    GapSeen,
+    GuestPaused,
+    MessageRefused,
+    PagesEvicted,
+)
+from agent.retirement.case import Case, State
+
+SELDOM_SECONDS = 1.0  # between two lines of a kind that others may cause at will
+
+TROUBLE = frozenset({State.PARKED, State.UNRETIRABLE, State.RELEASING})  # for a person to look at
+
+# What journald calls the levels (sd-daemon(3)).
+PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+
+def set_up_logs(level: str, stream: TextIO | None = None) -> None:
+    """Send every line from here on, and the warnings of libraries, to `stream` (stderr)."""
+    target = stream or sys.stderr
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *_renderers(target),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(target),
+    )
+    logging.basicConfig(handlers=[_Folded()], level=logging.WARNING, force=True)
+
+
+def _renderers(stream: TextIO) -> list[Processor]:
+    if stream.isatty():
+        return [structlog.dev.ConsoleRenderer()]
+    json = structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
+    line = _journal_line(json) if _is_journal(stream) else json
+    return [structlog.processors.format_exc_info, line]
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """True if systemd says that this very stream ends in its journal."""
+    try:
+        stat = os.fstat(stream.fileno())
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
+
+
+def _journal_line(render: Callable[..., str | bytes]) -> Processor:
+    def rendered(logger: WrappedLogger, name: str, fields: EventDict) -> str:
+        priority = PRIORITIES.get(fields.get("level", "info"), PRIORITIES["info"])
+        return f"<{priority}>{render(logger, name, fields)!s}"
+
+    return rendered
+
+
+class _Folded(logging.Handler):
+    """What libraries say, in our form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(
+            record.levelno,
+            "library",
+            logger=record.name,
+            message=record.getMessage(),
+            exc_info=record.exc_info,
+        )
+
+
+class EventLog:
+    """An observer that writes. Call it with every event."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._log: Any = structlog.get_logger()
+        self._now = now
+        self._told_at: dict[str, float] = {}
+        self._withheld: Counter[str] = Counter()
+
+    def __call__(self, event: Event) -> None:
+        self._write(event)
+
+    @singledispatchmethod
+    def _write(self, event: Event) -> None:
+        """An event without a line of its own is counted (`metrics`), and not told."""
+
+    @_write.register
+    def _(self, event: CaseOpened) -> None:
+        case = event.case
+        level = logging.WARNING if case.state is State.UNRETIRABLE else logging.INFO
+        self._log.log(level, "case_opened", verdict=case.verdict, **_who(case), reason=case.reason)
+
+    @_write.register
+    def _(self, event: CaseMoved) -> None:
+        case = event.case
+        level = logging.WARNING if case.state in TROUBLE else logging.INFO
+        move = {"from": event.before.value, "to": case.state.value}
+        owner = {} if case.owner is None else {"use": case.use, "owner": case.owner}
+        took = round(event.took_seconds, 6)
+        self._log.log(
+            level, "case_moved", **_who(case), **move, **owner, reason=case.reason, seconds=took
+        )
+
+    @_write.register
+    def _(self, event: GuestPaused) -> None:
+        self._log.info("guest_paused", seconds=event.seconds)
+
+    @_write.register
+    def _(self, event: CapReached) -> None:
+        self._seldom("cap_reached", refusal=event.refusal)
+
+    @_write.register
+    def _(self, event: MessageRefused) -> None:
+        self._seldom("message_refused", kind=event.kind, reason=event.reason)
+
+    @_write.register
+    def _(self, event: GapSeen) -> None:
+        self._seldom("gap_seen", first=event.first, last=event.last)
+
+    @_write.register
+    def _(self, event: EreportsLost) -> None:
+        self._seldom("ereports_lost", count=event.count)
+
+    @_write.register
+    def _(self, event: PagesEvicted) -> None:
+        self._seldom("pages_evicted", count=event.count)
+
+    @_write.register
+    def _(self, event: CallMade) -> None:
+        if event.outcome not in tuple(ToolOutcome):
+            self._seldom("call_failed", call=event.call, outcome=event.outcome)
+
+    @_write.register
+    def _(self, event: BrokerConnected) -> None:
+        self._log.info("broker_connected", url=event.url)
+
+    @_write.register
+    def _(self, event: BrokerLost) -> None:
+        self._log.warning(
+            "broker_lost",
+            url=event.url,
+            reason=event.reason,
+            retry_seconds=round(event.retry_seconds, 3),
+        )
+
+    def _seldom(self, name: str, **fields: object) -> None:
+        """A warning that others may cause at will: one a second, and how many were withheld."""
+        if self._now() - self._told_at.get(name, float("-inf")) < SELDOM_SECONDS:
+            self._withheld[name] += 1
+            return
+        self._told_at[name] = self._now()
+        self._log.warning(name, **fields, withheld=self._withheld.pop(name, 0))
+
+
+def _who(case: Case) -> dict[str, object]:
+    return {"case": case.id, "mfn": f"{case.mfn:#x}", "dimm": case.dimm}
+
+
+log_event = EventLog()

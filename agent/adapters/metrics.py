@@ -1,0 +1,147 @@
+"""Events become numbers: one method an event, each a few increments."""
+
+from collections.abc import Iterable
+from functools import singledispatchmethod
+from platform import python_version
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from agent.adapters.catalogue import PREFIX, Cases, Intake, Maker, Result, World
+from agent.contract.frames import PAGE_SIZE
+from agent.events import (
+    BatchTaken,
+    BrokerConnected,
+    BrokerLost,
+    CallMade,
+    CapReached,
+    CaseMoved,
+    CaseOpened,
+    EreportsLost,
+    Event,
+    GapSeen,
+    GuestPaused,
+    MessageRefused,
+    PagesEvicted,
+)
+from agent.retirement.case import Case, State
+
+DIMMS_MAX = 64  # then the label is `other`
+OTHER = "other"
+
+
+class Metrics:
+    """Hand `observe` every event, and `seed` the cases of an earlier life; expose `registry`."""
+
+    def __init__(self, version: str, registry: CollectorRegistry | None = None) -> None:
+        # They double a page for the sake of a time nobody reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call] # prometheus_client leaves it so
+        self.registry = registry or CollectorRegistry()
+        make = Maker(self.registry)
+        self._intake = Intake(make)
+        self._cases = Cases(make)
+        self._world = World(make)
+        self._dimms: set[str] = set()
+        self._expose_process(version)
+
+    def _expose_process(self, version: str) -> None:
+        ProcessCollector(registry=self.registry)
+        GCCollector(self.registry)
+        build = Info(f"{PREFIX}build", "Which agent this is.", registry=self.registry)
+        build.info({"version": version, "python": python_version()})
+
+    def seed(self, cases: Iterable[Case]) -> None:
+        """Count the cases that there are already; once, before any event."""
+        for case in cases:
+            self._enter(case.state)
+
+    def _enter(self, state: State) -> None:
+        self._cases.now.labels(state).inc()
+        if state is State.RETIRED:
+            self._cases.retired_bytes.inc(PAGE_SIZE)
+
+    @singledispatchmethod
+    def observe(self, event: Event) -> None:
+        """Count `event`.
+
+        Raises:
+            TypeError: for an event that is counted nowhere.
+        """
+        raise TypeError(f"{type(event).__name__} has no metric")
+
+    @observe.register
+    def _(self, event: BatchTaken) -> None:
+        intake = self._intake
+        intake.ereports.labels(Result.ACCEPTED).inc(event.accepted)
+        intake.ereports.labels(Result.DUPLICATE).inc(event.duplicates)
+        intake.unlocated.inc(event.unlocated)
+        intake.out_of_range.inc(event.out_of_range)
+        intake.uncorrected.inc(event.uncorrected)
+        for dimm, errors in event.dimm_errors:
+            intake.errors.labels(self._bounded(dimm)).inc(errors)
+        if event.accepted:
+            intake.newest.set(event.newest_time_ns / 1e9)
+            intake.commit_seconds.observe(event.commit_seconds)
+
+    def _bounded(self, dimm: str) -> str:
+        """`dimm`, as long as there are not too many different ones."""
+        if dimm not in self._dimms and len(self._dimms) >= DIMMS_MAX:
+            return OTHER
+        self._dimms.add(dimm)
+        return dimm
+
+    @observe.register
+    def _(self, event: MessageRefused) -> None:
+        self._intake.messages_refused.labels(event.kind).inc()
+
+    @observe.register
+    def _(self, event: GapSeen) -> None:
+        self._intake.gaps.inc()
+        self._intake.ereports_missing.inc(event.last - event.first + 1)
+
+    @observe.register
+    def _(self, event: EreportsLost) -> None:
+        self._intake.ereports_lost.inc(event.count)
+
+    @observe.register
+    def _(self, event: PagesEvicted) -> None:
+        self._intake.pages_evicted.inc(event.count)
+
+    @observe.register
+    def _(self, event: CaseOpened) -> None:
+        self._enter(event.case.state)
+        self._cases.transitions.labels(event.case.state).inc()
+
+    @observe.register
+    def _(self, event: CaseMoved) -> None:
+        self._cases.now.labels(event.before).dec()
+        self._enter(event.case.state)
+        self._cases.transitions.labels(event.case.state).inc()
+        self._cases.step_seconds.labels(event.before).observe(event.took_seconds)
+
+    @observe.register
+    def _(self, event: GuestPaused) -> None:
+        self._cases.pause_seconds.observe(event.seconds)
+
+    @observe.register
+    def _(self, event: CapReached) -> None:
+        self._cases.caps_reached.labels(event.refusal).inc()
+
+    @observe.register
+    def _(self, event: CallMade) -> None:
+        self._world.calls.labels(event.call, event.outcome).inc()
+        self._world.call_seconds.labels(event.call).observe(event.seconds)
+
+    @observe.register
+    def _(self, _: BrokerConnected) -> None:
+        self._world.broker_connected.set(1)
+
+    @observe.register
+    def _(self, _: BrokerLost) -> None:
+        self._world.broker_connected.set(0)
+        self._world.broker_lost.inc()

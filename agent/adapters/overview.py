@@ -1,0 +1,131 @@
+"""The agent at a glance, for `pagewarden status` and its kin.
+
+An observer that keeps what it is asked for.
+
+What was counted comes from the diagnosis, which survives; what only this life saw (duplicates,
+refused messages, pauses) is kept here.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+from statistics import median
+
+from agent.adapters.health import HealthBoard
+from agent.contract.status import (
+    CaseStep,
+    CasesView,
+    CaseView,
+    HotPage,
+    PausesView,
+    StatusView,
+)
+from agent.diagnosis.diagnosis import Diagnosis
+from agent.events import BatchTaken, EreportsLost, Event, GuestPaused, MessageRefused
+from agent.retirement.case import Case
+from agent.retirement.docket import Docket
+
+PAUSES_KEPT = 4096
+HOT_PAGES = 10
+NS = 1_000_000_000
+
+Steps = Callable[[str], Awaitable[tuple[tuple[int, str, str], ...]]]
+
+
+@dataclass(slots=True)
+class Overview:
+    host: str
+    version: str
+    diagnosis: Diagnosis
+    docket: Docket
+    board: HealthBoard
+    steps: Steps
+    _duplicates: int = 0
+    _refused: int = 0
+    _lost: int = 0
+    _pauses: deque[float] = field(default_factory=lambda: deque[float](maxlen=PAUSES_KEPT))
+
+    @singledispatchmethod
+    def observe(self, event: Event) -> None:
+        """Keep what a glance shows; most events are none of it."""
+
+    @observe.register
+    def _(self, event: BatchTaken) -> None:
+        self._duplicates += event.duplicates
+
+    @observe.register
+    def _(self, _: MessageRefused) -> None:
+        self._refused += 1
+
+    @observe.register
+    def _(self, event: EreportsLost) -> None:
+        self._lost += event.count
+
+    @observe.register
+    def _(self, event: GuestPaused) -> None:
+        self._pauses.append(event.seconds)
+
+    def status(self) -> StatusView:
+        health = self.board.read()
+        mark = self.diagnosis.admission.applied()
+        return StatusView(
+            host=self.host,
+            version=self.version,
+            healthy=health.healthy,
+            ailments=health.ailments,
+            boot_id=mark.boot_id if mark else None,
+            applied_next_seq=mark.next_seq if mark else 0,
+            ereports=self.diagnosis.totals.ereports,
+            errors=self.diagnosis.totals.errors,
+            duplicates=self._duplicates,
+            refused_messages=self._refused,
+            missing=self.diagnosis.admission.missing,
+            lost=self._lost,
+            pages_tracked=len(self.diagnosis.policy.serd),
+            hot_pages=self._hot_pages(),
+            cases=self.docket.counts(),
+            guest_pauses_seconds=self._pauses_view(),
+        )
+
+    def _hot_pages(self) -> tuple[HotPage, ...]:
+        """Pages with errors but no case, nearest to their threshold first."""
+        threshold = self.diagnosis.policy.serd.settings.n
+        return tuple(
+            HotPage(mfn=mfn, errors=errors, threshold=threshold)
+            for mfn, errors in self.diagnosis.policy.serd.hottest(HOT_PAGES)
+            if errors < threshold
+        )
+
+    def _pauses_view(self) -> PausesView:
+        if not self._pauses:
+            return PausesView()
+        return PausesView(count=len(self._pauses), p50=median(self._pauses), max=max(self._pauses))
+
+    def cases(self) -> CasesView:
+        return CasesView(cases=tuple(_view(case) for case in self.docket.cases))
+
+    async def case(self, case_id: str) -> CaseView | None:
+        """One case with its history, read from the journal; None for an id that nobody knows."""
+        case = self.docket.find(case_id)
+        if case is None:
+            return None
+        steps = await self.steps(case_id)
+        history = tuple(CaseStep(at=at / NS, state=state, detail=why) for at, state, why in steps)
+        return _view(case).model_copy(update={"history": history})
+
+
+def _view(case: Case) -> CaseView:
+    return CaseView(
+        id=case.id,
+        mfn=case.mfn,
+        state=case.state,
+        rest=case.rest,
+        use=case.use,
+        owner=case.owner,
+        rung=case.rung,
+        reason=case.reason or case.verdict,
+        dimm=case.dimm,
+        opened_at=case.opened_at_ns / NS,
+        moved_at=case.moved_at_ns / NS,
+    )

@@ -1,0 +1,76 @@
+"""The source's end of the bus: batches out, the agent's answers in. It decides nothing."""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from aiomqtt import MqttError
+from pydantic import ValidationError
+
+from agent.adapters.broker_settings import BrokerSettings
+from agent.adapters.link import Link, dial
+from agent.contract import topics
+from agent.contract.codec import one_line
+from agent.contract.ereport import Applied, Range
+from agent.contract.errors import Malformed, Unreachable
+
+Answer = Applied | Range | Malformed
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """One connection of the source of `host`. Use it through `connected`."""
+
+    _link: Link
+    _host: str
+
+    async def publish(self, payload: bytes) -> None:
+        """Return once the broker took it, which says nothing of the agent.
+
+        Raises:
+            Unreachable: if it did not.
+        """
+        with _translated():
+            if not await self._link.publish(topics.ereports(self._host), payload, retain=False):
+                raise Unreachable("the broker did not take a message")
+
+    async def answer(self) -> Answer:
+        """Wait for the agent's next word.
+
+        Raises:
+            Unreachable: when the connection ends.
+        """
+        with _translated():
+            delivery = await self._link.take()
+            await delivery.acknowledge()
+            return _read(delivery.topic, delivery.payload, self._host)
+
+
+@asynccontextmanager
+async def connected(settings: BrokerSettings, host: str) -> AsyncGenerator[Publisher, None]:
+    """A connection that hears the agent's answers for `host`.
+
+    Raises:
+        Unreachable: if the broker does not answer, or refuses us.
+    """
+    with _translated():
+        async with dial(settings, (topics.applied(host), topics.resend(host))) as link:
+            yield Publisher(link, host)
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    try:
+        yield
+    except MqttError as error:
+        # aiomqtt tells only in the cause why a connection ended.
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise Unreachable(f"broker: {reason or 'the connection ended'}") from None
+
+
+def _read(topic: str, payload: bytes, host: str) -> Answer:
+    model = Applied if topic == topics.applied(host) else Range
+    try:
+        return model.model_validate_json(payload)
+    except ValidationError as error:
+        return Malformed(f"{topic}: {one_line(error)}")

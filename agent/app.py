@@ -1,0 +1,268 @@
+"""The composition root: everything is made here, once, and handed to whom it concerns.
+
+    open the journal ─► ask the host who it is ─► fold what an earlier life left
+      ─► bring back any guest it left stopped ─► take messages, drive cases ─► told to stop:
+    take no more messages ─► finish the steps in flight ─► write down the counters ─► close
+
+One task group holds every task. What breaks a promise (a full disk, a peer of another host) ends
+the group, and with it the agent, in one line; what is only trouble is an outcome and goes on.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from agent.adapters import logs
+from agent.adapters.broker import Broker, BrokerSettings
+from agent.adapters.control import Answers, ControlServer
+from agent.adapters.health import Health, HealthBoard
+from agent.adapters.http import PublicServer
+from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedToolstack
+from agent.adapters.journal import Journal, JournalLimits
+from agent.adapters.metrics import Metrics
+from agent.adapters.overview import Overview
+from agent.clock import wall_clock
+from agent.config import AgentConfig
+from agent.contract import topics
+from agent.contract.errors import AgentError, Unreachable
+from agent.contract.hypercall import HostReply
+from agent.diagnosis.admission import Admission
+from agent.diagnosis.diagnosis import Diagnosis
+from agent.diagnosis.engines import SerdSettings
+from agent.diagnosis.policy import Policy
+from agent.events import Event, Observer
+from agent.handshake import Handshake
+from agent.pipeline import Pipeline
+from agent.retirement.acts import Acts
+from agent.retirement.caps import Caps, pages_of
+from agent.retirement.docket import Docket
+from agent.retirement.driver import Driver, Manners
+
+HEARTBEAT_SECONDS = 1.0
+STOP_SECONDS_MAX = 60.0  # for bringing back a guest whose toolstack does not answer
+FIRST_CONTACT_SECONDS = 2.0  # between two questions to a hypervisor that is not there yet
+
+
+class Observers:
+    """All who watch, as one; the first ones are there before there is much to see."""
+
+    def __init__(self, *watching: Observer) -> None:
+        self._watching = list(watching)
+
+    def add(self, observer: Observer) -> None:
+        self._watching.append(observer)
+
+    def __call__(self, event: Event) -> None:
+        for observe in self._watching:
+            observe(event)
+
+
+async def run(config: AgentConfig) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        AgentError: if something it needs cannot be had, or is lost for good.
+    """
+    logs.set_up_logs(config.log.level)
+    async with _stop_signal() as stop, AsyncExitStack() as stack:
+        agent = await _Agent.make(config, stack, stop)
+        if agent is not None:
+            await agent.run(stop)
+
+
+@asynccontextmanager
+async def _stop_signal() -> AsyncGenerator[asyncio.Event]:
+    """Set by SIGTERM or SIGINT for as long as the context lasts."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@dataclass(slots=True)
+class _Agent:
+    """The parts that run, ready to run."""
+
+    broker: Broker
+    pipeline: Pipeline
+    handshake: Handshake
+    driver: Driver
+    board: HealthBoard
+
+    @classmethod
+    async def make(
+        cls, config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event
+    ) -> "_Agent | None":
+        """Everything made and restored; None if told to stop before the hypervisor answered."""
+        metrics, board = Metrics(version("pagewarden")), HealthBoard()
+        observe = Observers(logs.log_event, metrics.observe)
+        broker = Broker(_broker_settings(config), (topics.ereports(config.host),), observe)
+        public = PublicServer(config.metrics.address, metrics.registry, board)
+        stack.callback(public.close)
+        journal = await Journal.open(config.journal.path, _limits(config))
+        stack.push_async_callback(journal.close)
+        acts = _acts(config, observe, stack)
+        host = await _first_contact(acts, config, board, stop)
+        if host is None:
+            return None
+        diagnosis = _diagnosis(config, host.frames)
+        docket = Docket(Caps(pages_of(host.frames, config.retirement.retired_memory_fraction_max)))
+        await _restore(journal, diagnosis, docket)
+        metrics.seed(docket.cases)
+        overview = Overview(
+            config.host, version("pagewarden"), diagnosis, docket, board, journal.history
+        )
+        observe.add(overview.observe)
+        answers = Answers(overview.status, overview.cases, overview.case)
+        control = await ControlServer.open(config.control.socket, answers)
+        stack.push_async_callback(control.close)
+        driver = Driver(acts, journal, docket, observe, wall_clock, _manners(config))
+        pipeline = Pipeline(
+            diagnosis,
+            docket,
+            journal,
+            driver.submit,
+            observe,
+            wall_clock,
+            config.journal.snapshot_every_batches,
+        )
+        handshake = Handshake(config.host, diagnosis.admission, broker, observe)
+        return cls(broker, pipeline, handshake, driver, board)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Bring guests back, then serve until told to stop, then stop in order."""
+        await self.driver.recover()
+        async with asyncio.TaskGroup() as group:
+            driving = group.create_task(self.driver.run(), name="driver")
+            intake = group.create_task(self._take_messages(), name="intake")
+            telling = group.create_task(self.handshake.run(), name="handshake")
+            beating = group.create_task(self._beat(), name="heartbeat")
+            await stop.wait()
+            await self.pipeline.stop()
+            intake.cancel()
+            self.driver.stop()
+            await asyncio.wait([driving], timeout=STOP_SECONDS_MAX)
+            for task in (driving, telling, beating):
+                task.cancel()
+        await self.pipeline.snapshot()
+
+    async def _take_messages(self) -> None:
+        async with aclosing(self.broker.deliveries()) as deliveries:
+            await self.pipeline.run(deliveries)
+
+    async def _beat(self) -> None:
+        while True:
+            ailments = () if self.broker.connected else ("no connection to the broker",)
+            self.board.renew(Health(ailments))
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+async def _first_contact(
+    acts: Acts, config: AgentConfig, board: HealthBoard, stop: asyncio.Event
+) -> HostReply | None:
+    """What the hypervisor says it is; None if told to stop before it said anything.
+
+    Raises:
+        AgentError: if it is another host than the configured one.
+    """
+    while not stop.is_set():
+        try:
+            host = await acts.hypervisor.host()
+        except Unreachable as error:
+            board.renew(Health((f"the hypervisor does not answer: {error}",)))
+            await _sleep_unless(stop, FIRST_CONTACT_SECONDS)
+        else:
+            if host.host != config.host:
+                raise AgentError(
+                    f"host is {config.host!r} in the configuration, but the hypervisor at "
+                    f"{config.hypervisor.hypercall_socket} is host {host.host!r}: correct one"
+                )
+            return host
+    return None
+
+
+async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+async def _restore(journal: Journal, diagnosis: Diagnosis, docket: Docket) -> None:
+    """Fold what an earlier life wrote down into what it knew and had under way."""
+    earlier = await journal.recover()
+    if earlier.snapshot is not None:
+        diagnosis.restore(earlier.snapshot)
+    async for batch in earlier.tail:
+        diagnosis.take(batch)
+    docket.restore(earlier.cases)
+    docket.next_number = earlier.next_case_number
+
+
+def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:
+    page = config.diagnosis.page
+    settings = SerdSettings(page.n, page.window_ns, config.diagnosis.pages_tracked_max)
+    return Diagnosis(Admission(config.host), Policy(settings, frames))
+
+
+def _acts(config: AgentConfig, observe: Observer, stack: AsyncExitStack) -> Acts:
+    section = config.hypervisor
+    hypervisor = EmulatedHypervisor(section.hypercall_socket, section.call_seconds_max, observe)
+    toolstack = EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe)
+    stack.push_async_callback(hypervisor.close)
+    stack.push_async_callback(toolstack.close)
+    return Acts(hypervisor, toolstack)
+
+
+def _limits(config: AgentConfig) -> JournalLimits:
+    return JournalLimits(
+        age_seconds=config.journal.retention_days * 86_400,
+        bytes_max=config.journal.bytes_max,
+    )
+
+
+def _manners(config: AgentConfig) -> Manners:
+    section = config.retirement
+    return Manners(
+        retry_seconds_first=section.retry_seconds_first,
+        retry_seconds_max=section.retry_seconds_max,
+        watch_seconds=section.watch_seconds,
+        cases_in_flight_max=section.cases_in_flight_max,
+        rungs=section.rungs,
+    )
+
+
+def _broker_settings(config: AgentConfig) -> BrokerSettings:
+    section = config.broker
+    return BrokerSettings(
+        url=section.url,
+        client_id=section.client_id or f"pagewarden-{config.host}",
+        protocol=section.protocol,
+        keepalive_seconds=section.keepalive_seconds,
+        session_expiry_seconds=section.session_expiry_seconds,
+        payload_bytes_max=section.payload_bytes_max,
+        retry_seconds_first=section.retry_seconds_first,
+        retry_seconds_max=section.retry_seconds_max,
+        username=section.username,
+        password=_secret(section.password_file),
+        ca_file=section.ca_file,
+        cert_file=section.cert_file,
+        key_file=section.key_file,
+    )
+
+
+def _secret(path: Path | None) -> str | None:
+    """The first line of a file that holds a secret."""
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").partition("\n")[0]
+    except OSError as error:
+        raise AgentError(f"broker.password_file: {path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,85 @@
+"""The command `pagewarden`. One command a file in `agent/commands`; here they only meet.
+
+Other packages add commands through the entry-point group `pagewarden.commands`, so that an install
+without the emulator is whole and one with it has `emulator` and `demo` too.
+"""
+
+import sys
+from importlib.metadata import entry_points, version
+from typing import Annotated
+
+import typer
+
+from agent.commands import agent, cases, decode, feed, status
+from agent.contract.errors import AgentError, PeerError
+
+GROUP = "pagewarden.commands"
+
+HELP = """
+Take failing memory pages out of use on virtualisation hosts, without the guests noticing.
+
+The agent listens to corrected memory errors over MQTT, decides which pages are going bad, has the
+hypervisor take them out of use, moves guests off them, and shows what it did to Prometheus.
+
+\b
+Start here:     pagewarden demo
+On a host:      pagewarden agent --config /etc/pagewarden/agent.toml
+A recorded log: pagewarden decode /var/log/kern.log
+What it does:   pagewarden status, pagewarden cases, pagewarden case c1
+
+Exit codes: 0 done; 1 it could not be done, and one line says why; 2 the command line is wrong.
+"""
+
+
+def build() -> typer.Typer:
+    """The application with every command that is installed."""
+    app = typer.Typer(
+        name="pagewarden", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False
+    )
+    app.callback()(_root)
+    for module in (agent, status, cases, decode, feed):
+        module.register(app)
+    for extension in sorted(entry_points(group=GROUP), key=lambda found: found.name):
+        extension.load()(app)
+    return app
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pagewarden {version('pagewarden')}")
+        raise typer.Exit
+
+
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print it and stop."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+_root.__doc__ = HELP
+
+
+def main() -> None:
+    """Run the command line; expected trouble ends in one line on stderr, never in a traceback."""
+    try:
+        build()()
+    except (AgentError, PeerError, ExceptionGroup) as error:
+        cause = _cause(error)
+        if not isinstance(cause, AgentError | PeerError):
+            raise
+        typer.echo(f"pagewarden: {cause}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _cause(error: Exception) -> Exception:
+    """The first trouble of a group of tasks that ended together."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,201 @@
+"""The agent's configuration: `config/agent.toml`, and the environment over it.
+
+The file is the manual: every key stands there with its unit, its default and its reason. A key that
+nobody knows is refused, and a complaint names the file, the key, and what would be right.
+`PAGEWARDEN_BROKER__URL=…` in the environment overrides `url` under `[broker]`.
+"""
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agent.contract.errors import AgentError
+from agent.contract.topics import HostName
+from agent.retirement.ladder import Rung
+
+SERD_N_MAX = 16
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BrokerSection(Section):
+    """Where errors come from."""
+
+    url: str = "mqtt://127.0.0.1:1883"
+    protocol: Literal["5", "3.1.1"] = "5"
+    client_id: str = ""  # empty: pagewarden-<host>
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    keepalive_seconds: Annotated[int, Field(ge=5, le=3600)] = 30
+    session_expiry_seconds: Annotated[int, Field(ge=60)] = 7 * 86_400
+    payload_bytes_max: Annotated[int, Field(ge=1024)] = 1 << 20
+    retry_seconds_first: Annotated[float, Field(gt=0)] = 0.5
+    retry_seconds_max: Annotated[float, Field(gt=0)] = 30.0
+
+
+class JournalSection(Section):
+    """What survives."""
+
+    path: Path = Path("pagewarden.db")
+    retention_days: Annotated[float, Field(gt=0)] = 90.0
+    bytes_max: Annotated[int, Field(ge=1 << 20)] = 4 << 30
+    snapshot_every_batches: Annotated[int, Field(ge=1)] = 1024
+
+
+class SerdSection(Section):
+    """N errors in T."""
+
+    n: Annotated[int, Field(ge=1, le=SERD_N_MAX)] = 2
+    window_hours: Annotated[float, Field(gt=0, le=24 * 366)] = 24.0
+
+    @property
+    def window_ns(self) -> int:
+        return round(self.window_hours * 3_600_000_000_000)
+
+
+class DiagnosisSection(Section):
+    """When a page is going bad."""
+
+    page: SerdSection = SerdSection()
+    pages_tracked_max: Annotated[int, Field(ge=16)] = 1_000_000
+
+
+class RetirementSection(Section):
+    """What is done about it, and how much of it."""
+
+    retired_memory_fraction_max: Annotated[float, Field(gt=0, le=0.1)] = 0.001
+    rungs: tuple[Rung, ...] = tuple(Rung)
+    cases_in_flight_max: Annotated[int, Field(ge=1, le=256)] = 8
+    retry_seconds_first: Annotated[float, Field(gt=0)] = 0.5
+    retry_seconds_max: Annotated[float, Field(gt=0)] = 300.0
+    watch_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class HypervisorSection(Section):
+    """Who is asked."""
+
+    kind: Literal["emulated", "xen"] = "emulated"
+    hypercall_socket: Path = Path("/run/pagewarden/hypercall.sock")
+    toolstack_socket: Path = Path("/run/pagewarden/toolstack.sock")
+    call_seconds_max: Annotated[float, Field(gt=0)] = 5.0
+    guest_seconds_max: Annotated[float, Field(gt=0)] = 120.0
+
+    @field_validator("kind")
+    @classmethod
+    def _is_built(cls, kind: str) -> str:
+        if kind == "xen":
+            raise ValueError('"xen" is not built yet; use "emulated"')
+        return kind
+
+
+class MetricsSection(Section):
+    """Where operators look."""
+
+    listen: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] = "127.0.0.1:9464"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host, int(port)
+
+
+class ControlSection(Section):
+    """Where `pagewarden status` and its kin ask."""
+
+    socket: Path = Path("/run/pagewarden/agent.sock")
+
+
+class LogSection(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class AgentConfig(BaseSettings):
+    """All of it. Times are in the unit that the key's name ends with."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="PAGEWARDEN_", env_nested_delimiter="__"
+    )
+
+    host: HostName
+    broker: BrokerSection = BrokerSection()
+    journal: JournalSection = JournalSection()
+    diagnosis: DiagnosisSection = DiagnosisSection()
+    retirement: RetirementSection = RetirementSection()
+    hypervisor: HypervisorSection = HypervisorSection()
+    metrics: MetricsSection = MetricsSection()
+    control: ControlSection = ControlSection()
+    log: LogSection = LogSection()
+
+    @model_validator(mode="after")
+    def _in_proportion(self) -> Self:
+        if self.broker.retry_seconds_max < self.broker.retry_seconds_first:
+            raise ValueError("broker.retry_seconds_max must not be below retry_seconds_first")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature, also below
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then the file, whose content comes in as arguments."""
+        return env_settings, init_settings
+
+
+def load(path: Path) -> AgentConfig:
+    """The configuration in the file at `path`.
+
+    Raises:
+        AgentError: one line with the file, the key, what is wrong and what would be right.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return AgentConfig(**content)
+    except OSError as error:
+        raise AgentError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise AgentError(f"{path}: not TOML: {error}") from None
+    except ValidationError as error:
+        raise AgentError(f"{path}: {complaint(error, AgentConfig)}") from None
+
+
+def complaint(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing that is wrong, in one line: `diagnosis.page.n must be … (got 0)`."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    more = len(error.errors()) - 1
+    return _sentence(first, key, model) + (f" (and {more} more)" if more else "")
+
+
+def _sentence(first: ErrorDetails, key: str, model: type[BaseModel]) -> str:
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key}{_suggestion(first['loc'], model)}"
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    what = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    where = f"{key} must be " if first["msg"].startswith("Input should be") else f"{key}: "
+    return f"{where if key else ''}{what} (got {first['input']!r})"
+
+
+def _suggestion(location: tuple[str | int, ...], model: type[BaseModel]) -> str:
+    """`; did you mean window_hours?`, if a key of that section is close."""
+    for part in location[:-1]:
+        inner = model.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ""
+        model = inner
+    close = get_close_matches(str(location[-1]), list(model.model_fields), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,176 @@
+"""What a line looks like, and that nobody can make us write too many."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from agent.adapters.logs import EventLog, set_up_logs
+from agent.contract.frames import DomId
+from agent.contract.hypercall import PageUse
+from agent.events import (
+    BrokerLost,
+    CallMade,
+    CaseMoved,
+    CaseOpened,
+    Event,
+    GapSeen,
+    MessageRefused,
+)
+from agent.retirement.case import State
+from tests.support.cases import a_case
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    handlers = logging.root.handlers[:]
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+
+
+@pytest.fixture
+def stream() -> StringIO:
+    stream = StringIO()
+    set_up_logs("info", stream)
+    return stream
+
+
+class Stopwatch:
+    """A clock that a test turns."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lines(stream: StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def line_of(stream: StringIO, event: Event) -> dict[str, Any]:
+    EventLog()(event)
+    (line,) = lines(stream)
+    return line
+
+
+def test_a_case_that_moves_says_which_page_whence_whither_and_why(stream: StringIO) -> None:
+    case = a_case(State.PARKED, use=PageUse.DOM0, owner=DomId(0), reason="dom0 holds it")
+    line = line_of(stream, CaseMoved(case, State.OPEN, 0.25))
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "case_moved",
+        "level": "warning",
+        "case": "c1",
+        "mfn": "0x1234",
+        "dimm": None,
+        "from": "open",
+        "to": "parked",
+        "use": "dom0",
+        "owner": 0,
+        "reason": "dom0 holds it",
+        "seconds": 0.25,
+    }
+
+
+def test_a_case_that_opens_says_what_the_verdict_was(stream: StringIO) -> None:
+    line = line_of(stream, CaseOpened(a_case()))
+    assert (line["event"], line["level"], line["verdict"]) == (
+        "case_opened",
+        "info",
+        "2 errors in 24 h",
+    )
+
+
+def test_a_page_that_may_not_be_retired_is_a_warning(stream: StringIO) -> None:
+    assert line_of(stream, CaseOpened(a_case(State.UNRETIRABLE)))["level"] == "warning"
+
+
+def test_a_lost_broker_says_why_and_when_it_is_tried_again(stream: StringIO) -> None:
+    line = line_of(stream, BrokerLost("mqtt://b", "connection refused", 0.5))
+    assert (line["reason"], line["retry_seconds"]) == ("connection refused", 0.5)
+
+
+def test_a_flood_of_nonsense_is_one_line_a_second(stream: StringIO) -> None:
+    stopwatch = Stopwatch()
+    log = EventLog(stopwatch)
+    for _ in range(1000):
+        log(MessageRefused("malformed", "not JSON"))
+    stopwatch.now += 1.0
+    log(MessageRefused("malformed", "not JSON"))
+    assert [line["withheld"] for line in lines(stream)] == [0, 999]
+
+
+def test_one_kind_of_flood_does_not_hide_another(stream: StringIO) -> None:
+    log = EventLog(Stopwatch())
+    log(MessageRefused("malformed", "not JSON"))
+    log(GapSeen(5, 9))
+    assert [line["event"] for line in lines(stream)] == ["message_refused", "gap_seen"]
+
+
+def test_a_call_that_was_answered_is_no_line(stream: StringIO) -> None:
+    EventLog()(CallMade("suspend", "refused", 0.1))
+    assert not stream.getvalue()
+
+
+def test_a_call_that_was_not_answered_is_a_warning(stream: StringIO) -> None:
+    assert line_of(stream, CallMade("suspend", "unreachable", 5.0))["level"] == "warning"
+
+
+def test_what_libraries_warn_of_has_our_form(stream: StringIO) -> None:
+    logging.getLogger("mqtt").warning("lost %d packets", 3)
+    logging.getLogger("mqtt").info("all is well")
+    (line,) = lines(stream)
+    assert (line["level"], line["logger"], line["message"]) == ("warning", "mqtt", "lost 3 packets")
+
+
+def test_below_the_level_is_silence() -> None:
+    stream = StringIO()
+    set_up_logs("warning", stream)
+    EventLog()(CaseOpened(a_case()))
+    assert not stream.getvalue()
+
+
+def test_a_message_of_many_lines_is_one_line(stream: StringIO) -> None:
+    EventLog()(MessageRefused("malformed", "a\nb"))
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_under_journald_a_line_begins_with_its_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "stderr").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        set_up_logs("info", stream)
+        EventLog()(GapSeen(5, 9))
+        stream.seek(0)
+        assert stream.read().startswith('<4>{"')
+
+
+def test_a_stream_that_is_not_journald_s_has_no_priorities(
+    stream: StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable is inherited by everything a service starts."""
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1234")
+    EventLog()(GapSeen(5, 9))
+    assert stream.getvalue().startswith("{")
+
+
+def test_on_a_terminal_it_is_for_people() -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    set_up_logs("info", stream)
+    EventLog()(GapSeen(5, 9))
+    assert "gap_seen" in stream.getvalue()
+    assert "{" not in stream.getvalue()
