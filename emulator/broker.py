@@ -46,7 +46,7 @@ async def broker(port: int) -> AsyncGenerator[None]:
         await serving.start()
     except amqtt.BrokerError as error:
         reason = " ".join(str(error).split())
-        raise EmulatorError(f"broker: cannot listen on 127.0.0.1:{port}: {reason}") from None
+        raise EmulatorError(f"--port: cannot listen on 127.0.0.1:{port}: {reason}") from None
     try:
         yield
     finally:

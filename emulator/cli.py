@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from emulator.edges.truth import Ready
 
 _EMULATOR_HELP = """
-Run an emulated host: failing memory, a Xen-like hypervisor and guests that notice.
+Run an emulated host: failing memory, a Xen-like hypervisor, guests that notice.
 
-It publishes ereports over MQTT as a real host would, and answers on three Unix sockets:
-hypercall.sock and toolstack.sock are what an agent works with, control.sock tells the truth
-(`curl --unix-socket run/control.sock http://emulator/v1/truth`) and breaks more on request.
+It publishes ereports over MQTT as a real host would, and answers on three
+Unix sockets: hypercall.sock and toolstack.sock are what an agent works with,
+control.sock tells the truth and breaks more on request.
 
-What breaks when is a scenario, or a recording with --replay. Once all sockets listen it prints one
-line, `ready`. It runs until SIGTERM or Ctrl-C. Messages are kept until an agent has applied them,
-and a broker that is away is tried again for ever.
+What breaks when is a scenario, or a recording with --replay. Once all sockets
+listen it prints one line, `ready`. It runs until SIGTERM or Ctrl-C. Messages
+are kept until an agent has applied them, and a broker that is away is tried
+again for ever.
 
 \b
 Examples:
@@ -35,15 +36,18 @@ Examples:
   pagewarden emulator --scenario busy-host --seed 7 --sockets /tmp/pw
   pagewarden decode --json dmesg.txt > recorded.jsonl
   pagewarden emulator --replay recorded.jsonl --memory "1 TiB"
+  curl --unix-socket run/control.sock http://emulator/v1/truth
 
 \b
-Exit codes: 0 stopped as asked, 1 it could not run (one line on stderr says why), 2 usage.
+Exit codes: 0 stopped as asked; 1 it could not run, and one line on stderr
+says why; 2 the command line is wrong.
 """
 
 _BROKER_HELP = """
-Run the embedded MQTT 3.1.1 broker on loopback: for demos without Mosquitto, never for production.
+Run the embedded MQTT 3.1.1 broker on loopback, for demos without Mosquitto.
 
-Needs the extra: pip install 'pagewarden[demo]'. Prints `ready` once it listens.
+Never for production. Needs the extra: pip install 'pagewarden[demo]'.
+Prints `ready` once it listens.
 """
 
 

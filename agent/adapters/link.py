@@ -15,6 +15,7 @@ the message again.
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +29,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.adapters.broker_settings import BrokerSettings, tls_context
+
+# How a connection ends is told once, by whoever called; paho would tell it again.
+_SILENCE = logging.getLogger("agent.adapters.link.paho")
+_SILENCE.setLevel(logging.CRITICAL)
 
 ANSWER_SECONDS_MAX = 5.0  # for CONNACK, SUBACK and PUBACK
 PUBLISHES_IN_FLIGHT_MAX = 1024
@@ -148,22 +153,15 @@ class Link:
             with suppress(aiomqtt.MqttError):
                 await self._client.__aexit__(None, None, None)
         self._hang_up()
-        await self._end_timer()
 
     def _hang_up(self) -> None:
-        """Close the socket and leave no callback that could still reach into the loop."""
+        """Close the socket, which ends the timer, and leave no callback that reaches the loop."""
         self._paho._sock_close()
         self._paho.on_disconnect = None
         self._paho.on_socket_open = None
         self._paho.on_socket_close = None
         self._paho.on_socket_register_write = None
         self._paho.on_socket_unregister_write = None
-
-    async def _end_timer(self) -> None:
-        timer = self._client._misc_task
-        if timer is not None:
-            timer.cancel()
-            await asyncio.gather(timer, return_exceptions=True)
 
 
 def _client(settings: BrokerSettings) -> aiomqtt.Client:
@@ -183,6 +181,7 @@ def _client(settings: BrokerSettings) -> aiomqtt.Client:
         password=settings.password,
         keepalive=settings.keepalive_seconds,
         timeout=ANSWER_SECONDS_MAX,
+        logger=_SILENCE,
         max_queued_outgoing_messages=PUBLISHES_IN_FLIGHT_MAX,
         tls_context=tls_context(settings),
         # Nagle's algorithm makes a small QoS 1 exchange take 88 ms instead of 0.8.

@@ -71,7 +71,8 @@ def decode(
       pagewarden decode --year 2023 --zone Europe/Berlin old-syslog
       pagewarden decode --json dimm.csv | jq -s 'group_by(.row) | map(length)'
 
-    Exit codes: 0 something was decoded; 1 nothing was; 2 wrong usage, or a file is not there.
+    Exit codes: 0 something was decoded; 1 nothing was; 2 wrong usage, or a file
+    is not there.
     """
     manner = Manner(form, year, zone, boot_time or 0, page_size)
     show = _as_json if as_json else _as_text

@@ -92,11 +92,11 @@ def feed(
 ) -> None:
     """Send recorded memory errors to a running agent, and wait until it has applied them all.
 
-    Reads what `pagewarden decode` reads and publishes it as a host's own source of
-    ereports would: numbered, in batches, kept until the agent says that they are
-    durable, and sent again when it asks, when the connection was lost, or when it
-    takes too long. Nothing is lost and nothing counts twice, even if broker or
-    agent are restarted meanwhile.
+    Reads what `pagewarden decode` reads and publishes it as a host's own source
+    would: numbered, in batches, kept until the agent says that they are durable,
+    and sent again when it asks, when the connection was lost, or when it takes
+    too long. Nothing is lost and nothing counts twice, even if broker or agent
+    are restarted meanwhile.
 
     Ereports keep their recorded times. With --speed they also arrive at their
     recorded distances: --speed 3600 plays an hour in a second. Records that are
@@ -111,8 +111,8 @@ def feed(
       pagewarden feed --broker mqtt://127.0.0.1 --host hv-1 --speed 3600 dimm.csv
       zcat kern.log.*.gz | pagewarden feed --broker mqtt://127.0.0.1 --host hv-1 -
 
-    Exit codes: 0 all is applied; 1 it is not, or nothing was decoded; 2 wrong usage, or a file
-    is not there.
+    Exit codes: 0 all is applied; 1 it is not, or nothing was decoded; 2 wrong
+    usage, or a file is not there.
     """
     manner = Manner(form, year, zone, boot_time or 0, page_size)
     plan = Plan(host, boot_id or uuid4(), batch, speed, patience)

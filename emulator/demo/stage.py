@@ -74,7 +74,7 @@ async def stage(
         await stack.enter_async_context(_process("emulator", emulator, folder, says_ready=True))
         port = _free_port()
         config = folder / "agent.toml"
-        config.write_text(_agent_config(folder, bus, port), encoding="utf-8")
+        config.write_text(agent_config(folder, bus, port), encoding="utf-8")
         agent = (*PAGEWARDEN, "agent", "--config", str(config))
         process = await stack.enter_async_context(_process("agent", agent, folder))
         yield Stage(folder, bus, f"http://127.0.0.1:{port}/metrics", process)
@@ -180,7 +180,7 @@ def _mosquitto_config(port: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _agent_config(folder: Path, bus: Bus, metrics_port: int) -> str:
+def agent_config(folder: Path, bus: Bus, metrics_port: int) -> str:
     return f"""\
 host = "hv-1"
 [broker]

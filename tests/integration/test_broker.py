@@ -299,30 +299,65 @@ async def test_a_message_of_qos_0_needs_no_acknowledgement(mosquitto: Mosquitto)
         assert await taken(agent) == b"one"
 
 
-@pytest.mark.parametrize("moment", ["before", "while", "after"])
-async def test_nothing_is_left_in_the_loop(mosquitto: Mosquitto, moment: str) -> None:
-    """However it ends: while it connects, while a broker says nothing, or with a broker gone."""
-    complaints: list[str] = []
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
-    if moment == "while":
-        freeze(mosquitto)
+@pytest.fixture
+async def complaints() -> list[str]:
+    """What asyncio says about tasks and futures that nobody looked after."""
+    heard: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: heard.append(what["message"]))
+    return heard
+
+
+async def nothing_is_left(complaints: list[str]) -> bool:
+    await asyncio.sleep(0)
+    tasks = asyncio.all_tasks()
+    await asyncio.sleep(0.02)
+    gc.collect()
+    return tasks == {asyncio.current_task()} and not complaints
+
+
+async def test_nothing_is_left_of_an_agent_that_never_connected(
+    mosquitto: Mosquitto, complaints: list[str]
+) -> None:
     async with an_agent(settings_for(mosquitto)) as agent:
         agent.listen()
-        await asyncio.sleep(0.1 if moment == "while" else 0)
-        if moment == "after":
-            await agent.until(connected=True)
-            mosquitto.kill()
-            await agent.until(connected=False)
-    await asyncio.sleep(0.05)
-    gc.collect()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert not complaints
+        await asyncio.sleep(0)
+    assert await nothing_is_left(complaints)
+
+
+async def test_nothing_is_left_of_a_connection_that_got_no_answer(
+    mosquitto: Mosquitto, complaints: list[str]
+) -> None:
+    freeze(mosquitto)
+    async with an_agent(settings_for(mosquitto)) as agent:
+        agent.listen()
+        await asyncio.sleep(0.1)
+    assert await nothing_is_left(complaints)
+
+
+async def test_nothing_is_left_of_a_connection_in_use(
+    mosquitto: Mosquitto, complaints: list[str]
+) -> None:
+    async with an_agent(settings_for(mosquitto)) as agent:
+        await agent.until(connected=True)
+    assert await nothing_is_left(complaints)
+
+
+async def test_nothing_is_left_of_a_connection_that_ended_while_nobody_read(
+    mosquitto: Mosquitto, complaints: list[str]
+) -> None:
+    """As it does while a batch is being written down."""
+    async with an_agent(settings_for(mosquitto)) as agent:
+        await agent.until(connected=True)
+        await send(mosquitto, b"one")
+        await agent.take()
+        mosquitto.kill()
+        await asyncio.sleep(0.1)
+    assert await nothing_is_left(complaints)
 
 
 def test_a_refused_subscription_is_an_error() -> None:
     """The library returns it like any other, and not a message would ever come."""
-    refused = ReasonCode(PacketTypes.SUBACK, "Not authorized")  # type: ignore[no-untyped-call] # paho
+    refused = ReasonCode(PacketTypes.SUBACK, "Not authorized")
     with pytest.raises(aiomqtt.MqttError, match=f"refused the subscription to {TOPIC}"):
         Link._check(TOPIC, [refused])
 

@@ -155,7 +155,8 @@ async def test_a_second_host_does_not_take_the_sockets_of_a_live_one(tmp_path: P
     script = a_script(a_config(tmp_path))
     async with running(script) as doors:
         with pytest.raises(EmulatorError, match="an emulator answers there already"):
-            await Host(script, print).run(asyncio.Event(), print)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await Host(script, print).run(asyncio.Event(), print)
         assert (await doors.truth()).host == HOST
 
 

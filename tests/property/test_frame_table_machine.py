@@ -1,7 +1,8 @@
 """Whatever is asked of the hypervisor and its toolstack, in any order, the host holds together.
 
-The rules are the calls that an agent or an operator may make, with good and bad arguments; resuming is
-by the slow path, as the agent does it. After each of them the world itself is looked at.
+The rules are the calls that an agent or an operator may make, with good and bad arguments;
+resuming is by the slow path, as the agent does it. After each of them the world itself is looked
+at.
 """
 
 from collections.abc import Sequence
@@ -43,16 +44,19 @@ class Host(RuleBasedStateMachine):
         self.host = Hypervisor(Layout(FRAMES, 32, 64, GUESTS), Memory(FRAMES))
         self.toolstack = Toolstack(self.host)
         self.rng = np.random.default_rng(seed)
+        self.taken_out: set[Mfn] = set()
 
     @rule(mfns=CALLS)
     def offline(self, mfns: list[int]) -> None:
         before = self._states()
-        self._judge(before, self.host.page_offline_pending(mfns))
+        if self._judge(before, self.host.page_offline_pending(mfns)):
+            self.taken_out |= set(map(Mfn, mfns))
 
     @rule(mfns=CALLS)
     def online(self, mfns: list[int]) -> None:
         before = self._states()
-        self._judge(before, self.host.page_online(mfns))
+        if self._judge(before, self.host.page_online(mfns)):
+            self.taken_out -= set(map(Mfn, mfns))
 
     @rule(mfns=CALLS)
     def query(self, mfns: list[int]) -> None:
@@ -105,18 +109,22 @@ class Host(RuleBasedStateMachine):
         """Offline free pages until only `free` are left: then nothing has much room to move."""
         frames = self.host.table.free_within(0, FRAMES).tolist()
         if len(frames) > free:
-            self.host.page_offline_pending(frames[free:])
+            self.offline(frames[free:])
 
     @rule()
     def bring_all_back(self) -> None:
         if marked := self.host.offlined():
-            self.host.page_online(marked)
+            self.online(list(marked))
         assert self.host.offlined() == []
 
     @rule(accesses=st.integers(0, 2000))
     def run_guests(self, accesses: int) -> None:
         for guest in self.host.guests.values():
             guest.run(accesses, self.rng)
+
+    @invariant()
+    def what_was_taken_out_stays_out_until_it_is_brought_back(self) -> None:
+        assert set(self.host.offlined()) == self.taken_out
 
     @invariant()
     def no_frame_is_lost_or_won(self) -> None:
@@ -145,12 +153,13 @@ class Host(RuleBasedStateMachine):
             if state is FrameState.OFFLINING and self.host.table.owner_of(mfn) == DomId(domid)
         ]
 
-    def _judge(self, before: dict[Mfn, FrameState], reply: PagesReply) -> None:
-        """A call with one refused page refuses all of them and changes none."""
+    def _judge(self, before: dict[Mfn, FrameState], reply: PagesReply) -> bool:
+        """Whether it was done. A call with one refused page refuses all and changes none."""
         refusals: Sequence[Refusal | None] = [page.refusal for page in reply.pages]
         assert all(refusals) or not any(refusals)
         assert reply.changed == (self._states() != before)
         assert not (reply.changed and any(refusals))
+        return not any(refusals)
 
 
 TestHost = Host.TestCase

@@ -75,6 +75,7 @@ def test_a_port_in_use_is_one_line_with_the_key_and_the_fix(server: PublicServer
 def test_clients_that_say_nothing_do_not_keep_others_out_for_long(
     server: PublicServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert http._Handler.timeout == http.REQUEST_SECONDS_MAX
     monkeypatch.setattr(http._Handler, "timeout", 0.2)
     address = ("127.0.0.1", server.port)
     silent = [socket.create_connection(address) for _ in range(http.REQUESTS_MAX)]

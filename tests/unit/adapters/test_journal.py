@@ -253,6 +253,14 @@ async def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(path: Pat
         assert (await journal.recover()).cases == ()
 
 
+async def test_a_commit_that_fails_in_the_middle_leaves_the_journal_usable(path: Path) -> None:
+    async with a_journal(path) as journal:
+        with pytest.raises(AttributeError):
+            await journal.commit(a_batch([0]), [None])  # type: ignore[list-item] # breaks half-way
+        await journal.commit(a_batch([1]), [])
+        assert await first_seqs(journal) == [1]
+
+
 def test_what_was_committed_survives_kill_9(path: Path) -> None:
     """A process commits and says so, again and again, until it is killed in the middle."""
     process = subprocess.Popen(

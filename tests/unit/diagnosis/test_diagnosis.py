@@ -35,6 +35,14 @@ def test_a_stranger_is_not_judged() -> None:
     assert diagnosis.snapshot() == before
 
 
+def test_the_totals_are_as_old_as_the_first_ereport() -> None:
+    diagnosis, again = a_diagnosis(), a_diagnosis()
+    diagnosis.take(a_batch([0, 1], counts=[1, 5]))
+    again.restore(diagnosis.snapshot())
+    again.take(a_batch([1, 2]))
+    assert (again.totals.ereports, again.totals.errors) == (3, 7)
+
+
 def test_a_snapshot_cut_anywhere_is_refused() -> None:
     diagnosis = a_diagnosis()
     diagnosis.take(a_batch([0, 1, 5]))

@@ -84,6 +84,10 @@ def test_a_message_may_hold_the_word_that_ends_it() -> None:
     assert (error.detail, error.dimm) == ("error on the way on channel 3", "DIMM_A1")
 
 
+def test_a_message_may_hold_brackets() -> None:
+    assert the_error(edac(message="reserved error (16) ")).detail == "reserved error (16)"
+
+
 def test_a_message_may_be_empty() -> None:
     assert the_error(edac(message="")).dimm == "DIMM_A1"
 

@@ -35,4 +35,5 @@ def test_an_empty_input_is_refused() -> None:
 def test_a_format_that_is_named_is_not_guessed() -> None:
     """The EDAC line comes long after a banner that nobody knows."""
     text = "banner\n" * (OPENING_LINES + 1) + LINE
-    assert len(decoded_all(text, name="edac")) == 1
+    (record,) = decoded_all(text, name="edac")
+    assert record.line == OPENING_LINES + 2

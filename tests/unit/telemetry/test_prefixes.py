@@ -74,9 +74,13 @@ def test_a_year_that_is_said_is_believed() -> None:
     assert said.time_ns == ns(2019, 12, 31, 23, 59, 59)
 
 
-def test_a_date_without_a_zone_is_in_the_zone_that_is_said() -> None:
+@pytest.mark.parametrize(
+    "prefix",
+    ["[Sat Apr 15 19:49:46 2023] ", "2023-04-15T19:49:46 hv-1 kernel: "],
+)
+def test_a_date_without_a_zone_is_in_the_zone_that_is_said(prefix: str) -> None:
     unsaid = replace(UNSAID, zone=ZoneInfo("Asia/Shanghai"))
-    said = unprefixed(f"[Sat Apr 15 19:49:46 2023] {EDAC}", unsaid)
+    said = unprefixed(prefix + EDAC, unsaid)
     assert said.time_ns == ns(2023, 4, 15, 11, 49, 46)
 
 

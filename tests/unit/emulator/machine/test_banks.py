@@ -17,75 +17,75 @@ def harvested(*errors: tuple[int, int]) -> Registers:
     return registers
 
 
-def test_the_registers_of_a_real_machine_decode_as_its_kernel_did():
+def test_the_registers_of_a_real_machine_decode_as_its_kernel_did() -> None:
     registers = SEEN_ON_A_REAL_MACHINE
     decoded = (registers.count, registers.channel, registers.overflow, registers.uncorrected)
     assert decoded == (20, 2, True, False)
 
 
-def test_the_address_of_a_real_machine_is_good_enough_to_name_a_page():
+def test_the_address_of_a_real_machine_is_good_enough_to_name_a_page() -> None:
     assert SEEN_ON_A_REAL_MACHINE.address_valid
 
 
-def test_twenty_errors_at_two_places_give_the_status_of_the_real_machine():
+def test_twenty_errors_at_two_places_give_the_status_of_the_real_machine() -> None:
     """All but bits 31:16, which are the model's own."""
     status = harvested((0x104E5C8C0, 19), (0x1000, 1)).status
     assert status == SEEN_ON_A_REAL_MACHINE.status & ~0xFFFF0000
 
 
-def test_one_error_is_valid_counted_once_and_located():
+def test_one_error_is_valid_counted_once_and_located() -> None:
     registers = harvested((0x1234C0, 1))
     assert (registers.valid, registers.count, registers.address_valid) == (True, 1, True)
 
 
-def test_misc_says_that_the_address_is_physical_and_ends_at_the_cache_line():
+def test_misc_says_that_the_address_is_physical_and_ends_at_the_cache_line() -> None:
     assert harvested((0x1234C0, 1)).misc == 0b010_000110
 
 
-def test_bits_below_the_cache_line_are_not_reported():
+def test_bits_below_the_cache_line_are_not_reported() -> None:
     assert harvested((0x1234FF, 1)).address == 0x1234C0
 
 
-def test_a_further_error_in_the_same_line_raises_the_count_alone():
+def test_a_further_error_in_the_same_line_raises_the_count_alone() -> None:
     registers = harvested((0x1000, 1), (0x103F, 2))
     assert (registers.count, registers.overflow) == (3, False)
 
 
-def test_an_error_elsewhere_sets_over_and_the_first_address_stays():
+def test_an_error_elsewhere_sets_over_and_the_first_address_stays() -> None:
     registers = harvested((0x1000, 1), (0x2000, 1))
     assert (registers.address, registers.overflow, registers.count) == (0x1000, True, 2)
 
 
-def test_over_stays_when_the_first_line_errs_again():
+def test_over_stays_when_the_first_line_errs_again() -> None:
     assert harvested((0x1000, 1), (0x2000, 1), (0x1000, 1)).overflow
 
 
-def test_the_count_stops_at_its_fifteen_bits():
+def test_the_count_stops_at_its_fifteen_bits() -> None:
     assert harvested((0x1000, 32_767), (0x1000, 5)).count == 32_767
 
 
-def test_a_saturated_count_spills_into_no_other_bit():
+def test_a_saturated_count_spills_into_no_other_bit() -> None:
     full, above = harvested((0x1000, 32_767)), harvested((0x1000, 40_000))
     assert above == full
 
 
 @pytest.mark.parametrize(("errors", "overflow"), [(16_383, False), (16_384, True), (40_000, True)])
-def test_bit_52_says_that_the_count_passed_fourteen_bits(errors: int, overflow: bool):  # noqa: FBT001 - a column of the table above
+def test_bit_52_says_that_the_count_passed_fourteen_bits(errors: int, overflow: bool) -> None:  # noqa: FBT001 - a column of the table above
     assert harvested((0x1000, errors)).count_overflow is overflow
 
 
-def test_a_harvest_clears_the_bank():
+def test_a_harvest_clears_the_bank() -> None:
     bank = Bank()
     bank.log(0x1000)
     bank.harvest()
     assert bank.harvest() is None
 
 
-def test_a_bank_that_nothing_was_logged_in_has_nothing_to_harvest():
+def test_a_bank_that_nothing_was_logged_in_has_nothing_to_harvest() -> None:
     assert Bank().harvest() is None
 
 
-def test_a_channel_that_is_not_known_is_none():
+def test_a_channel_that_is_not_known_is_none() -> None:
     bank = Bank()
     bank.log(0x1000)
     registers = bank.harvest()
@@ -93,16 +93,16 @@ def test_a_channel_that_is_not_known_is_none():
     assert registers.channel is None
 
 
-def test_an_address_that_is_not_physical_names_no_page():
+def test_an_address_that_is_not_physical_names_no_page() -> None:
     segment_offset = SEEN_ON_A_REAL_MACHINE.misc & ~(0b111 << 6)
     assert not Registers(SEEN_ON_A_REAL_MACHINE.status, 0x1000, segment_offset).address_valid
 
 
-def test_an_address_coarser_than_a_page_names_no_page():
+def test_an_address_coarser_than_a_page_names_no_page() -> None:
     assert not Registers(SEEN_ON_A_REAL_MACHINE.status, 0x1000, 2 << 6 | 13).address_valid
 
 
 @pytest.mark.parametrize(("address", "channel", "errors"), [(-1, 0, 1), (0, 16, 1), (0, 0, 0)])
-def test_what_no_bank_could_hold_is_refused(address: int, channel: int, errors: int):
+def test_what_no_bank_could_hold_is_refused(address: int, channel: int, errors: int) -> None:
     with pytest.raises(ValueError, match="a bank logs"):
         Bank().log(address, channel, errors)

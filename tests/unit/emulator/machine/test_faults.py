@@ -29,18 +29,18 @@ def errors_in(due: list[Errors]) -> int:
     return sum(errors.count for errors in due)
 
 
-def test_errors_come_at_about_the_rate_of_the_fault():
+def test_errors_come_at_about_the_rate_of_the_fault() -> None:
     """1,000 are expected, give or take 32; 5 times that would be a one in a million chance."""
     due = with_faults(Fault(ADDRESS, 10.0)).due(100.0, seeded())
     assert errors_in(due) == pytest.approx(1000, abs=160)
 
 
-def test_errors_name_the_address_of_their_fault():
+def test_errors_name_the_address_of_their_fault() -> None:
     due = with_faults(Fault(ADDRESS, 10.0)).due(10.0, seeded())
     assert [errors.address for errors in due] == [ADDRESS]
 
 
-def test_how_often_one_asks_changes_nothing():
+def test_how_often_one_asks_changes_nothing() -> None:
     faults = (Fault(ADDRESS, 3.0), Fault(0x999000, 5.0))
     rng, often = seeded(), with_faults(*faults)
     asked_often = [e for now in range(101) for e in often.due(float(now), rng)]
@@ -51,7 +51,7 @@ def test_how_often_one_asks_changes_nothing():
     }
 
 
-def test_nothing_is_due_before_its_time():
+def test_nothing_is_due_before_its_time() -> None:
     rng, machine = seeded(), with_faults(Fault(ADDRESS, 1.0))
     machine.due(0.0, rng)
     first = machine.next_due()
@@ -59,7 +59,7 @@ def test_nothing_is_due_before_its_time():
     assert machine.due(math.nextafter(first, 0.0), rng) == []
 
 
-def test_an_error_is_due_exactly_when_next_due_says():
+def test_an_error_is_due_exactly_when_next_due_says() -> None:
     rng, machine = seeded(), with_faults(Fault(ADDRESS, 1.0))
     machine.due(0.0, rng)
     first = machine.next_due()
@@ -67,63 +67,76 @@ def test_an_error_is_due_exactly_when_next_due_says():
     assert machine.due(first, rng) == [Errors(ADDRESS, 1)]
 
 
-def test_a_transient_fault_shows_once():
+def test_a_transient_fault_shows_once() -> None:
     machine = with_faults(Fault(ADDRESS, 10.0, errors_max=1))
     assert errors_in(machine.due(1000.0, seeded())) == 1
 
 
-def test_a_spent_fault_leaves_nothing_to_wait_for():
+def test_a_spent_fault_leaves_nothing_to_wait_for() -> None:
     machine = with_faults(Fault(ADDRESS, 10.0, errors_max=3))
     machine.due(1000.0, seeded())
     assert machine.next_due() is None
 
 
-def test_a_fault_begins_when_it_is_added():
+def test_a_fault_begins_when_it_is_added() -> None:
     machine = Faults()
     machine.add(Fault(ADDRESS, 1000.0), now=50.0)
     assert machine.due(49.9, seeded()) == []
 
 
-def test_a_silent_page_makes_no_errors():
+def test_a_fault_does_not_err_at_the_moment_it_is_added() -> None:
+    assert with_faults(Fault(ADDRESS, 1.0)).due(0.0, seeded()) == []
+
+
+def test_a_silent_page_makes_no_errors() -> None:
     machine = with_faults(Fault(ADDRESS, 10.0))
     machine.silence(PAGE)
     assert machine.due(100.0, seeded()) == []
 
 
-def test_a_silent_page_gives_nothing_to_wait_for():
+def test_a_silent_page_gives_nothing_to_wait_for() -> None:
     machine = with_faults(Fault(ADDRESS, 10.0))
     machine.silence(PAGE)
     assert machine.next_due() is None
 
 
-def test_silence_is_for_one_page_alone():
+def test_silence_is_for_one_page_alone() -> None:
     machine = with_faults(Fault(ADDRESS, 10.0), Fault(ADDRESS + 4096, 10.0))
     machine.silence(PAGE)
     assert [errors.address for errors in machine.due(100.0, seeded())] == [ADDRESS + 4096]
 
 
-def test_a_fault_added_to_a_silent_page_is_silent_too():
+def test_silencing_page_after_page_leaves_the_others_in_their_order() -> None:
+    machine = with_faults(*(Fault(page << 12, 1.0) for page in range(16)))
+    machine.due(0.0, seeded())
+    gaps = seeded().exponential(1.0, 16)
+    for silent, page in enumerate(np.argsort(gaps)):
+        assert machine.next_due() == np.sort(gaps)[silent]
+        machine.silence(Mfn(int(page)))
+
+
+def test_a_fault_added_to_a_silent_page_is_silent_too() -> None:
     machine = Faults()
     machine.silence(PAGE)
     machine.add(Fault(ADDRESS, 10.0), now=0.0)
     assert machine.due(100.0, seeded()) == []
 
 
-def test_a_page_that_is_read_again_errs_again():
+def test_a_page_that_is_read_again_errs_again() -> None:
     machine = with_faults(Fault(ADDRESS, 10.0))
     machine.silence(PAGE)
     machine.wake(PAGE, now=100.0)
     assert errors_in(machine.due(200.0, seeded())) > 0
 
 
-def test_nothing_is_made_up_for_the_time_of_silence():
+def test_nothing_is_made_up_for_the_time_of_silence() -> None:
     machine = with_faults(Fault(ADDRESS, 10.0))
     machine.silence(PAGE)
     machine.wake(PAGE, now=100.0)
     assert machine.due(99.9, seeded()) == []
 
 
-def test_silencing_twice_loses_no_fault():
+def test_silencing_twice_loses_no_fault() -> None:
     machine = with_faults(Fault(ADDRESS, 10.0))
     machine.silence(PAGE)
     machine.silence(PAGE)
@@ -131,27 +144,27 @@ def test_silencing_twice_loses_no_fault():
     assert len(machine) == 1
 
 
-def test_a_storm_is_handed_out_in_bounded_portions(monkeypatch: pytest.MonkeyPatch):
+def test_a_storm_is_handed_out_in_bounded_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DUE_MAX", 10)
     machine = with_faults(Fault(ADDRESS, 1000.0))
     assert errors_in(machine.due(1.0, seeded())) == 10
 
 
-def test_what_a_bounded_portion_left_stays_due(monkeypatch: pytest.MonkeyPatch):
+def test_what_a_bounded_portion_left_stays_due(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DUE_MAX", 10)
     rng, machine = seeded(), with_faults(Fault(ADDRESS, 1000.0, errors_max=15))
     machine.due(10.0, rng)
     assert errors_in(machine.due(10.0, rng)) == 5
 
 
-def test_a_machine_has_a_bounded_number_of_faults(monkeypatch: pytest.MonkeyPatch):
+def test_a_machine_has_a_bounded_number_of_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FAULTS_MAX", 1)
     machine = with_faults(Fault(ADDRESS, 1.0))
     with pytest.raises(ValueError, match="at most 1 faults"):
         machine.add(Fault(ADDRESS, 1.0), now=0.0)
 
 
-def test_spent_faults_make_room_for_others(monkeypatch: pytest.MonkeyPatch):
+def test_spent_faults_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FAULTS_MAX", 1)
     machine = with_faults(Fault(ADDRESS, 10.0, errors_max=1))
     machine.due(1000.0, seeded())
@@ -170,6 +183,6 @@ def test_spent_faults_make_room_for_others(monkeypatch: pytest.MonkeyPatch):
 )
 def test_a_fault_that_cannot_be_is_refused(
     address: int, errors_per_second: float, errors_max: int | None, complaint: str
-):
+) -> None:
     with pytest.raises(ValueError, match=complaint):
         Fault(address, errors_per_second, errors_max)

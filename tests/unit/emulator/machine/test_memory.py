@@ -21,44 +21,44 @@ def resident_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
 
-def test_memory_is_zero_at_first():
+def test_memory_is_zero_at_first() -> None:
     assert Memory(8).read(frames(0, 7)).tolist() == [0, 0]
 
 
-def test_what_is_written_is_read_back():
+def test_what_is_written_is_read_back() -> None:
     memory = Memory(8)
     memory.write(frames(1, 6), np.array([11, 66], np.uint64))
     assert memory.read(frames(6, 1)).tolist() == [66, 11]
 
 
-def test_a_copy_leaves_the_source_as_it_was():
+def test_a_copy_leaves_the_source_as_it_was() -> None:
     memory = Memory(8)
     memory.write(frames(1), np.array([11], np.uint64))
     memory.copy(Mfn(1), Mfn(2))
     assert memory.read(frames(1, 2)).tolist() == [11, 11]
 
 
-def test_what_was_read_does_not_change_afterwards():
+def test_what_was_read_does_not_change_afterwards() -> None:
     memory = Memory(8)
     before = memory.read(frames(1))
     memory.write(frames(1), np.array([11], np.uint64))
     assert before.tolist() == [0]
 
 
-def test_a_scrubbed_page_holds_nothing():
+def test_a_scrubbed_page_holds_nothing() -> None:
     memory = Memory(8)
     memory.write(frames(1), np.array([11], np.uint64))
     memory.scrub(Mfn(1))
     assert memory.read(frames(1)).tolist() == [0]
 
 
-def test_a_machine_without_memory_is_refused():
+def test_a_machine_without_memory_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 frame"):
         Memory(0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
-def test_scattered_writes_do_not_make_a_huge_memory_resident():
+def test_scattered_writes_do_not_make_a_huge_memory_resident() -> None:
     """With huge pages, 1,000 writes would back all of the gibibyte that stands for 512 GiB."""
     memory = Memory(HUGE_FRAMES)
     mfns = np.linspace(0, HUGE_FRAMES - 1, 1000).astype(np.int64)

@@ -11,7 +11,7 @@ def guest(name: str = "web", pages: int = 8, at: tuple[int, ...] = ()) -> GuestS
     return GuestSpec(name, GuestKind.HVM, pages, tuple(map(Mfn, at)))
 
 
-def test_a_layout_knows_what_its_tenants_need():
+def test_a_layout_knows_what_its_tenants_need() -> None:
     assert Layout(64, 4, 8, (guest(), guest("db"))).frames_needed == 28
 
 
@@ -33,22 +33,22 @@ def test_a_host_that_cannot_be_is_refused(
     dom0_frames: int,
     guests: tuple[GuestSpec, ...],
     complaint: str,
-):
+) -> None:
     with pytest.raises(ValueError, match=complaint):
         Layout(frames, xen_heap_frames, dom0_frames, guests)
 
 
-def test_a_guest_needs_a_page():
+def test_a_guest_needs_a_page() -> None:
     with pytest.raises(ValueError, match="guest web: pages must be at least 1"):
         guest(pages=0)
 
 
-def test_a_guest_cannot_own_more_frames_than_it_has_pages():
+def test_a_guest_cannot_own_more_frames_than_it_has_pages() -> None:
     with pytest.raises(ValueError, match="names 2 frames, but it has 1 pages"):
         guest(pages=1, at=(1, 2))
 
 
 @pytest.mark.parametrize("working_set_pages", [-1, 9])
-def test_a_working_set_lies_within_the_guest(working_set_pages: int):
+def test_a_working_set_lies_within_the_guest(working_set_pages: int) -> None:
     with pytest.raises(ValueError, match="working_set_pages must be 1 to 8"):
         GuestSpec("web", GuestKind.HVM, 8, working_set_pages=working_set_pages)

@@ -16,7 +16,7 @@ def only(reply: PagesReply) -> PageReply:
     return reply.pages[0]
 
 
-def test_a_free_page_is_offlined_at_once(host: Hypervisor):
+def test_a_free_page_is_offlined_at_once(host: Hypervisor) -> None:
     assert only(host.page_offline_pending([FREE])) == PageReply(
         mfn=FREE, status=PageStatus.OFFLINED, use=PageUse.FREE
     )
@@ -25,7 +25,7 @@ def test_a_free_page_is_offlined_at_once(host: Hypervisor):
 @pytest.mark.parametrize(("mfn", "use", "owner"), [(HVM, PageUse.HVM, 1), (PV, PageUse.PV, 2)])
 def test_a_guests_page_is_pending_and_names_its_owner(
     host: Hypervisor, mfn: int, use: PageUse, owner: int
-):
+) -> None:
     assert only(host.page_offline_pending([mfn])) == PageReply(
         mfn=mfn, status=PageStatus.OFFLINE_PENDING, use=use, owner=owner
     )
@@ -41,33 +41,33 @@ def test_a_guests_page_is_pending_and_names_its_owner(
 )
 def test_some_pages_cannot_be_offlined(
     host: Hypervisor, mfn: int, use: PageUse, owner: int | None, refusal: Refusal
-):
+) -> None:
     assert only(host.page_offline_pending([mfn])) == PageReply(
         mfn=mfn, status=PageStatus.FAILED, use=use, owner=owner, refusal=refusal
     )
 
 
 @pytest.mark.parametrize("mfn", [FREE, HVM, PV])
-def test_asking_again_gives_the_same_answer(host: Hypervisor, mfn: int):
+def test_asking_again_gives_the_same_answer(host: Hypervisor, mfn: int) -> None:
     first = host.page_offline_pending([mfn])
     assert host.page_offline_pending([mfn]).pages == first.pages
 
 
 @pytest.mark.parametrize("mfn", [FREE, HVM, PV])
-def test_asking_again_changes_nothing(host: Hypervisor, mfn: int):
+def test_asking_again_changes_nothing(host: Hypervisor, mfn: int) -> None:
     first, counts = host.page_offline_pending([mfn]), host.host
     again = host.page_offline_pending([mfn])
     assert (first.changed, again.changed, host.host) == (True, False, counts)
 
 
 @pytest.mark.parametrize("refused", [XEN, DOM0, BEYOND])
-def test_one_refused_page_keeps_every_page_as_it_was(host: Hypervisor, refused: int):
+def test_one_refused_page_keeps_every_page_as_it_was(host: Hypervisor, refused: int) -> None:
     before = host.host
     reply = host.page_offline_pending([FREE, HVM, refused, PV])
     assert (reply.changed, host.host, host.offlined()) == (False, before, [])
 
 
-def test_the_innocent_pages_of_a_refused_call_say_so(host: Hypervisor):
+def test_the_innocent_pages_of_a_refused_call_say_so(host: Hypervisor) -> None:
     reply = host.page_offline_pending([FREE, XEN, HVM])
     assert [(page.status, page.refusal) for page in reply.pages] == [
         (PageStatus.FAILED, Refusal.PEER_FAILED),
@@ -76,28 +76,28 @@ def test_the_innocent_pages_of_a_refused_call_say_so(host: Hypervisor):
     ]
 
 
-def test_answers_come_in_the_order_of_the_request(host: Hypervisor):
+def test_answers_come_in_the_order_of_the_request(host: Hypervisor) -> None:
     reply = host.page_offline_pending([PV, FREE, HVM])
     assert [page.mfn for page in reply.pages] == [PV, FREE, HVM]
 
 
-def test_a_page_named_twice_is_answered_twice(host: Hypervisor):
+def test_a_page_named_twice_is_answered_twice(host: Hypervisor) -> None:
     reply = host.page_offline_pending([FREE, FREE])
     assert [page.status for page in reply.pages] == [PageStatus.OFFLINED] * 2
 
 
-def test_the_offlined_and_the_pending_are_listed(host: Hypervisor):
+def test_the_offlined_and_the_pending_are_listed(host: Hypervisor) -> None:
     host.page_offline_pending([HVM, FREE])
     assert host.offlined() == [HVM, FREE]
 
 
-def test_offlining_takes_a_page_from_the_free_ones_only(host: Hypervisor):
+def test_offlining_takes_a_page_from_the_free_ones_only(host: Hypervisor) -> None:
     before = host.host
     host.page_offline_pending([FREE])
     assert (host.host.free, host.host.frames) == (before.free - 1, before.frames)
 
 
-def test_a_query_says_where_each_page_stands(host: Hypervisor):
+def test_a_query_says_where_each_page_stands(host: Hypervisor) -> None:
     host.page_offline_pending([FREE, HVM])
     reply = host.page_query([FREE, HVM, PV, XEN])
     assert [page.status for page in reply.pages] == [
@@ -108,11 +108,11 @@ def test_a_query_says_where_each_page_stands(host: Hypervisor):
     ]
 
 
-def test_a_query_never_says_changed(host: Hypervisor):
+def test_a_query_never_says_changed(host: Hypervisor) -> None:
     assert not host.page_query([FREE]).changed
 
 
-def test_a_query_beyond_the_host_spoils_only_its_own_answer(host: Hypervisor):
+def test_a_query_beyond_the_host_spoils_only_its_own_answer(host: Hypervisor) -> None:
     reply = host.page_query([BEYOND, FREE])
     assert [page.refusal for page in reply.pages] == [Refusal.OUT_OF_RANGE, None]
 
@@ -120,29 +120,29 @@ def test_a_query_beyond_the_host_spoils_only_its_own_answer(host: Hypervisor):
 @pytest.mark.parametrize(
     ("mfn", "state"), [(FREE, FrameState.FREE), (HVM, FrameState.IN_USE), (PV, FrameState.IN_USE)]
 )
-def test_online_undoes_offline(host: Hypervisor, mfn: Mfn, state: FrameState):
+def test_online_undoes_offline(host: Hypervisor, mfn: Mfn, state: FrameState) -> None:
     host.page_offline_pending([mfn])
     reply = host.page_online([mfn])
     assert (only(reply).status, host.table.state_of(mfn)) == (PageStatus.ONLINE, state)
 
 
-def test_online_of_what_is_online_changes_nothing(host: Hypervisor):
+def test_online_of_what_is_online_changes_nothing(host: Hypervisor) -> None:
     assert not host.page_online([FREE, HVM]).changed
 
 
-def test_online_is_all_or_nothing_too(host: Hypervisor):
+def test_online_is_all_or_nothing_too(host: Hypervisor) -> None:
     host.page_offline_pending([FREE])
     host.page_online([FREE, BEYOND])
     assert host.offlined() == [FREE]
 
 
-def test_a_cancelled_request_leaves_the_content_alone(host: Hypervisor):
+def test_a_cancelled_request_leaves_the_content_alone(host: Hypervisor) -> None:
     host.page_offline_pending([HVM])
     host.page_online([HVM])
     assert host.guests[DomId(1)].verify() == 0
 
 
-def test_a_page_brought_back_does_not_hold_what_a_dead_guest_left(host: Hypervisor):
+def test_a_page_brought_back_does_not_hold_what_a_dead_guest_left(host: Hypervisor) -> None:
     host.page_offline_pending([HVM])
     host.destroy(host.domains[DomId(1)])
     host.page_online([HVM])

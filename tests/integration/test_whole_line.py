@@ -1,0 +1,204 @@
+"""The whole line with real processes, a real broker and real kills; the emulator's truth judges."""
+
+import asyncio
+import json
+import random
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.contract.status import Rest
+from emulator.demo.judge import Evidence, disagreements
+from emulator.demo.stage import PAGEWARDEN
+from tests.support.line import Line
+from tests.support.mosquitto import Mosquitto
+
+PATIENCE_SECONDS = 60.0
+
+STORM = """
+title = "A few pages go bad under some thousand errors a second."
+[[guests]]
+name = "web-hvm"
+kind = "hvm"
+memory = "16 MiB"
+[[guests]]
+name = "db-pv"
+kind = "pv"
+memory = "16 MiB"
+[[faults]]
+on = "free"
+every_seconds = 1.0
+pages = 6
+errors_per_second = 200.0
+[[faults]]
+on = "hvm"
+every_seconds = 1.0
+pages = 6
+errors_per_second = 200.0
+[[faults]]
+on = "pv"
+every_seconds = 1.0
+pages = 6
+errors_per_second = 200.0
+[[faults]]
+on = "dom0"
+errors_per_second = 2000.0
+errors_max = 14000
+[expect]
+retired = 18
+parked = 1
+"""
+
+
+@pytest.fixture
+def line(mosquitto: Mosquitto) -> Iterator[Line]:
+    with tempfile.TemporaryDirectory(prefix="pw") as folder:
+        line = Line(Path(folder), mosquitto)
+        yield line
+        line.close()
+
+
+def demo(*options: str) -> tuple[int, dict[str, object]]:
+    """Exit code and last line of `pagewarden demo --json`."""
+    command = (*PAGEWARDEN, "demo", "--json", "--seconds", "60", *options)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+
+async def rested(line: Line, retired: int) -> Evidence:
+    """What is so and what is said once nothing more happens."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            found = await line.evidence()
+            cases, truth = found.status.cases, found.truth
+            settled = not cases[Rest.OPEN] and cases[Rest.RETIRED] >= retired
+            if truth.source_done and truth.outbox == 0 and settled:
+                break
+            await asyncio.sleep(0.1)
+    await line.asking.quiesce()
+    return await line.evidence()
+
+
+def test_the_demo_retires_a_free_an_hvm_and_a_pv_page_and_tells_the_truth() -> None:
+    code, said = demo("--broker", "embedded")
+    assert (code, said["truth_agrees"], said["guest_corruptions"]) == (0, True, 0)
+    assert said["cases"] == {"retired": 3, "parked": 1, "unretirable": 1, "open": 0}
+
+
+def test_the_demo_runs_over_mosquitto(mosquitto: Mosquitto) -> None:
+    code, said = demo("--broker", "mosquitto")
+    assert (code, said["truth_agrees"], said["guest_corruptions"]) == (0, True, 0)
+
+
+def test_a_fast_resume_after_an_exchange_harms_the_guest_and_is_noticed() -> None:
+    """The check that no guest came to harm can fail."""
+    code, said = demo("--broker", "embedded", "--scenario", "fast-resume")
+    assert code == 1
+    assert said["guest_corruptions"] != 0
+    assert said["truth_agrees"] is False
+
+
+def test_when_the_exchange_fails_save_and_restore_retires_the_page() -> None:
+    code, said = demo("--broker", "embedded", "--scenario", "save-restore")
+    assert code == 0
+    assert said["cases"] == {"retired": 1, "parked": 0, "unretirable": 0, "open": 0}
+
+
+async def test_every_error_counts_once_whatever_kills_the_agent(line: Line) -> None:
+    """SIGKILL, eight times, while thousands of errors a second flow and guests stand still."""
+    scenario = line.folder / "storm.toml"
+    scenario.write_text(STORM)
+    chance = random.Random(7)
+    line.start_emulator("--scenario", str(scenario))
+    line.start_agent()
+    for _ in range(8):
+        await asyncio.sleep(chance.uniform(0.05, 0.6))
+        line.kill_agent()
+        line.start_agent()
+    found = await rested(line, retired=18)
+    assert disagreements(found) == []
+    assert found.status.errors == found.truth.errors > 14_000
+    assert found.status.lost == 0
+
+
+async def test_what_was_published_while_the_broker_was_away_arrives(line: Line) -> None:
+    scenario = line.folder / "storm.toml"
+    scenario.write_text(STORM)
+    line.start_emulator("--scenario", str(scenario))
+    line.start_agent()
+    await asyncio.sleep(1.0)
+    line.broker.kill()
+    await asyncio.sleep(1.5)
+    line.broker.start()
+    found = await rested(line, retired=18)
+    assert disagreements(found) == []
+    assert "broker_lost" in line.agent_log
+    assert "Traceback" not in line.agent_log
+
+
+async def test_a_stopped_agent_leaves_in_order_and_goes_on_where_it_was(line: Line) -> None:
+    line.start_emulator()
+    line.start_agent()
+    await asyncio.sleep(3.0)
+    assert line.stop_agent() == 0
+    line.start_agent()
+    found = await rested(line, retired=3)
+    assert disagreements(found) == []
+
+
+def test_metrics_and_health_are_served(line: Line) -> None:
+    line.start_emulator()
+    line.start_agent()
+    base = f"http://127.0.0.1:{line.metrics_port}"
+    metrics = urllib.request.urlopen(f"{base}/metrics").read().decode()
+    assert 'pagewarden_cases{state="retired"}' in metrics
+    assert health(line, 200)["healthy"] is True
+
+
+def health(line: Line, wanted: int) -> dict[str, object]:
+    """What `/healthz` says once it answers `wanted`."""
+    for _ in range(200):
+        try:
+            reply = urllib.request.urlopen(f"http://127.0.0.1:{line.metrics_port}/healthz")
+        except urllib.error.HTTPError as error:
+            reply = error
+        with reply:
+            if reply.status == wanted:
+                return dict(json.load(reply))
+        time.sleep(0.05)
+    raise AssertionError(f"/healthz never answered {wanted}")
+
+
+def test_health_says_that_the_broker_is_away(line: Line) -> None:
+    line.start_emulator()
+    line.start_agent()
+    line.broker.kill()
+    assert health(line, 503)["ailments"] == ["no connection to the broker"]
+
+
+def test_a_second_agent_on_the_same_journal_is_refused_in_one_line(line: Line) -> None:
+    line.start_emulator()
+    line.start_agent()
+    command = (*PAGEWARDEN, "agent", "--config", str(line.config))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    (complaint,) = done.stderr.splitlines()
+    assert complaint.startswith("pagewarden: metrics.listen: cannot listen on")
+
+
+def test_an_agent_of_another_host_is_refused_in_one_line(line: Line) -> None:
+    line.start_emulator()
+    line.start_agent()
+    line.stop_agent()
+    line.config.write_text(line.config.read_text().replace('"hv-1"', '"hv-2"'))
+    command = (*PAGEWARDEN, "agent", "--config", str(line.config))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    assert "is host 'hv-1': correct one" in done.stderr.splitlines()[-1]

@@ -1,0 +1,86 @@
+"""The whole line for one test: a real broker, and emulator and agent as processes of their own."""
+
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emulator.demo.asking import Asking
+from emulator.demo.judge import Evidence
+from emulator.demo.stage import PAGEWARDEN, Bus, agent_config, last_words
+from tests.support.mosquitto import Mosquitto, free_port
+
+PATIENCE_SECONDS = 20.0
+
+
+@dataclass
+class Line:
+    """Sockets, logs and journal lie in `folder`, which must have a short path (sockets do)."""
+
+    folder: Path
+    broker: Mosquitto
+    _agent: subprocess.Popen[bytes] | None = None
+    _emulator: subprocess.Popen[bytes] | None = None
+    metrics_port: int = field(default_factory=free_port)
+
+    @property
+    def asking(self) -> Asking:
+        return Asking(self.folder / "agent.sock", self.folder / "control.sock")
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "agent.toml"
+
+    def start_emulator(self, *options: str) -> None:
+        """Return once its doors are open."""
+        wire = ("--broker", self.broker.url, "--sockets", str(self.folder), "--json")
+        command = (*PAGEWARDEN, "emulator", *wire, *options)
+        with (self.folder / "emulator.log").open("ab") as log:
+            self._emulator = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        assert self._emulator.stdout is not None
+        assert self._emulator.stdout.readline(), last_words(self.folder / "emulator.log")
+
+    def start_agent(self) -> None:
+        """Return once it answers."""
+        bus = Bus("Mosquitto", self.broker.url, "5")
+        self.config.write_text(agent_config(self.folder, bus, self.metrics_port))
+        with (self.folder / "agent.log").open("ab") as log:
+            self._agent = subprocess.Popen(
+                (*PAGEWARDEN, "agent", "--config", str(self.config)), stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not self.answers():
+            assert self._agent.poll() is None, last_words(self.folder / "agent.log")
+            assert time.monotonic() < deadline, "the agent does not answer"
+            time.sleep(0.02)
+
+    def answers(self) -> bool:
+        status = (*PAGEWARDEN, "status", "--json", "--socket", str(self.folder / "agent.sock"))
+        return b'"host"' in subprocess.run(status, capture_output=True, check=False).stdout
+
+    def kill_agent(self) -> None:
+        """As a power cut does."""
+        assert self._agent is not None
+        self._agent.kill()
+        self._agent.wait()
+
+    def stop_agent(self) -> int:
+        """As an operator does; the exit code."""
+        assert self._agent is not None
+        self._agent.terminate()
+        return self._agent.wait(PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        for process in (self._agent, self._emulator):
+            if process is not None:
+                process.kill()
+                process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
+
+    async def evidence(self) -> Evidence:
+        return await self.asking.evidence()
+
+    @property
+    def agent_log(self) -> str:
+        return (self.folder / "agent.log").read_text()

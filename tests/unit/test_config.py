@@ -1,0 +1,83 @@
+"""The configuration: the file is the manual, and a complaint says what would be right."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.config import AgentConfig, load
+from agent.contract.errors import AgentError
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "config" / "agent.toml"
+
+
+def complaint_about(text: str, folder: Path) -> str:
+    path = folder / "agent.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(AgentError) as caught:
+        load(path)
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+def test_the_shipped_file_is_good() -> None:
+    assert load(SHIPPED).host == "hv-1"
+
+
+def test_the_shipped_file_shows_every_key_and_its_default(tmp_path: Path) -> None:
+    """Uncommenting every commented default changes nothing but what has no default."""
+    text = SHIPPED.read_text(encoding="utf-8")
+    shown = re.sub(r"^# (\w+ = .*)$", r"\1", text, flags=re.MULTILINE)
+    for example in ("username", "password_file", "ca_file", "cert_file", "key_file"):
+        assert f"\n{example} = " in shown
+        shown = re.sub(rf"^{example} = .*\n", "", shown, flags=re.MULTILINE)
+    path = tmp_path / "agent.toml"
+    path.write_text(shown, encoding="utf-8")
+    assert load(path) == AgentConfig(host="hv-1")
+
+
+def test_every_key_is_in_the_shipped_file() -> None:
+    text = SHIPPED.read_text(encoding="utf-8")
+    for name, section in AgentConfig.model_fields.items():
+        keys = getattr(section.annotation, "model_fields", {name: None})
+        for key in keys:
+            assert re.search(rf"^(# )?{key} = |^\[.*\b{key}\]", text, re.MULTILINE), key
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "host is missing"),
+        ('host = "a/b"', "host: a host name is 1 to 128 letters"),
+        ('host = "h"\nhots = 1', "unknown key hots; did you mean host?"),
+        (
+            'host = "h"\n[diagnosis.page]\nwindow_hour = 1',
+            "unknown key diagnosis.page.window_hour; did you mean window_hours?",
+        ),
+        (
+            'host = "h"\n[diagnosis.page]\nn = 0',
+            "diagnosis.page.n must be greater than or equal to 1 (got 0)",
+        ),
+        ('host = "h"\n[hypervisor]\nkind = "xen"', 'hypervisor.kind: "xen" is not built yet'),
+        ('host = "h"\n[retirement]\nrungs = ["hope"]', "retirement.rungs.0 must be 'swap'"),
+        ("host = ", "not TOML"),
+    ],
+)
+def test_a_complaint_names_the_key_and_what_would_be_right(
+    text: str, complaint: str, tmp_path: Path
+) -> None:
+    assert complaint_about(text, tmp_path).startswith(complaint)
+
+
+def test_a_complaint_is_one_line(tmp_path: Path) -> None:
+    assert "\n" not in complaint_about('host = "h"\na = 1\nb = 2\n[log]\nlevel = "x"', tmp_path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match=r"none\.toml: cannot be read: No such file"):
+        load(tmp_path / "none.toml")
+
+
+def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGEWARDEN_DIAGNOSIS__PAGE__N", "3")
+    assert load(SHIPPED).diagnosis.page.n == 3

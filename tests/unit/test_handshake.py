@@ -1,0 +1,88 @@
+"""The agent's half of exactly-once: what it says to the source, and when."""
+
+from dataclasses import dataclass, field
+
+from agent.contract import topics
+from agent.contract.ereport import Applied, Range
+from agent.diagnosis.admission import Admission
+from agent.events import EreportsLost, Event
+from agent.handshake import Handshake
+from tests.support.batches import a_batch
+
+
+@dataclass(slots=True)
+class FakeBus:
+    """A broker that takes everything, or is away."""
+
+    is_away: bool = False
+    said: list[tuple[str, bytes, bool]] = field(default_factory=list[tuple[str, bytes, bool]])
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        if not self.is_away:
+            self.said.append((topic, payload, retain))
+        return not self.is_away
+
+    def on(self, topic: str) -> list[bytes]:
+        return [payload for to, payload, _ in self.said if to == topic]
+
+
+def a_handshake(bus: FakeBus, *seqs: int) -> Handshake:
+    admission = Admission("h")
+    admission.admit(a_batch(seqs, host="h"))
+    return Handshake("h", admission, bus, lambda _: None)
+
+
+def marks(bus: FakeBus) -> list[int]:
+    return [Applied.model_validate_json(said).next_seq for said in bus.on(topics.applied("h"))]
+
+
+async def test_what_is_applied_is_said_once_and_retained() -> None:
+    bus = FakeBus()
+    handshake = a_handshake(bus, 0, 1, 2)
+    for now in (0.0, 0.2, 0.4):
+        await handshake.once(now)
+    assert marks(bus) == [3]
+    assert bus.said[0][2]
+
+
+async def test_what_is_applied_is_said_again_now_and_then() -> None:
+    """A broker that was restarted without persistence has forgotten what it retained."""
+    bus = FakeBus()
+    handshake = a_handshake(bus, 0)
+    for now in (0.0, handshake.repeat_seconds):
+        await handshake.once(now)
+    assert marks(bus) == [1, 1]
+
+
+async def test_what_the_broker_did_not_take_is_said_when_it_is_back() -> None:
+    bus = FakeBus(is_away=True)
+    handshake = a_handshake(bus, 0)
+    await handshake.once(0.0)
+    bus.is_away = False
+    await handshake.once(0.2)
+    assert marks(bus) == [1]
+
+
+async def test_nothing_is_said_before_there_is_anything_to_say() -> None:
+    bus = FakeBus()
+    await Handshake("h", Admission("h"), bus, lambda _: None).once(0.0)
+    assert bus.said == []
+
+
+async def test_what_is_missing_is_asked_for() -> None:
+    bus = FakeBus()
+    await a_handshake(bus, 0, 5).once(0.0)
+    (asked,) = bus.on(topics.resend("h"))
+    missing = Range.model_validate_json(asked)
+    assert (missing.first, missing.last) == (1, 4)
+
+
+async def test_what_nobody_sends_again_is_given_up_and_told() -> None:
+    bus = FakeBus()
+    told: list[Event] = []
+    handshake = a_handshake(bus, 5)
+    handshake.observe = told.append
+    for now in range(0, 2000, 10):
+        await handshake.once(float(now))
+    assert told == [EreportsLost(5)]
+    assert marks(bus)[-1] == 6

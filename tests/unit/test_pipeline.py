@@ -1,0 +1,201 @@
+"""The way in: what is durable is acknowledged, what is bad is refused, kept and counted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import pytest
+
+from agent.contract.codec import pack
+from agent.contract.columns import Batch
+from agent.contract.errors import AgentError
+from agent.diagnosis.admission import Admission, Unfit
+from agent.diagnosis.diagnosis import Diagnosis
+from agent.diagnosis.engines import SerdSettings
+from agent.diagnosis.policy import Policy
+from agent.events import BatchTaken, CaseOpened, Event, GapSeen, MessageRefused
+from agent.pipeline import Pipeline
+from agent.retirement.caps import Caps
+from agent.retirement.case import Case
+from agent.retirement.docket import Docket
+from tests.support.batches import a_batch
+
+DAY = 86_400_000_000_000
+FRAMES = 1 << 20
+
+
+@dataclass(slots=True)
+class FakeDelivery:
+    payload: bytes
+    oversize: bool = False
+    steps: list[str] = field(default_factory=list[str])
+
+    async def acknowledge(self) -> None:
+        self.steps.append("acknowledge")
+
+
+@dataclass(slots=True)
+class FakeLog:
+    """Remembers in memory; `is_full` makes it fail like a full disk."""
+
+    steps: list[str] = field(default_factory=list[str])
+    batches: list[Batch] = field(default_factory=list[Batch])
+    refused: list[str] = field(default_factory=list[str])
+    is_full: bool = False
+
+    async def commit(self, batch: Batch, opened: Sequence[Case]) -> None:
+        if self.is_full:
+            raise AgentError("pagewarden.db: the disk is full")
+        self.steps.append("commit")
+        self.batches.append(batch)
+
+    async def keep_refused(self, reason: str, payload: bytes) -> None:
+        self.refused.append(reason)
+
+    async def snapshot(self, state: bytes) -> None:
+        self.steps.append("snapshot")
+
+
+@dataclass(slots=True)
+class Bench:
+    log: FakeLog = field(default_factory=FakeLog)
+    events: list[Event] = field(default_factory=list[Event])
+    submitted: list[Case] = field(default_factory=list[Case])
+    snapshot_every_batches: int = 1000
+
+    def pipeline(self) -> Pipeline:
+        settings = SerdSettings(n=2, window_ns=DAY, pages_max=100)
+        return Pipeline(
+            Diagnosis(Admission("h"), Policy(settings, FRAMES)),
+            Docket(Caps(10)),
+            self.log,
+            self.submitted.append,
+            self.events.append,
+            lambda: 1,
+            self.snapshot_every_batches,
+        )
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def batch(*seqs: int, host: str = "h", mfn: int | None = 5) -> bytes:
+    return pack(a_batch(seqs, host=host, mfns=[mfn] * len(seqs)))
+
+
+async def test_a_message_is_acknowledged_only_after_its_commit() -> None:
+    bench = Bench()
+    delivery = FakeDelivery(batch(0), steps=bench.log.steps)
+    await bench.pipeline().take(delivery)
+    assert bench.log.steps == ["commit", "acknowledge"]
+
+
+async def test_a_message_that_could_not_be_written_down_is_not_acknowledged() -> None:
+    bench = Bench(FakeLog(is_full=True))
+    delivery = FakeDelivery(batch(0))
+    with pytest.raises(AgentError, match="disk is full"):
+        await bench.pipeline().take(delivery)
+    assert delivery.steps == []
+
+
+async def test_two_errors_on_a_page_open_one_case_and_drive_it() -> None:
+    bench = Bench()
+    await bench.pipeline().take(FakeDelivery(batch(0, 1)))
+    assert [case.mfn for case in bench.submitted] == [5]
+    assert len(bench.of(CaseOpened)) == 1
+
+
+async def test_a_message_that_comes_twice_counts_once() -> None:
+    bench = Bench()
+    pipeline = bench.pipeline()
+    for _ in range(2):
+        await pipeline.take(FakeDelivery(batch(0)))
+    taken = [e for e in bench.events if isinstance(e, BatchTaken)]
+    assert [(e.accepted, e.duplicates) for e in taken] == [(1, 0), (0, 1)]
+    assert len(bench.log.batches) == 1
+
+
+async def test_numbers_that_jump_are_a_gap_and_not_an_error() -> None:
+    bench = Bench()
+    pipeline = bench.pipeline()
+    await pipeline.take(FakeDelivery(batch(0)))
+    await pipeline.take(FakeDelivery(batch(5)))
+    assert bench.of(GapSeen) == [GapSeen(1, 4)]
+    assert pipeline.diagnosis.admission.missing == 4
+
+
+BAD = {
+    "not JSON": b"ready.",
+    "half of it": b'{"host": "h"',
+    "wrong types": b'{"host": "h", "boot_id": 7, "seq": "x", "time_ns": []}',
+    "unknown field": b'{"host":"h","boot_id":"%s","seq":0,"time_ns":1,"colour":"red"}'
+    % str(UUID(int=1)).encode(),
+    "damaged columns": batch(0, 1)[:-1] + b"\xff",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("payload", BAD.values(), ids=BAD.keys())
+async def test_bad_input_is_refused_in_one_line_kept_counted_and_acknowledged(
+    payload: bytes,
+) -> None:
+    bench = Bench()
+    delivery = FakeDelivery(payload)
+    await bench.pipeline().take(delivery)
+    (event,) = bench.events
+    assert isinstance(event, MessageRefused)
+    assert event.kind == Unfit.MALFORMED
+    assert event.reason
+    assert "\n" not in event.reason
+    assert bench.log.refused == [event.reason]
+    assert delivery.steps == ["acknowledge"]
+
+
+async def test_a_ten_megabyte_payload_is_refused_without_being_read() -> None:
+    bench = Bench()
+    await bench.pipeline().take(FakeDelivery(b"[" * 10_000_000, oversize=True))
+    (event,) = bench.events
+    assert isinstance(event, MessageRefused)
+    assert event.kind == Unfit.OVERSIZE
+
+
+async def test_another_hosts_errors_are_a_strangers() -> None:
+    bench = Bench()
+    await bench.pipeline().take(FakeDelivery(batch(0, host="other")))
+    (event,) = bench.events
+    assert isinstance(event, MessageRefused)
+    assert event.kind == Unfit.STRANGER
+
+
+async def test_after_bad_input_good_input_is_taken() -> None:
+    bench = Bench()
+    pipeline = bench.pipeline()
+    for payload in (*BAD.values(), batch(0)):
+        await pipeline.take(FakeDelivery(payload))
+    assert len(bench.log.batches) == 1
+
+
+async def test_an_address_beyond_the_hosts_memory_is_counted_and_opens_no_case() -> None:
+    bench = Bench()
+    await bench.pipeline().take(FakeDelivery(batch(0, 1, 2, mfn=FRAMES)))
+    (taken,) = bench.events
+    assert isinstance(taken, BatchTaken)
+    assert (taken.accepted, taken.out_of_range) == (3, 3)
+    assert bench.submitted == []
+
+
+async def test_errors_without_an_address_are_counted_and_never_touch_page_0() -> None:
+    bench = Bench()
+    await bench.pipeline().take(FakeDelivery(batch(0, 1, 2, mfn=None)))
+    (taken,) = bench.events
+    assert isinstance(taken, BatchTaken)
+    assert (taken.errors, taken.unlocated) == (3, 3)
+    assert bench.submitted == []
+
+
+async def test_counters_are_written_down_every_so_many_batches() -> None:
+    bench = Bench(snapshot_every_batches=2)
+    pipeline = bench.pipeline()
+    for seq in range(4):
+        await pipeline.take(FakeDelivery(batch(seq, mfn=None)))
+    assert bench.log.steps == ["commit", "commit", "snapshot", "commit", "commit", "snapshot"]
