@@ -24,7 +24,7 @@ def to_offline(page: PageReply) -> Outcome:
     """The answer to "take this page"."""
     match page.status:
         case PageStatus.OFFLINED:
-            return Offlined()
+            return Offlined(page.use)
         case PageStatus.OFFLINE_PENDING:
             return _held(page)
         case PageStatus.FAILED:

@@ -244,6 +244,8 @@ def _informed(case: Case, outcome: Outcome, allowed: tuple[Rung, ...]) -> Case:
     if isinstance(outcome, Held):
         rungs = rungs_for(outcome.use, allowed) if case.state is State.OPEN else case.rungs
         return replace(case, use=outcome.use, owner=outcome.owner, rungs=rungs, reason="")
+    if isinstance(outcome, Offlined):
+        return replace(case, use=case.use or outcome.use, reason="")
     return replace(case, reason=getattr(outcome, "reason", ""))
 
 

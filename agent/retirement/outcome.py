@@ -12,7 +12,9 @@ from agent.contract.hypercall import PageUse
 
 @dataclass(frozen=True, slots=True)
 class Offlined:
-    """The page is out of use now."""
+    """The page is out of use now. `use` is what it was used for, where the hypervisor says so."""
+
+    use: PageUse | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The toolstack: what a tool in dom0 can do to a guest, step by step and with four outcomes.
+"""The toolstack: what a tool in dom0 can do to a guest, step by step, and what that comes to.
 
 Here each call is immediate and whole; how long it takes is the edge's business. All of them may
 be asked twice. What the order of an exchange is about: the guest is suspended, its pages are
@@ -112,7 +112,7 @@ class Toolstack:
         """Make a domain from an image: a new id, new frames, the old content, and it runs."""
         known = self._images.get(image)
         if known is None:
-            return _reply(ToolOutcome.REFUSED, f"there is no image {image}")
+            return _reply(ToolOutcome.NO_SUCH_DOMAIN, f"there is no image {image}")
         if known.being is None:
             return _done(known.restored_as)
         if self.trouble.restore is not None:
@@ -185,7 +185,7 @@ def _reply(outcome: ToolOutcome, reason: str) -> ToolReply:
 
 
 def _no_domain(domid: int) -> ToolReply:
-    return _reply(ToolOutcome.REFUSED, f"there is no domain {domid}")
+    return _reply(ToolOutcome.NO_SUCH_DOMAIN, f"there is no domain {domid}")
 
 
 def _troubled(outcome: ToolOutcome, call: str) -> ToolReply:

@@ -1,115 +1,33 @@
 """Our connection to a real Mosquitto: what is not acknowledged comes again, whatever breaks."""
 
 import asyncio
-import gc
-import subprocess
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
-from getpass import getuser
+from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
-from signal import SIGSTOP
 
 import aiomqtt
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.adapters.broker import Broker, BrokerSettings, Delivery
+from agent.adapters.broker import BrokerSettings
 from agent.adapters.link import Link
-from agent.events import BrokerConnected, BrokerLost, Event
-from tests.support.mosquitto import PROGRAM, Mosquitto
-
-TOPIC = "pagewarden/v1/hv-1/ereports"
-PATIENCE_SECONDS = 10.0
-
-
-def settings_for(mosquitto: Mosquitto, **changes: object) -> BrokerSettings:
-    settings = BrokerSettings(
-        mosquitto.url, "pagewarden-hv-1", retry_seconds_first=0.02, retry_seconds_max=0.1
-    )
-    return replace(settings, **changes)  # type: ignore[arg-type] # names of fields
-
-
-class Agent:
-    """A broker adapter with a reader that can be asked for one message at a time."""
-
-    def __init__(self, settings: BrokerSettings) -> None:
-        self.events: list[Event] = []
-        self.broker = Broker(settings, (TOPIC,), self.events.append)
-        self.deliveries = self.broker.deliveries()
-        self._next: asyncio.Task[Delivery] | None = None
-
-    def listen(self) -> "asyncio.Task[Delivery]":
-        """Connect and wait for a message, in the background."""
-        if self._next is None:
-            self._next = asyncio.ensure_future(anext(self.deliveries))
-        return self._next
-
-    async def take(self) -> Delivery:
-        delivery = await asyncio.wait_for(self.listen(), PATIENCE_SECONDS)
-        self._next = None
-        return delivery
-
-    async def until(self, *, connected: bool) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.broker.connected is not connected:
-                self.listen()
-                await asyncio.sleep(0.005)
-
-    async def close(self) -> None:
-        if self._next is not None:
-            self._next.cancel()
-            await asyncio.gather(self._next, return_exceptions=True)
-        await self.deliveries.aclose()
-
-
-@asynccontextmanager
-async def an_agent(settings: BrokerSettings) -> AsyncIterator[Agent]:
-    agent = Agent(settings)
-    try:
-        yield agent
-    finally:
-        await agent.close()
-
-
-def freeze(mosquitto: Mosquitto) -> None:
-    """It keeps its connections, takes new ones, and says nothing."""
-    process = mosquitto._process
-    assert process is not None
-    process.send_signal(SIGSTOP)
-
-
-async def send(mosquitto: Mosquitto, *payloads: bytes, qos: int = 1) -> None:
-    """As a source does."""
-    async with aiomqtt.Client("127.0.0.1", mosquitto.port) as source:
-        for payload in payloads:
-            await source.publish(TOPIC, payload, qos=qos)
+from agent.events import BrokerConnected, BrokerLost
+from tests.support.listener import (
+    TOPIC,
+    Agent,
+    Particular,
+    an_agent,
+    freeze,
+    send,
+    settings_for,
+)
+from tests.support.mosquitto import Mosquitto
 
 
 @pytest.fixture(params=["5", "3.1.1"])
 def settings(request: pytest.FixtureRequest, mosquitto: Mosquitto) -> BrokerSettings:
     return settings_for(mosquitto, protocol=request.param)
-
-
-@dataclass
-class Particular(Mosquitto):
-    """A Mosquitto with more in its configuration."""
-
-    more: str = ""
-
-    def start(self) -> None:
-        config = self.folder / "particular.conf"
-        config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nlog_dest none\n"
-            f"user {getuser()}\n{self.more}\n"
-        )
-        self._process = subprocess.Popen([PROGRAM or "mosquitto", "-c", str(config)])
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not self._answers():
-            assert time.monotonic() < deadline, "mosquitto does not listen"
-            time.sleep(0.005)
 
 
 @pytest.fixture
@@ -297,62 +215,6 @@ async def test_a_message_of_qos_0_needs_no_acknowledgement(mosquitto: Mosquitto)
         await agent.until(connected=True)
         await send(mosquitto, b"one", qos=0)
         assert await taken(agent) == b"one"
-
-
-@pytest.fixture
-async def complaints() -> list[str]:
-    """What asyncio says about tasks and futures that nobody looked after."""
-    heard: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, what: heard.append(what["message"]))
-    return heard
-
-
-async def nothing_is_left(complaints: list[str]) -> bool:
-    await asyncio.sleep(0)
-    tasks = asyncio.all_tasks()
-    await asyncio.sleep(0.02)
-    gc.collect()
-    return tasks == {asyncio.current_task()} and not complaints
-
-
-async def test_nothing_is_left_of_an_agent_that_never_connected(
-    mosquitto: Mosquitto, complaints: list[str]
-) -> None:
-    async with an_agent(settings_for(mosquitto)) as agent:
-        agent.listen()
-        await asyncio.sleep(0)
-    assert await nothing_is_left(complaints)
-
-
-async def test_nothing_is_left_of_a_connection_that_got_no_answer(
-    mosquitto: Mosquitto, complaints: list[str]
-) -> None:
-    freeze(mosquitto)
-    async with an_agent(settings_for(mosquitto)) as agent:
-        agent.listen()
-        await asyncio.sleep(0.1)
-    assert await nothing_is_left(complaints)
-
-
-async def test_nothing_is_left_of_a_connection_in_use(
-    mosquitto: Mosquitto, complaints: list[str]
-) -> None:
-    async with an_agent(settings_for(mosquitto)) as agent:
-        await agent.until(connected=True)
-    assert await nothing_is_left(complaints)
-
-
-async def test_nothing_is_left_of_a_connection_that_ended_while_nobody_read(
-    mosquitto: Mosquitto, complaints: list[str]
-) -> None:
-    """As it does while a batch is being written down."""
-    async with an_agent(settings_for(mosquitto)) as agent:
-        await agent.until(connected=True)
-        await send(mosquitto, b"one")
-        await agent.take()
-        mosquitto.kill()
-        await asyncio.sleep(0.1)
-    assert await nothing_is_left(complaints)
 
 
 def test_a_refused_subscription_is_an_error() -> None:

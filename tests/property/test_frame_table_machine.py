@@ -96,6 +96,17 @@ class Host(RuleBasedStateMachine):
         if mfns and self.toolstack.exchange(domid, mfns).outcome is ToolOutcome.DONE:
             assert self._pending_of(domid) == []
 
+    @rule(nth=st.integers(0, 9), gfns=st.sets(st.integers(0, 127), min_size=1, max_size=12))
+    def exchange_by_the_book(self, nth: int, gfns: set[int]) -> None:
+        """What an agent does, in its order; the other rules do the same out of order."""
+        living = list(self.host.domains.values())
+        if living:
+            domain = living[nth % len(living)]
+            self.offline(domain.p2m[list(gfns)].tolist())
+            self.suspend(domain.domid)
+            self.exchange_what_is_pending(domain.domid)
+            self.resume(domain.domid)
+
     @rule(domid=DOMIDS, image=IMAGES)
     def save(self, domid: int, image: str) -> None:
         self.toolstack.save(domid, image)

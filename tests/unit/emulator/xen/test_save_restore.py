@@ -57,7 +57,7 @@ def test_images_that_wait_are_bounded(
 ) -> None:
     monkeypatch.setattr(images, "IMAGES_MAX", 1)
     toolstack.save(DB, "a")
-    assert toolstack.save(WEB, "b").outcome is REFUSED
+    assert toolstack.save(WEB, "b").outcome is ToolOutcome.NO_SUCH_DOMAIN
 
 
 def test_the_oldest_restored_image_is_forgotten(
@@ -135,7 +135,7 @@ def test_an_image_that_was_restored_can_be_written_anew(toolstack: Toolstack) ->
 
 def test_an_image_that_is_not_there_cannot_be_restored(toolstack: Toolstack) -> None:
     reply = toolstack.restore("a")
-    assert (reply.outcome, reply.reason) == (REFUSED, "there is no image a")
+    assert (reply.outcome, reply.reason) == (ToolOutcome.NO_SUCH_DOMAIN, "there is no image a")
 
 
 def test_without_room_a_restore_is_for_later(toolstack: Toolstack, host: Hypervisor) -> None:

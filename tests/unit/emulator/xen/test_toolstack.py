@@ -47,12 +47,12 @@ def test_nothing_can_be_done_to_a_domain_that_is_not_there(toolstack: Toolstack)
         toolstack.save(NOBODY, "a"),
     ]
     assert {(reply.outcome, reply.reason) for reply in replies} == {
-        (REFUSED, "there is no domain 9")
+        (ToolOutcome.NO_SUCH_DOMAIN, "there is no domain 9")
     }
 
 
 def test_dom0_is_no_guest(toolstack: Toolstack) -> None:
-    assert toolstack.suspend(0).outcome is REFUSED
+    assert toolstack.suspend(0).outcome is ToolOutcome.NO_SUCH_DOMAIN
 
 
 def test_suspending_stops_one_guest(toolstack: Toolstack) -> None:
