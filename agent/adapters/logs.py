@@ -19,6 +19,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from agent.contract.toolstack import ToolOutcome
 from agent.events import (
+    BatchTaken,
     BrokerConnected,
     BrokerLost,
     CallMade,
@@ -50,12 +51,18 @@ def set_up_logs(level: str, stream: TextIO | None = None) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _what_happened_first,
             *_renderers(target),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(target),
     )
     logging.basicConfig(handlers=[_Folded()], level=logging.WARNING, force=True)
+
+
+def _what_happened_first(_: WrappedLogger, __: str, fields: EventDict) -> EventDict:
+    head = {key: fields.pop(key) for key in ("timestamp", "level", "event") if key in fields}
+    return {**head, **fields}
 
 
 def _renderers(stream: TextIO) -> list[Processor]:
@@ -111,6 +118,15 @@ class EventLog:
     @singledispatchmethod
     def _write(self, event: Event) -> None:
         """An event without a line of its own is counted (`metrics`), and not told."""
+
+    @_write.register
+    def _(self, event: BatchTaken) -> None:
+        if event.out_of_range:
+            why = "beyond the host's memory: counted, and no page touched"
+            self._seldom("address_out_of_range", ereports=event.out_of_range, reason=why)
+        if event.uncorrected:
+            why = "reading the page would consume the error: counted, and left alone"
+            self._seldom("uncorrected_error", ereports=event.uncorrected, reason=why)
 
     @_write.register
     def _(self, event: CaseOpened) -> None:

@@ -104,7 +104,7 @@ def _outcome(reply: BaseModel) -> str:
     match reply:
         case ToolReply():
             return reply.outcome
-        case PagesReply(changed=False):
+        case PagesReply() if any(page.refusal for page in reply.pages):
             return ToolOutcome.REFUSED
         case _:
             return ToolOutcome.DONE

@@ -12,11 +12,22 @@ from agent.adapters.hypervisor import caller
 from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedToolstack
 from agent.contract.errors import PeerError, Unreachable
 from agent.contract.frames import DomId, Mfn
-from agent.contract.hypercall import Call, PagesReply, PageStatus, PageUse
+from agent.contract.hypercall import (
+    Call,
+    PageReply,
+    PagesReply,
+    PageStatus,
+    PageUse,
+    Refusal,
+)
 from agent.contract.toolstack import DomainsReply, ToolCall, ToolOutcome, ToolReply
 from agent.events import CallMade, Event
 from tests.support.cases import page
 
+XEN_HEAP = PageReply(
+    mfn=5, status=PageStatus.FAILED, use=PageUse.XEN_HEAP, refusal=Refusal.XEN_HEAP
+)
+REFUSED = PagesReply(changed=False, pages=(XEN_HEAP,))
 PAGES = PagesReply(changed=True, pages=(page(Mfn(5), PageStatus.OFFLINED, PageUse.FREE),))
 DONE = ToolReply(outcome=ToolOutcome.DONE, pause_seconds=0.01)
 
@@ -195,7 +206,7 @@ async def test_a_call_that_is_wrong_is_a_peer_error_with_the_peer_s_reason(tmp_p
     ("answer", "outcome"),
     [
         (json(PAGES.model_dump_json()), "done"),
-        (json(PagesReply(changed=False, pages=()).model_dump_json()), "refused"),
+        (json(REFUSED.model_dump_json()), "refused"),
         (json("no such call", 404), "not_a_call"),
         (json("", 500), "unreachable"),
     ],

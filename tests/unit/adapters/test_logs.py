@@ -15,6 +15,7 @@ from agent.adapters.logs import EventLog, set_up_logs
 from agent.contract.frames import DomId
 from agent.contract.hypercall import PageUse
 from agent.events import (
+    BatchTaken,
     BrokerLost,
     CallMade,
     CaseMoved,
@@ -113,6 +114,39 @@ def test_one_kind_of_flood_does_not_hide_another(stream: StringIO) -> None:
     log(MessageRefused("malformed", "not JSON"))
     log(GapSeen(5, 9))
     assert [line["event"] for line in lines(stream)] == ["message_refused", "gap_seen"]
+
+
+def a_batch_taken(*, out_of_range: int = 0, uncorrected: int = 0) -> BatchTaken:
+    return BatchTaken(
+        accepted=9,
+        duplicates=0,
+        errors=9,
+        unlocated=0,
+        out_of_range=out_of_range,
+        uncorrected=uncorrected,
+        dimm_errors=(),
+        newest_time_ns=1,
+        commit_seconds=0.0,
+    )
+
+
+def test_errors_are_counted_and_not_told(stream: StringIO) -> None:
+    EventLog()(a_batch_taken())
+    assert not stream.getvalue()
+
+
+def test_an_address_beyond_the_hosts_memory_is_told_with_the_reason(stream: StringIO) -> None:
+    line = line_of(stream, a_batch_taken(out_of_range=3))
+    assert (line["event"], line["ereports"]) == ("address_out_of_range", 3)
+    assert "beyond the host's memory" in line["reason"]
+
+
+def test_an_uncorrected_error_is_told_and_why_its_page_is_left_alone(stream: StringIO) -> None:
+    assert line_of(stream, a_batch_taken(uncorrected=1))["event"] == "uncorrected_error"
+
+
+def test_what_happened_stands_at_the_head_of_a_line(stream: StringIO) -> None:
+    assert list(line_of(stream, GapSeen(5, 9)))[:3] == ["timestamp", "level", "event"]
 
 
 def test_a_call_that_was_answered_is_no_line(stream: StringIO) -> None:

@@ -57,7 +57,7 @@ def test_images_that_wait_are_bounded(
 ) -> None:
     monkeypatch.setattr(images, "IMAGES_MAX", 1)
     toolstack.save(DB, "a")
-    assert toolstack.save(WEB, "b").outcome is ToolOutcome.NO_SUCH_DOMAIN
+    assert toolstack.save(WEB, "b").outcome is REFUSED
 
 
 def test_the_oldest_restored_image_is_forgotten(
