@@ -6,7 +6,7 @@ without the emulator is whole and one with it has `emulator` and `demo` too.
 
 import sys
 from importlib.metadata import entry_points, version
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -68,18 +68,25 @@ def main() -> None:
     """Run the command line; expected trouble ends in one line on stderr, never in a traceback."""
     try:
         build()()
-    except (AgentError, PeerError, ExceptionGroup) as error:
-        cause = _cause(error)
+    except (AgentError, PeerError) as error:
+        sys.exit(_complain(error))
+    except ExceptionGroup as group:
+        cause = _cause(cast("ExceptionGroup[Exception]", group))
         if not isinstance(cause, AgentError | PeerError):
             raise
-        typer.echo(f"pagewarden: {cause}", err=True)
-        sys.exit(1)
+        sys.exit(_complain(cause))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _cause(error: Exception) -> Exception:
-    """The first trouble of a group of tasks that ended together."""
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _complain(error: Exception) -> int:
+    typer.echo(f"pagewarden: {error}", err=True)
+    return 1
+
+
+def _cause(group: ExceptionGroup[Exception]) -> Exception:
+    """The first trouble of tasks that ended together; groups nest as deep as the tasks did."""
+    inner = group.exceptions[0]
+    if isinstance(inner, ExceptionGroup):
+        return _cause(cast("ExceptionGroup[Exception]", inner))
+    return inner
