@@ -71,7 +71,7 @@ def main() -> None:
     except (AgentError, PeerError) as error:
         sys.exit(_complain(error))
     except ExceptionGroup as group:
-        cause = _cause(cast("ExceptionGroup[Exception]", group))
+        cause = _cause(group)
         if not isinstance(cause, AgentError | PeerError):
             raise
         sys.exit(_complain(cause))

@@ -142,7 +142,7 @@ def _run(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run to the end; whatever goes wrong is one line on stderr and exit code 1."""
     failed = None
     try:
-        asyncio.run(make())
+        asyncio.run(_quietly(make))
     except* EmulatorError as errors:
         failed = str(first_of(errors))
     except* Exception as errors:  # noqa: BLE001 - nobody is above: a line in place of a traceback
@@ -151,6 +151,14 @@ def _run(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
     if failed is not None:
         typer.echo(f"pagewarden: {failed}", err=True)
         raise typer.Exit(1)
+
+
+async def _quietly(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """The MQTT client leaves loose ends when a broker dies on it: a line, no traceback."""
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, found: _say(f"a loose end: {found['message']} ({found.get('exception')!r})")
+    )
+    await make()
 
 
 def _announce(*, json: bool) -> Callable[["Ready"], None]:

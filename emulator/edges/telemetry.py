@@ -4,14 +4,15 @@ Everything is kept until the agent says that it applied it; a broker that is awa
 forgets costs time and nothing else. When too much is kept, `send` waits: that is the only brake.
 
 What aiomqtt does not do is done here: a fresh client for each connection, subscribing again each
-time, and a publish in flight is given up at once when its connection is gone (on its own it would
-wait for its whole timeout).
+time, a publish in flight is given up at once when its connection is gone (on its own it would wait
+for its whole timeout), and a task that is to stop does stop.
 """
 
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from uuid import UUID
 
 from aiomqtt import Client, Message, MqttError, ProtocolVersion
@@ -25,6 +26,8 @@ from agent.contract.ereport import Applied, Inventory, Range
 from emulator.config import BrokerSettings, TelemetrySettings
 from emulator.edges.despatch import Despatch, parcels_of
 from emulator.errors import first_of
+
+Answer = TypeVar("Answer")
 
 _PROTOCOLS = {"5": ProtocolVersion.V5, "3.1.1": ProtocolVersion.V311}
 
@@ -50,6 +53,7 @@ class Telemetry:
     ) -> None:
         self.despatch = Despatch(settings)
         self.connected = False
+        self._is_told = False
         self._inventory = inventory
         self._broker = broker
         self._settings = settings
@@ -74,14 +78,36 @@ class Telemetry:
         """Be connected, for ever: one connection after another."""
         retry_seconds = self._broker.retry_seconds_first
         while True:
-            try:
-                async with self._client() as client:
-                    retry_seconds = self._broker.retry_seconds_first
-                    await self._converse(client)
-            except* MqttError as errors:
-                self._is_away(errors, retry_seconds)
+            reason = await self._connection()
+            if self.connected:
+                retry_seconds = self._broker.retry_seconds_first
+            self._is_away(reason)
             await asyncio.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, self._broker.retry_seconds_max)
+
+    async def _connection(self) -> str:
+        """One connection, until it is lost; why it was.
+
+        It gets a task of its own: one that lost a connection may miss a cancellation, or (before
+        Python 3.13) look cancelled for ever after, because its task group cancelled it to get out.
+        """
+        connection = asyncio.create_task(self._connect(), name="connection")
+        try:
+            await asyncio.wait({connection})
+        finally:
+            connection.cancel()
+            await asyncio.wait({connection})
+        return connection.result()
+
+    async def _connect(self) -> str:
+        reason = "it closed the connection"
+        try:
+            async with self._client() as client:
+                await self._converse(client)
+        except* MqttError as errors:
+            first = first_of(errors)
+            reason = " ".join(str(first.__cause__ or first).split())
+        return reason
 
     def _client(self) -> Client:
         hostname, port = self._broker.address
@@ -103,14 +129,15 @@ class Telemetry:
         self.despatch.reconnected(_now())
         self._say(f"broker {self._broker.url} is there, {len(self.despatch.outbox)} to send")
 
-    def _is_away(self, errors: ExceptionGroup[MqttError], retry_seconds: float) -> None:
-        first = first_of(errors)
-        reason = " ".join(str(first.__cause__ or first).split())
-        if self.connected or retry_seconds == self._broker.retry_seconds_first:
+    def _is_away(self, reason: str) -> None:
+        """Said once for each time that it goes away."""
+        broker = self._broker
+        if self.connected or not self._is_told:
             self._say(
-                f"broker {self._broker.url} is away ({reason}); trying again every "
-                f"{retry_seconds:g} to {self._broker.retry_seconds_max:g} s, nothing is lost"
+                f"broker {broker.url} is away ({reason}); trying again every "
+                f"{broker.retry_seconds_first:g} to {broker.retry_seconds_max:g} s, nothing is lost"
             )
+        self._is_told = True
         self.connected = False
 
     async def _converse(self, client: Client) -> None:
@@ -119,7 +146,7 @@ class Telemetry:
         for topic in (topics.applied(host), topics.resend(host)):
             await self._subscribe(client, topic)
         inventory = self._inventory.model_dump_json()
-        await client.publish(topics.inventory(host), inventory, qos=1, retain=True)
+        await _whole(client.publish(topics.inventory(host), inventory, qos=1, retain=True))
         self._is_back()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._publish(client), name="publish")
@@ -127,7 +154,7 @@ class Telemetry:
             group.create_task(self._nudge(), name="nudge")
 
     async def _subscribe(self, client: Client, topic: str) -> None:
-        granted = await client.subscribe(topic, qos=1)
+        granted = await _whole(client.subscribe(topic, qos=1))
         if any(_is_refusal(code) for code in granted):
             raise MqttError(f"the broker refuses a subscription to {topic}")
 
@@ -139,7 +166,7 @@ class Telemetry:
                 self._more.clear()
                 await self._more.wait()
                 continue
-            await client.publish(topic, parcel.payload, qos=1)
+            await _whole(client.publish(topic, parcel.payload, qos=1))
             self.despatch.published(parcel)
 
     async def _listen(self, client: Client) -> None:
@@ -166,6 +193,19 @@ class Telemetry:
             await asyncio.sleep(min(1.0, self._settings.patience_seconds / 4))
             if self.despatch.nudge(_now()):
                 self._more.set()
+
+
+async def _whole(call: Awaitable[Answer]) -> Answer:
+    """The call's answer, unless we are to stop.
+
+    aiomqtt waits by `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that comes
+    at the same moment as the answer; the task would then go on for ever.
+    """
+    answer = await call
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    return answer
 
 
 def _now() -> float:

@@ -271,6 +271,20 @@ async def test_a_broker_that_is_killed_loses_nothing_either(
     assert sorted(agent.seen) == list(range(len(agent.seen)))
 
 
+async def test_a_host_that_lost_its_broker_twice_still_stops_when_told_to(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    async with running(a_script(a_config(tmp_path, mosquitto.url), BUSY)) as doors:
+        for times in (1, 2):
+            await doors.hear("is there", times)
+            mosquitto.kill()
+            await doors.hear("is away", times)
+            mosquitto.start()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (await doors.truth()).broker_connected:
+                await asyncio.sleep(0.01)
+
+
 async def test_the_inventory_waits_on_the_bus_for_an_agent_that_comes_later(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:

@@ -37,6 +37,14 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def slow_log(tmp_path: Path) -> Path:
+    """Two errors, 100 s apart."""
+    path = tmp_path / "slow.log"
+    path.write_text(f"{LINE}\n{LINE.replace('100.25', '200.25')}\n")
+    return path
+
+
 class Agent:
     """What an agent does, by hand: take batches, and say what is applied or missing."""
 
@@ -183,11 +191,13 @@ async def test_an_old_word_about_another_boot_is_not_believed(
 
 
 async def test_a_boot_that_goes_on_ends_when_all_was_applied_before(
-    mosquitto: Mosquitto, log: Path
+    mosquitto: Mosquitto, slow_log: Path
 ) -> None:
+    """The second error comes after the agent's word, and must not wait for another."""
+    same = ("--boot-id", str(UUID(int=7)), "--speed", "200", "--patience", "1")
     async with an_agent(mosquitto) as agent:
-        await agent.apply(ERRORS, boot_id=UUID(int=7))
-        result = await start(mosquitto, "--boot-id", str(UUID(int=7)), log)
+        await agent.apply(2, boot_id=UUID(int=7))
+        result = await start(mosquitto, *same, slow_log)
     assert result.exit_code == 0
 
 
@@ -226,19 +236,30 @@ async def test_a_broker_that_is_away_is_named(mosquitto: Mosquitto, log: Path) -
     assert "Connection refused" in str(result.exception)
 
 
-async def test_speed_keeps_the_records_distances(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    """Two errors, 100 s apart, at 200 times real time: half a second, and two messages."""
-    log = tmp_path / "slow.log"
-    log.write_text(f"{LINE}\n{LINE.replace('100.25', '200.25')}\n")
+async def test_speed_keeps_the_records_distances(mosquitto: Mosquitto, slow_log: Path) -> None:
+    """100 s at 200 times real time are half a second."""
     async with an_agent(mosquitto) as agent:
-        feeding = start(mosquitto, "--speed", "200", log)
-        await agent.take(1)
+        feeding = start(mosquitto, "--speed", "200", slow_log)
+        assert await agent.take(1) == [0]
         before = monotonic()
-        await agent.take(1)
+        assert await agent.take(1) == [1]
         waited_seconds = monotonic() - before
         await agent.apply(2)
         await feeding
     assert waited_seconds > 0.3
+
+
+async def test_patience_begins_anew_whenever_something_is_applied(
+    mosquitto: Mosquitto, log: Path
+) -> None:
+    async with an_agent(mosquitto) as agent:
+        feeding = start(mosquitto, "--batch", "10", "--patience", "1", log)
+        await agent.take(ERRORS)
+        for applied in range(10, ERRORS + 1, 10):
+            await asyncio.sleep(0.3)
+            await agent.apply(applied)
+        result = await feeding
+    assert result.exit_code == 0
 
 
 @pytest.mark.parametrize(

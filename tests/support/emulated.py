@@ -73,10 +73,10 @@ class Doors:
     async def truth(self) -> Truth:
         return await self.call("control", ControlCall.TRUTH, Truth)
 
-    async def hear(self, word: str) -> None:
-        """Wait until the host has said it."""
+    async def hear(self, word: str, times: int = 1) -> None:
+        """Wait until the host has said it so many times."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not any(word in line for line in self.said):
+            while sum(word in line for line in self.said) < times:
                 await asyncio.sleep(0.01)
 
 
@@ -93,7 +93,8 @@ async def running(script: Script) -> AsyncGenerator[Doors]:
         yield doors
     finally:
         stop.set()
-        await life
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await life
 
 
 @dataclass

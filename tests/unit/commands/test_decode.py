@@ -201,6 +201,7 @@ def test_a_reader_that_goes_away_is_no_trouble(log: Path) -> None:
         [sys.executable, "-c", program, "decode", "--json", log],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": ""},
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

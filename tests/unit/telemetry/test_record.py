@@ -27,6 +27,12 @@ def test_the_largest_number_that_the_contract_takes_is_not_refused(name: str) ->
     assert checked(record) is record
 
 
+@pytest.mark.parametrize("name", BOUNDS)
+def test_one_more_than_that_is_refused(name: str) -> None:
+    record = replace(A_RECORD, **{name: BOUNDS[name]})  # type: ignore[arg-type] # an int
+    assert isinstance(checked(record), Refused)
+
+
 def test_a_refusal_names_the_line_and_the_field() -> None:
     assert checked(replace(A_RECORD, row=-1)) == Refused(7, "row must be 0 to 2147483647 (got -1)")
 
