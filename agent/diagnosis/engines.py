@@ -10,7 +10,7 @@ An engine remembers the newest N - 1 times of its page, in order, and needs no m
 order fires if the error N - 1 places before it is less than T ago. A record is as many errors as it
 counts. One that comes late, or after the clock stepped back, is put where it belongs and fires if
 any N errors that stand side by side there, itself included, lie within less than T. No late record
-erases what is known, and nothing fires twice.
+erases what is known, none is forgotten for being late (`aside.py`), and nothing fires twice.
 
 A batch goes through as a whole: each page's past and its records, one behind the other in one long
 line, and every record looks N - 1 places back. Only pages whose records are out of order take the
@@ -27,6 +27,7 @@ import numpy as np
 
 from agent.contract.columns import I64, Bools
 from agent.contract.errors import AgentError
+from agent.diagnosis.aside import Aside
 from agent.diagnosis.slots import NEVER, Slots
 
 N_MAX = 16
@@ -63,6 +64,7 @@ class Serd:
     def __init__(self, n: int, window_ns: int, pages_max: int) -> None:
         self.settings = SerdSettings(n, window_ns, pages_max)
         self._pages = Slots(pages_max, width=n - 1)
+        self._aside = Aside(width=n - 1)
         self._records = 0
 
     def __len__(self) -> int:
@@ -105,8 +107,8 @@ class Serd:
         if chosen.any():
             fires[chosen] = self._sweep(rows[tidy], runs.only(chosen))
         for at in np.flatnonzero(~chosen).tolist():
-            row = int(rows[runs.page[at]])
-            fires[at] = self._insert(row, int(runs.time[at]), int(runs.copies[at]))
+            copies = [int(runs.time[at])] * int(runs.copies[at])
+            fires[at] = self._insert(int(rows[runs.page[at]]), int(runs.key[at]), copies)
         return fires
 
     def _newest(self, rows: I64) -> I64:
@@ -129,14 +131,23 @@ class Serd:
         fires: Bools = (back != NEVER) & (runs.time - back < self.settings.window_ns)
         return fires
 
-    def _insert(self, row: int, time_ns: int, copies: int) -> bool:
+    def _insert(self, row: int, key: int, copies: list[int]) -> bool:
         """One record of a page that is out of order, put where it belongs."""
-        n, window_ns = self.settings.n, self.settings.window_ns
-        past: list[int] = self._pages.times[row].tolist()
-        times = sorted([*(t for t in past if t != NEVER), *([time_ns] * copies)])
-        newest = times[max(0, len(times) - (n - 1)) :]
-        self._pages.times[row, n - 1 - len(newest) :] = newest
-        return any(b - a < window_ns for a, b in zip(times, times[n - 1 :], strict=False))
+        width = self._pages.width
+        past = [time for time in self._pages.times[row].tolist() if time != NEVER]
+        times = sorted([*past, *copies])
+        older, newest = times[: max(0, len(times) - width)], times[max(0, len(times) - width) :]
+        self._pages.times[row, width - len(newest) :] = newest
+        fires = self._holds_n(sorted([*times, *self._aside.of(key)]))
+        if past and copies[0] < past[-1]:
+            self._aside.put(key, older)
+        return fires
+
+    def _holds_n(self, times: list[int]) -> bool:
+        """True if N of these, in order, lie within less than T."""
+        ends = times[self.settings.n - 1 :]
+        window_ns = self.settings.window_ns
+        return any(end - begin < window_ns for begin, end in zip(times, ends, strict=False))
 
     def hottest(self, k: int) -> list[tuple[int, int]]:
         """The `k` pages nearest to firing, most errors first; behind them those that fired.
@@ -162,21 +173,25 @@ class Serd:
 
     def forget(self, key: int) -> bool:
         """Start the page anew, as if it never had an error; False if it had none."""
+        self._aside.forget(key)
         return self._pages.forget(key)
 
     def snapshot(self) -> bytes:
         """All engines; equal engines give equal bytes."""
         file = BytesIO()
-        np.savez(file, allow_pickle=False, records=self._records, **self._pages.columns())
+        columns = {**self._pages.columns(), **self._aside.columns()}
+        np.savez(file, allow_pickle=False, records=self._records, **columns)
         return file.getvalue()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`, of any N and any size. `AgentError` if it is damaged."""
         pages = Slots(self.settings.pages_max, self.settings.n - 1)
+        aside = Aside(self.settings.n - 1)
         try:
             with np.load(BytesIO(snapshot), allow_pickle=False) as file:
                 columns = dict(file)
             records = int(columns.pop("records"))
+            aside.fill(columns.pop("aside_keys"), columns.pop("aside_times"))
             pages.fill(**columns)
         except (
             ValueError,
@@ -188,7 +203,7 @@ class Serd:
             BadZipFile,
         ) as error:
             raise AgentError(f"engine snapshot: damaged ({error}); start without it") from None
-        self._pages, self._records = pages, records
+        self._pages, self._aside, self._records = pages, aside, records
 
 
 @dataclass(frozen=True, slots=True, eq=False)

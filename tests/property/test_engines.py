@@ -13,20 +13,30 @@ Record = tuple[int, int, int]  # page, time in ns, errors
 
 
 class NaiveSerd:
-    """The meaning itself: a sorted list of the newest N - 1 times a page, and a set of latches."""
+    """The meaning itself: a sorted list of the newest N - 1 times a page, and a set of latches.
+
+    What a late record leaves no room for is put aside, the last N - 1 of those to come.
+    """
 
     def __init__(self, n: int, window_ns: int) -> None:
         self.n, self.window_ns = n, window_ns
         self.times: dict[int, list[int]] = defaultdict(list)
+        self.aside: dict[int, list[int]] = defaultdict(list)
         self.latched: set[int] = set()
 
     def record(self, page: int, time_ns: int, errors: int) -> bool:
-        times = sorted(self.times[page] + [time_ns] * errors)
+        is_late = bool(self.times[page]) and time_ns < self.times[page][-1]
+        times = sorted(self.times[page] + [time_ns] * min(errors, self.n))
+        known = sorted(times + self.aside[page])
         full = any(
-            times[at + self.n - 1] - times[at] < self.window_ns
-            for at in range(len(times) - self.n + 1)
+            known[at + self.n - 1] - known[at] < self.window_ns
+            for at in range(len(known) - self.n + 1)
         )
-        self.times[page] = times[len(times) - min(self.n - 1, len(times)) :]
+        room = len(times) - min(self.n - 1, len(times))
+        self.times[page] = times[room:]
+        if is_late:
+            aside = self.aside[page] + times[:room]
+            self.aside[page] = aside[len(aside) - min(self.n - 1, len(aside)) :]
         fires = full and page not in self.latched
         if fires:
             self.latched.add(page)

@@ -3,6 +3,7 @@
 import pytest
 
 from agent.contract.errors import AgentError
+from agent.diagnosis import aside
 from agent.diagnosis.engines import Serd
 from tests.support.batches import numbers
 
@@ -175,3 +176,33 @@ def test_a_setting_out_of_range_is_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=f"^{named} must be"):
         Serd(n, window_ns, pages_max)
+
+
+@pytest.mark.parametrize("n", [2, 3, 16])
+def test_a_clock_put_right_after_being_ahead_does_not_blind_a_page(n: int) -> None:
+    """The newest times lie in the future; the errors from now on must count all the same."""
+    serd = a_serd(n, window_ns=100)
+    assert fires(serd, *(10_000 + 200 * at for at in range(n - 1))) == []
+    assert fires(serd, *range(n)) == [n - 1]
+
+
+def test_what_was_put_aside_survives_a_snapshot() -> None:
+    serd, restored = a_serd(n=2), a_serd(n=2)
+    fires(serd, 1000, 1)
+    restored.restore(serd.snapshot())
+    assert fires(restored, 2) == [0]
+
+
+def test_pages_with_something_put_aside_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "PAGES_MAX", 2)
+    serd = a_serd(n=2)
+    for page in (1, 2, 3):
+        fires(serd, 1000, 1, page=page)
+    assert [page for page in (2, 3, 1) if fires(serd, 2, page=page)] == [2, 3]
+
+
+def test_a_page_that_is_forgotten_has_nothing_put_aside() -> None:
+    serd = a_serd(n=2)
+    fires(serd, 1000, 1)
+    serd.forget(PAGE)
+    assert fires(serd, 1000, 2) == []
