@@ -34,10 +34,8 @@ class Ereport(Wire):
     byte address of the host (a *machine* address under a hypervisor). `count` 0 means "not known".
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
     host: HostName
-    boot_id: UUID
+    boot_id: Annotated[UUID, Field(strict=False)]
     seq: Seq
     time_ns: Annotated[int, Field(ge=0, lt=1 << 63)]
     kind: Literal["ce", "ue"] = "ce"

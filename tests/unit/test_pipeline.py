@@ -130,6 +130,8 @@ BAD = {
     "wrong types": b'{"host": "h", "boot_id": 7, "seq": "x", "time_ns": []}',
     "unknown field": b'{"host":"h","boot_id":"%s","seq":0,"time_ns":1,"colour":"red"}'
     % str(UUID(int=1)).encode(),
+    "a number that is a truth": b'{"host":"h","boot_id":"%s","seq":true,"time_ns":1}'
+    % str(UUID(int=1)).encode(),
     "damaged columns": batch(0, 1)[:-1] + b"\xff",
     "nothing": b"",
 }
