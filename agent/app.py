@@ -44,6 +44,7 @@ from agent.retirement.driver import Driver, Manners
 
 HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS_MAX = 60.0  # for bringing back a guest whose toolstack does not answer
+CANCEL_SECONDS = 0.5  # between two cancels of a task that did not hear the first
 FIRST_CONTACT_SECONDS = 2.0  # between two questions to a hypervisor that is not there yet
 
 
@@ -148,11 +149,10 @@ class _Agent:
             beating = group.create_task(self._beat(), name="heartbeat")
             await stop.wait()
             await self.pipeline.stop()
-            intake.cancel()
             self.driver.stop()
             await asyncio.wait([driving], timeout=STOP_SECONDS_MAX)
-            for task in (driving, telling, beating):
-                task.cancel()
+            for task in (intake, driving, telling, beating):
+                await _ended(task)
         await self.pipeline.snapshot()
 
     async def _take_messages(self) -> None:
@@ -164,6 +164,17 @@ class _Agent:
             ailments = () if self.broker.connected else ("no connection to the broker",)
             self.board.renew(Health(ailments))
             await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel `task` until it has ended.
+
+    Once is not enough on Python 3.11: a cancel that arrives together with what `wait_for` waits for
+    is lost, and aiomqtt connects with one.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_SECONDS)
 
 
 async def _first_contact(

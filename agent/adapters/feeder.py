@@ -22,7 +22,7 @@ from agent.adapters.broker_settings import BrokerSettings
 from agent.adapters.publisher import Answer, Publisher, connected
 from agent.contract.codec import from_ereports, pack
 from agent.contract.ereport import Applied, Range
-from agent.contract.errors import PeerError, Unreachable
+from agent.contract.errors import AgentError, PeerError, Unreachable
 from agent.contract.outbox import Outbox, Parcel
 from agent.telemetry.pace import Pace
 from agent.telemetry.record import Decoded
@@ -66,6 +66,8 @@ class Feeder:
         self._trouble = self._told = ""
         self._moved_at = _now()
         self._stirred = asyncio.Event()
+        self._over = asyncio.Event()
+        self._unread: AgentError | None = None
         self.made = 0
 
     @property
@@ -77,17 +79,19 @@ class Feeder:
 
         Raises:
             PeerError: when the agent applied nothing for `patience_seconds`.
+            AgentError: when the records ended in a failure; what came before it is applied.
         """
         async with asyncio.TaskGroup() as tasks:
-            work = [
-                tasks.create_task(self._produce(iter(records)), name="produce"),
-                tasks.create_task(self._stay_connected(), name="connection"),
-            ]
+            producing = tasks.create_task(self._produce(iter(records)), name="produce")
+            tasks.create_task(self._stay_connected(), name="connection")
             complaint = await self._watch()
-            for task in work:
-                task.cancel()
+            producing.cancel()
+            self._over.set()
+            self._stirred.set()
         if complaint:
             raise PeerError(complaint)
+        if self._unread:
+            raise self._unread
 
     async def _watch(self) -> str | None:
         """Wait for the end; what there is to complain of, if it is not a good one."""
@@ -115,10 +119,13 @@ class Feeder:
         await self._stirred.wait()
 
     async def _produce(self, records: Iterator[Decoded]) -> None:
-        async for batch in self._paced(records):
-            while self._outbox.is_full:
-                await self._stir()
-            self._put(batch)
+        try:
+            async for batch in self._paced(records):
+                while self._outbox.is_full:
+                    await self._stir()
+                self._put(batch)
+        except AgentError as error:
+            self._unread = error
         self._is_all_made = True
         self._stirred.set()
 
@@ -147,23 +154,34 @@ class Feeder:
         self._tell()
 
     async def _stay_connected(self) -> None:
-        while True:
+        """From the first that there is to send until the end.
+
+        Told to end and never cancelled: aiomqtt loses a cancellation that comes while it connects.
+        """
+        while not (self._outbox or self._over.is_set()):
+            await self._stir()
+        while not self._over.is_set():
             try:
                 async with connected(self._settings, self._plan.host) as publisher:
                     self._trouble = ""
                     await self._use(publisher)
             except* Unreachable as group:
                 self._complain(str(group.exceptions[0]))
-            await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _use(self, publisher: Publisher) -> None:
         """Work over one connection until it ends; whatever is not applied is sent first."""
         self._to_send = asyncio.Queue()
         self._send_again(self._outbox.overdue(_now(), 0))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send(publisher), name="send")
-            tasks.create_task(self._listen(publisher), name="listen")
-            tasks.create_task(self._chase(), name="chase")
+            work = [
+                tasks.create_task(self._send(publisher), name="send"),
+                tasks.create_task(self._listen(publisher), name="listen"),
+                tasks.create_task(self._chase(), name="chase"),
+            ]
+            await self._over.wait()
+            for task in work:
+                task.cancel()
 
     async def _send(self, publisher: Publisher) -> None:
         while True:

@@ -134,5 +134,8 @@ def printable(text: str) -> str:
 
 
 def _close_quietly() -> None:
-    """Nobody reads our output any more (`| head`): let the interpreter's last flush go nowhere."""
+    """Nobody reads our output any more (`| head`): let the interpreter's last flush go nowhere.
+
+    As Python's own documentation advises (library, signal, "Note on SIGPIPE").
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

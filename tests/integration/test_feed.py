@@ -5,7 +5,7 @@ import json
 import socket
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, chdir, suppress
 from pathlib import Path
 from time import monotonic
@@ -17,11 +17,15 @@ import typer
 from typer.testing import CliRunner, Result
 
 from agent.adapters import feeder
+from agent.adapters.broker_settings import BrokerSettings
+from agent.adapters.feeder import Feeder, Plan
 from agent.commands import feed
 from agent.contract import topics
 from agent.contract.codec import decode
 from agent.contract.columns import Batch
 from agent.contract.ereport import Applied, Range
+from agent.contract.errors import AgentError
+from agent.telemetry.record import Decoded
 from tests.support.logs import HEADER, LINE
 from tests.support.mosquitto import Mosquitto
 
@@ -247,6 +251,28 @@ async def test_speed_keeps_the_records_distances(mosquitto: Mosquitto, slow_log:
         await agent.apply(2)
         await feeding
     assert waited_seconds > 0.3
+
+
+async def test_a_recording_that_breaks_off_is_applied_as_far_as_it_goes(
+    mosquitto: Mosquitto,
+) -> None:
+    def records() -> Iterator[Decoded]:
+        yield Decoded(line=1, time_ns=1)
+        raise AgentError("kern.log: Input/output error")
+
+    class Nobody:
+        def moved(self, made: int, applied: int) -> None: ...
+        def troubled(self, reason: str) -> None: ...
+
+    plan = Plan(HOST, UUID(int=7), batch=1, speed=0, patience_seconds=20)
+    source = Feeder(plan, BrokerSettings(mosquitto.url, client_id="test"), Nobody())
+    async with an_agent(mosquitto) as agent:
+        running = asyncio.create_task(source.run(records()))
+        await agent.take(1)
+        await agent.apply(1)
+        with pytest.raises(AgentError, match="Input/output error"):
+            await running
+    assert source.applied == 1
 
 
 async def test_patience_begins_anew_whenever_something_is_applied(
