@@ -1,0 +1,160 @@
+"""The judge: every lie that the agent could tell, and every harm, is a sentence."""
+
+from uuid import UUID
+
+import pytest
+
+from agent.contract.hypercall import PageUse
+from agent.contract.status import CaseView, Rest, StatusView
+from agent.contract.toolstack import DomainInfo, DomainState, GuestKind
+from emulator.demo.judge import Evidence, disagreements, harm, is_at_rest
+from emulator.edges.truth import CountsTruth, FrameTruth, GuestTruth, Truth
+from emulator.scenario import Expect
+
+BOOT = UUID(int=1)
+
+
+def a_frame(state: str, mfn: int = 5, owner: int | None = None) -> FrameTruth:
+    return FrameTruth(mfn=mfn, state=state, use=PageUse.FREE, owner=owner)
+
+
+def a_case(rest: Rest, mfn: int = 5) -> CaseView:
+    return CaseView(id="c1", mfn=mfn, state=rest.value, rest=rest, opened_at=0, moved_at=0)
+
+
+def a_guest(*, corruptions: int = 0, wrong_pages: int = 0) -> GuestTruth:
+    return GuestTruth(
+        name="db",
+        kind=GuestKind.PV,
+        domid=1,
+        state=DomainState.RUNNING,
+        reads=9,
+        writes=9,
+        corruptions=corruptions,
+        wrong_pages=wrong_pages,
+    )
+
+
+def a_truth(
+    *,
+    marked: tuple[FrameTruth, ...] = (),
+    guest: GuestTruth | None = None,
+    domain_state: DomainState | None = DomainState.RUNNING,
+    errors: int = 4,
+    source_done: bool = True,
+) -> Truth:
+    domain = DomainInfo(
+        domid=1, name="db", kind=GuestKind.PV, state=domain_state or DomainState.RUNNING, pages=1
+    )
+    return Truth(
+        host="hv-1",
+        boot_id=BOOT,
+        title="t",
+        expect=Expect(),
+        seconds=1.0,
+        ereports=2,
+        errors=errors,
+        next_seq=2,
+        frames=CountsTruth(free=1, in_use=1, offlining=0, offlined=1),
+        marked=marked,
+        domains=(domain,) if domain_state else (),
+        images=() if domain_state else ("c1",),
+        guests=(guest or a_guest(),),
+        source_done=source_done,
+        is_quiet=True,
+        broker_connected=True,
+        outbox=0,
+        unpublished=0,
+    )
+
+
+def evidence(
+    truth: Truth | None = None,
+    *,
+    frames: tuple[FrameTruth, ...] = (),
+    cases: tuple[CaseView, ...] = (),
+    errors: int = 4,
+    counts: dict[str, int] | None = None,
+) -> Evidence:
+    status = StatusView(
+        host="hv-1", version="0", healthy=True, ereports=2, errors=errors, cases=counts or {}
+    )
+    return Evidence(truth or a_truth(), frames, status, cases)
+
+
+def test_an_honest_agent_is_believed() -> None:
+    offlined = a_frame("offlined")
+    found = evidence(a_truth(marked=(offlined,)), frames=(offlined,), cases=(a_case(Rest.RETIRED),))
+    assert disagreements(found) == []
+
+
+@pytest.mark.parametrize(
+    ("rest", "state"),
+    [
+        (Rest.RETIRED, "in_use"),
+        (Rest.RETIRED, "offlining"),
+        (Rest.RETIRED, "free"),
+        (Rest.PARKED, "free"),
+        (Rest.UNRETIRABLE, "offlined"),
+    ],
+)
+def test_a_case_that_claims_what_is_not_so_is_found(rest: Rest, state: str) -> None:
+    found = evidence(frames=(a_frame(state),), cases=(a_case(rest),))
+    assert any(f"the host has it {state}" in line for line in disagreements(found))
+
+
+def test_a_page_taken_without_a_case_is_found() -> None:
+    found = evidence(a_truth(marked=(a_frame("offlining"),)))
+    assert disagreements(found) == [
+        "page 0x5 is offlining and no case of the agent's says why",
+    ]
+
+
+def test_an_offlined_page_that_a_guest_still_has_is_found() -> None:
+    frame = a_frame("offlined", owner=1)
+    found = evidence(a_truth(marked=(frame,)), frames=(frame,), cases=(a_case(Rest.RETIRED),))
+    assert disagreements(found) == ["page 0x5 is offlined and still belongs to domain 1"]
+
+
+@pytest.mark.parametrize("guest", [a_guest(corruptions=1), a_guest(wrong_pages=1)])
+def test_a_guest_that_came_to_harm_is_found(guest: GuestTruth) -> None:
+    truth = a_truth(guest=guest)
+    assert disagreements(evidence(truth)) == ["guest db read what it had not written (1 times)"]
+    assert harm(truth) == 1
+
+
+def test_a_guest_left_suspended_is_found() -> None:
+    found = evidence(a_truth(domain_state=DomainState.SUSPENDED))
+    assert disagreements(found) == ["guest db is suspended"]
+
+
+def test_a_guest_left_on_disk_is_found() -> None:
+    found = evidence(a_truth(domain_state=None))
+    assert disagreements(found) == ["guest db is on disk and not restored"]
+
+
+@pytest.mark.parametrize("errors", [3, 5])
+def test_an_error_lost_or_counted_twice_is_found(errors: int) -> None:
+    assert disagreements(evidence(errors=errors)) == [
+        f"the agent counted {errors} errors, the host made 4"
+    ]
+
+
+def test_a_run_is_over_when_all_is_reported_applied_and_settled() -> None:
+    expect = Expect(retired=1)
+    counts = {"retired": 1, "open": 0}
+    assert is_at_rest(evidence(counts=counts), expect, replays=False)
+
+
+@pytest.mark.parametrize(
+    ("truth", "counts"),
+    [
+        (a_truth(source_done=False), {"retired": 1}),
+        (a_truth(), {"retired": 1, "open": 1}),
+        (a_truth(), {"retired": 0}),
+    ],
+)
+def test_a_run_goes_on_while_anything_is_still_to_come(
+    truth: Truth, counts: dict[str, int]
+) -> None:
+    assert not is_at_rest(evidence(truth, counts=counts), Expect(retired=1), replays=False)
