@@ -1,5 +1,6 @@
 """Cases and fakes for the tests of retirement."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -70,19 +71,19 @@ class FakeHost:
         return DomainsReply(domains=())
 
     async def suspend(self, domid: DomId) -> ToolReply:
-        return self._command("suspend", suspended=True)
+        return await self._command("suspend", suspended=True)
 
     async def exchange(self, domid: DomId, mfns: Sequence[Mfn]) -> ToolReply:
-        reply = self._command("exchange")
+        reply = await self._command("exchange")
         if reply.outcome is ToolOutcome.DONE:
             self.status = PageStatus.OFFLINED
         return reply
 
     async def resume(self, domid: DomId) -> ToolReply:
-        return self._command("resume", suspended=False, pause_seconds=0.25)
+        return await self._command("resume", suspended=False, pause_seconds=0.25)
 
     async def save(self, domid: DomId, image: str) -> ToolReply:
-        reply = self._command("save", suspended=True)
+        reply = await self._command("save", suspended=True)
         if reply.outcome is ToolOutcome.DONE:
             self.images.add(image)
             self.status = PageStatus.OFFLINED
@@ -90,12 +91,13 @@ class FakeHost:
 
     async def restore(self, image: str) -> ToolReply:
         assert image in self.images
-        return self._command("restore", suspended=False, pause_seconds=2.0)
+        return await self._command("restore", suspended=False, pause_seconds=2.0)
 
-    def _command(
+    async def _command(
         self, call: str, *, suspended: bool | None = None, pause_seconds: float | None = None
     ) -> ToolReply:
         self.calls.append(call)
+        await asyncio.sleep(0)  # others may come in between
         planned = self._planned(call)
         if planned is ToolOutcome.NO_SUCH_DOMAIN:
             self.suspended = False  # nobody stands still any more

@@ -149,6 +149,17 @@ async def test_stopping_the_agent_brings_the_guest_back_first() -> None:
     assert host.calls.count("resume") == 4
 
 
+async def test_even_while_stopping_a_guest_is_not_asked_for_in_a_storm() -> None:
+    """A toolstack that is down for a tenth of a second is asked a few times, not thousands."""
+    host = FakeHost()
+    bench = Bench(host, Manners(retry_seconds_first=0.01, retry_seconds_max=0.01))
+    host.trouble["resume"] = ["silence"] * 10_000
+    asyncio.get_running_loop().call_later(0.2, host.trouble.clear)
+    await bench.settle(a_case(), until=lambda: "resume" in host.calls)
+    assert not host.suspended
+    assert host.calls.count("resume") < 100
+
+
 async def test_a_parked_page_is_asked_for_again_and_retired_once_it_is_freed() -> None:
     host = FakeHost(use=PageUse.UNKNOWN)
     bench = Bench(host)
