@@ -84,11 +84,15 @@ class CapReached:
 
 @dataclass(frozen=True, slots=True)
 class CallMade:
-    """A call to the hypervisor or the toolstack ended; `outcome` is a word of the contract."""
+    """A call to the hypervisor or the toolstack ended; `outcome` is a word of the contract.
+
+    `reason` says why there was no answer.
+    """
 
     call: str
     outcome: str
     seconds: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

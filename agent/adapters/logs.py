@@ -172,7 +172,8 @@ class EventLog:
     @_write.register
     def _(self, event: CallMade) -> None:
         if event.outcome not in tuple(ToolOutcome):
-            self._seldom("call_failed", call=event.call, outcome=event.outcome)
+            why = {"outcome": event.outcome, "reason": event.reason}
+            self._seldom("call_failed", call=event.call, **why)
 
     @_write.register
     def _(self, event: BrokerConnected) -> None:

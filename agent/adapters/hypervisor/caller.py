@@ -50,18 +50,17 @@ class Caller:
             PeerError: if it is that the call is wrong.
         """
         began = time.perf_counter()
-        outcome = UNREACHABLE
+        outcome, reason = UNREACHABLE, ""
         try:
             reply = self._parsed(call, model, *await self._exchange(call, request))
             outcome = _outcome(reply)
-        except Unreachable:
-            raise
-        except PeerError:
-            outcome = NOT_A_CALL
+        except PeerError as error:
+            outcome = UNREACHABLE if isinstance(error, Unreachable) else NOT_A_CALL
+            reason = str(error)
             raise
         finally:
             took = time.perf_counter() - began
-            self._observe(CallMade(call.rpartition("/")[2], outcome, took))
+            self._observe(CallMade(call.rpartition("/")[2], outcome, took, reason))
         return reply
 
     async def _exchange(self, call: str, request: BaseModel | None) -> tuple[int, bytes]:
