@@ -5,8 +5,9 @@ in the numbers, and asked for again, patiently and not for ever.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import UUID
 
 from agent.contract import topics
 from agent.contract.ereport import Applied
@@ -17,39 +18,48 @@ from agent.events import EreportsLost, Observer
 class Bus(Protocol):
     """`publish` answers false, and has done nothing, while the broker is away."""
 
+    @property
+    def connected(self) -> bool: ...
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool: ...
 
 
 @dataclass(slots=True)
 class Handshake:
+    """`hand` is held while a message is taken: what is counted then may not be durable yet."""
+
     host: str
     admission: Admission
     bus: Bus
     observe: Observer
+    hand: asyncio.Lock = field(default_factory=asyncio.Lock)
     every_seconds: float = 0.2
     repeat_seconds: float = 30.0
-    _told: Applied | None = None
+    _told: dict[UUID, Applied] = field(default_factory=dict[UUID, Applied])
     _told_at: float = 0.0
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(self.every_seconds)
-            await self.once(asyncio.get_running_loop().time())
+            if self.bus.connected:
+                await self.once(asyncio.get_running_loop().time())
 
     async def once(self, now: float) -> None:
         """Say and ask what is due at `now` (any clock that only goes forward, seconds)."""
-        await self._tell_applied(now)
-        asks = self.admission.due(now)
+        async with self.hand:
+            asks, marks = self.admission.due(now), self.admission.applied()
         if asks.lost:
             self.observe(EreportsLost(asks.lost))
+        await self._tell(marks, now)
         for missing in asks.ranges:
             await self.bus.publish(topics.resend(self.host), missing.model_dump_json().encode())
 
-    async def _tell_applied(self, now: float) -> None:
-        """Said when it changed, and now and then: the broker may have forgotten."""
-        mark = self.admission.applied()
-        if mark is None or (mark == self._told and now - self._told_at < self.repeat_seconds):
-            return
-        payload = mark.model_dump_json().encode()
-        if await self.bus.publish(topics.applied(self.host), payload, retain=True):
-            self._told, self._told_at = mark, now
+    async def _tell(self, marks: tuple[Applied, ...], now: float) -> None:
+        """What changed, and all of it now and then: the broker may have forgotten."""
+        repeats = now - self._told_at >= self.repeat_seconds
+        due = [mark for mark in marks if repeats or self._told.get(mark.boot_id) != mark]
+        for mark in due:
+            payload = mark.model_dump_json().encode()
+            if not await self.bus.publish(topics.applied(self.host), payload, retain=True):
+                return
+        if due:
+            self._told, self._told_at = {mark.boot_id: mark for mark in marks}, now

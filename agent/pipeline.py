@@ -63,16 +63,20 @@ class Pipeline:
     clock: Clock
     snapshot_every_batches: int = 1024
     _since_snapshot: int = 0
-    _hand: asyncio.Lock = field(default_factory=asyncio.Lock)
+    hand: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, deliveries: AsyncIterator[Delivery]) -> None:
+        """`hand` is held for as long as what is in memory may not be durable: when a commit
+        fails, for ever.
+        """
         async for delivery in deliveries:
-            async with self._hand:
-                await self.take(delivery)
+            await self.hand.acquire()
+            await self.take(delivery)
+            self.hand.release()
 
     async def stop(self) -> None:
         """Return when no message is in hand. None will be taken after: `run` may be cancelled."""
-        await self._hand.acquire()
+        await self.hand.acquire()
 
     async def take(self, delivery: Delivery) -> None:
         """Return once the message is acknowledged and its cases are under way."""
@@ -87,6 +91,8 @@ class Pipeline:
         self._tell(finding, opened, seconds)
         for case in opened:
             self.submit(case)
+        if self._since_snapshot >= self.snapshot_every_batches:
+            await self.snapshot()
 
     def _judge(self, delivery: Delivery) -> Finding:
         if delivery.oversize:
@@ -111,8 +117,6 @@ class Pipeline:
         began = asyncio.get_running_loop().time()
         await self.log.commit(finding.admitted.batch, opened)
         self._since_snapshot += 1
-        if self._since_snapshot >= self.snapshot_every_batches:
-            await self.snapshot()
         return asyncio.get_running_loop().time() - began
 
     async def snapshot(self) -> None:

@@ -68,7 +68,7 @@ class Overview:
 
     def status(self) -> StatusView:
         health = self.board.read()
-        mark = self.diagnosis.admission.applied()
+        mark = next(reversed(self.diagnosis.admission.applied()), None)
         return StatusView(
             host=self.host,
             version=self.version,

@@ -70,7 +70,6 @@ class Admission:
     ask_seconds_max: float = 60.0
     lost: int = field(default=0, init=False)
     _lost_told: int = field(default=0, init=False)
-    _latest: UUID | None = field(default=None, init=False)
     # In the order of their last new ereport, the least recent first.
     _boots: dict[UUID, Numbering] = field(default_factory=dict[UUID, Numbering], init=False)
 
@@ -96,7 +95,6 @@ class Admission:
     def _keep(self, boot_id: UUID, after: Numbering) -> None:
         before = self._boots.pop(boot_id, None)
         if before is None:
-            self._latest = boot_id
             self._make_room()
         self.lost += after.lost - (before.lost if before else 0)
         self._boots[boot_id] = after
@@ -121,13 +119,16 @@ class Admission:
         lost, self._lost_told = self.lost - self._lost_told, self.lost
         return Asks(tuple(ranges), lost)
 
-    def applied(self) -> Applied | None:
-        """How far the newest boot has been applied: to be published once the journal holds it."""
-        if self._latest is None:
-            return None
+    def applied(self) -> tuple[Applied, ...]:
+        """How far each boot has been applied, the one that spoke last behind the others.
+
+        To be published only while the journal holds all that was taken.
+        """
         # The very last number there is cannot be passed: a mark is itself a number.
-        next_seq = min(self._boots[self._latest].frontier, _SEQ_MAX)
-        return Applied(boot_id=self._latest, next_seq=next_seq)
+        return tuple(
+            Applied(boot_id=boot_id, next_seq=min(numbering.frontier, _SEQ_MAX))
+            for boot_id, numbering in self._boots.items()
+        )
 
     @property
     def missing(self) -> int:
@@ -137,7 +138,7 @@ class Admission:
     def snapshot(self) -> bytes:
         """All but the waiting times: those are on a clock that ends with the process."""
         boots = tuple(_BootKept.of(boot_id, kept) for boot_id, kept in self._boots.items())
-        return _Kept(latest=self._latest, lost=self.lost, boots=boots).model_dump_json().encode()
+        return _Kept(lost=self.lost, boots=boots).model_dump_json().encode()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`; gaps are asked for at once. `AgentError` if it is damaged."""
@@ -147,7 +148,6 @@ class Admission:
             raise AgentError(
                 f"admission snapshot: damaged in {error.error_count()} places; start without it"
             ) from None
-        self._latest = kept.latest
         self.lost = self._lost_told = kept.lost
         self._boots = {boot.boot_id: boot.numbering() for boot in kept.boots}
 
@@ -184,6 +184,5 @@ class _BootKept(Wire):
 
 
 class _Kept(Wire):
-    latest: UUID | None
     lost: Annotated[int, Field(ge=0)]
     boots: tuple[_BootKept, ...]

@@ -5,7 +5,7 @@ state stays and the same command is given again. Every command may be given twic
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.contract.errors import PeerError
 from agent.contract.frames import DomId
@@ -29,6 +29,13 @@ class Acts:
             return await self._command(case.state)(case)
         except PeerError as error:
             return NoAnswer(str(error))
+
+    async def start_guest(self, case: Case) -> Outcome:
+        """Start the guest of `case` again, by the command that fits how it may be stopped."""
+        by_restore = case.state in {State.SAVING, State.RESTORING}
+        return await self.give(
+            replace(case, state=State.RESTORING if by_restore else State.RELEASING)
+        )
 
     def _command(self, state: State) -> Callable[[Case], Awaitable[Outcome]]:
         commands: dict[State, Callable[[Case], Awaitable[Outcome]]] = {

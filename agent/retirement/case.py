@@ -5,7 +5,8 @@ power cut anywhere therefore leaves a case that says what may have happened, and
 may be given twice, picking it up means giving it again.
 
 Whatever follows SUSPENDING passes through a resume, and whatever follows SAVING through a restore:
-there is no way through the table that leaves a guest stopped, unless it is gone.
+there is no way through the table that leaves a guest stopped, unless it is gone. An answer of
+"refused" is no way out either: the command may have been given before, and its answer lost.
 
 PARKED is not given up. The page stays marked, is watched, and is retired when it is freed.
 """
@@ -35,6 +36,7 @@ from agent.retirement.outcome import (
 )
 
 ATTEMPTS_MAX = 8  # then "try again" counts as "failed"
+ROUNDS_MAX = 8  # how often a page may be found back online before the case is parked
 
 
 class State(StrEnum):
@@ -67,6 +69,11 @@ class State(StrEnum):
         """True while the guest may stand still because of us."""
         return self in STOPPING
 
+    @property
+    def starts_guest(self) -> bool:
+        """True if the command of this state makes the guest run again."""
+        return self in STARTING
+
 
 class Choice(Enum):
     """A target that depends on the ladder: the next rung's first state; after the last, PARKED."""
@@ -85,6 +92,8 @@ STOPPING = frozenset(
         State.RESTORING,
     }
 )
+
+STARTING = frozenset({State.RESUMING, State.BACKING_OUT, State.RELEASING, State.RESTORING})
 
 FIRST_STATE: dict[Rung, State] = {
     Rung.SWAP: State.SWAPPING,
@@ -113,7 +122,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
     State.SUSPENDING: {  # stop the guest as for a checkpoint
         Done: State.EXCHANGING,
         Gone: State.CONFIRMING,
-        Refused: Choice.NEXT_RUNG,
+        Refused: State.BACKING_OUT,  # an earlier try, unanswered, may have stopped it
         TryAgain: State.SUSPENDING,
         Failed: State.BACKING_OUT,
         Damaged: State.RELEASING,
@@ -152,8 +161,8 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
     },
     State.SAVING: {  # write the guest to disk, which frees its pages
         Done: State.RESTORING,
-        Gone: State.CONFIRMING,
-        Refused: Choice.NEXT_RUNG,
+        Gone: State.RESTORING,  # an earlier try, unanswered, may have saved it
+        Refused: State.BACKING_OUT,
         TryAgain: State.SAVING,
         Failed: State.BACKING_OUT,
         Damaged: State.RELEASING,
@@ -174,7 +183,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
     },
     State.PARKED: {  # ask again, now and then
         Offlined: State.CONFIRMING,
-        Held: State.PARKED,
+        Held: Choice.NEXT_RUNG,  # a new owner may be easier to help; the old one was tried
         NotNow: State.PARKED,
         Refused: State.PARKED,
         TryAgain: State.PARKED,
@@ -196,7 +205,8 @@ class Case:
     """A page, where it is in the table, and what is left to try.
 
     `use` and `owner` are the hypervisor's last word; `rungs` are those not yet tried; `attempts`
-    counts how often the present command was given in vain; times are nanoseconds since 1970 UTC.
+    counts how often the present command was given in vain, `rounds` how often the page was found
+    back online; times are nanoseconds since 1970 UTC.
     """
 
     id: str
@@ -211,6 +221,7 @@ class Case:
     rung: Rung | None = None
     rungs: tuple[Rung, ...] = field(default=())
     attempts: int = 0
+    rounds: int = 0
     reason: str = ""
 
     @property
@@ -236,13 +247,25 @@ def advance(
         outcome = Failed(outcome.reason)
     target = TRANSITIONS[case.state][type(outcome)]
     case = _informed(case, outcome, allowed)
+    if isinstance(outcome, BackOnline):
+        return _at_next_round(case, now_ns)
     return _at_next_rung(case, now_ns) if isinstance(target, Choice) else _at(case, target, now_ns)
+
+
+def _at_next_round(case: Case, now_ns: int) -> Case:
+    """Ask for the page once more, each time after a longer wait, and not for ever."""
+    rounds = case.rounds + 1
+    if rounds > ROUNDS_MAX:
+        parked = replace(case, reason="whenever it is taken, somebody brings it back online")
+        return _at(parked, State.PARKED, now_ns)
+    return replace(_at(case, State.OPEN, now_ns), rounds=rounds, attempts=rounds)
 
 
 def _informed(case: Case, outcome: Outcome, allowed: tuple[Rung, ...]) -> Case:
     """What the outcome says of the page and its owner, written into the case."""
     if isinstance(outcome, Held):
-        rungs = rungs_for(outcome.use, allowed) if case.state is State.OPEN else case.rungs
+        is_new = case.state is State.OPEN or outcome.use is not case.use
+        rungs = rungs_for(outcome.use, allowed) if is_new else case.rungs
         return replace(case, use=outcome.use, owner=outcome.owner, rungs=rungs, reason="")
     if isinstance(outcome, Offlined):
         return replace(case, use=case.use or outcome.use, reason="")

@@ -30,6 +30,7 @@ class Manners:
 
     retry_seconds_first: float = 0.5
     retry_seconds_max: float = 300.0
+    stopped_retry_seconds_max: float = 5.0
     watch_seconds: float = 60.0
     cases_in_flight_max: int = 8
     rungs: tuple[Rung, ...] = tuple(Rung)
@@ -48,6 +49,13 @@ class Driver:
     _turns: WeakValueDictionary[DomId, asyncio.Lock] = field(
         default_factory=WeakValueDictionary[DomId, asyncio.Lock]
     )
+    _commands: asyncio.Semaphore = field(init=False)
+    _stops: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Two bounds, so that guests whose toolstack is silent never keep a free page waiting.
+        self._commands = asyncio.Semaphore(self.manners.cases_in_flight_max)
+        self._stops = asyncio.Semaphore(self.manners.cases_in_flight_max)
 
     def submit(self, case: Case) -> None:
         """Have `case` driven to rest; it is on the docket and in the log already."""
@@ -59,42 +67,66 @@ class Driver:
         self._queue.put_nowait(None)
 
     async def recover(self) -> None:
-        """Bring back every guest that an earlier life may have left stopped; queue the rest."""
-        for case in self.docket.unfinished:
+        """Bring back every guest that an earlier life may have left stopped; queue the rest.
+
+        Returns when all of them run, however long that takes.
+        """
+        async with asyncio.TaskGroup() as group:
+            for case in self.docket.unfinished:
+                group.create_task(self._recover(case), name=f"recover {case.id}")
+
+    async def _recover(self, case: Case) -> None:
+        async with self._turn(case):
             self.submit(await self._bring_guest_back(case))
 
     async def run(self) -> None:
         """Return after `stop`, when every step in flight has ended and is written down."""
-        slots = asyncio.Semaphore(self.manners.cases_in_flight_max)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(), name="parked cases")
             while (case := await self._queue.get()) is not None:
-                await slots.acquire()
-                task = group.create_task(self._drive(case), name=f"case {case.id}")
-                task.add_done_callback(lambda _: slots.release())
+                group.create_task(self._drive(case), name=f"case {case.id}")
+
+    async def release(self) -> None:
+        """On the way out with the log broken: give each guest that may be stopped one more start.
+
+        Nothing is written down; the next life reads where the case was, and gives it again.
+        """
+        stopped = [case for case in self.docket.cases if case.state.stops_guest]
+        await asyncio.gather(*(self.acts.start_guest(case) for case in stopped))
 
     async def _drive(self, case: Case) -> None:
         while not (case.state.is_at_rest or self._stopping.is_set()):
-            async with self._turn(case):
-                case = await self._stretch(case)
+            case = await self._stretch(case)
+            await self._wait(case)
 
     async def _stretch(self, case: Case) -> Case:
         """One step, or all of them from where a guest may be stopped to where it surely runs."""
-        if case.state.stops_guest:
+        if not case.state.stops_guest:
+            async with self._commands:
+                return await self._step(case)
+        async with self._stops, self._turn(case):
+            if self._stopping.is_set():
+                return case  # nothing has been done to the guest yet
             return await self._bring_guest_back(case)
-        return await self._step(case)
 
     async def _bring_guest_back(self, case: Case) -> Case:
-        """Go on until the guest surely runs; no step at all if it does."""
+        """Go on until a command has started the guest again; no step at all if it runs."""
         while case.state.stops_guest:
-            case = await self._step(case)
+            before, case = case, await self._step(case)
+            if before.state.starts_guest and case.state is not before.state:
+                return case
+            await self._wait(case)
         return case
 
     async def _watch(self) -> None:
         """Ask for the parked pages again, now and then: their owners may have let go."""
         while not await self._stopped_within(self.manners.watch_seconds):
             for case in self.docket.parked:
-                self.submit(await self._step(case))
+                if self._stopping.is_set():
+                    return
+                after = await self._step(case)
+                if not after.state.is_at_rest:
+                    self.submit(after)
 
     def _turn(self, case: Case) -> AbstractAsyncContextManager[None]:
         """Wait until no other case may stop the same guest."""
@@ -114,19 +146,20 @@ class Driver:
             await self.log.save(after)
             took = asyncio.get_running_loop().time() - began
             self.observe(CaseMoved(after, case.state, took))
-        elif not after.state.is_at_rest:
-            await self._wait(after)
         return after
 
     async def _wait(self, case: Case) -> None:
-        """Before the next try; being told to stop ends the wait, unless a guest may be stopped."""
-        delay = retry_delay_seconds(
-            case, self.manners.retry_seconds_first, self.manners.retry_seconds_max
-        )
+        """Before a command is given again. Being told to stop ends the wait, unless a guest waits
+        with us: then it is asked again soon, and again.
+        """
+        if case.attempts == 0 or case.state.is_at_rest:
+            return
+        first, most = self.manners.retry_seconds_first, self.manners.retry_seconds_max
         if case.state.stops_guest:
-            await asyncio.sleep(delay)
+            most = min(most, self.manners.stopped_retry_seconds_max)
+            await asyncio.sleep(retry_delay_seconds(case, first, most))
         else:
-            await self._stopped_within(delay)
+            await self._stopped_within(retry_delay_seconds(case, first, most))
 
     async def _stopped_within(self, seconds: float) -> bool:
         try:

@@ -63,8 +63,7 @@ def test_every_number_below_the_mark_has_arrived_or_is_lost(
     for at, seqs in enumerate(messages):
         admission.admit(a_batch(seqs))
         lost += admission.due(now=100.0 * at).lost if at < looks else 0
-    mark = admission.applied()
-    assert mark is not None
+    (mark,) = admission.applied()
     arrived = {seq for seqs in messages for seq in seqs if seq < mark.next_seq}
     assert mark.next_seq - len(arrived) <= lost
 

@@ -1,7 +1,7 @@
 """Cases and fakes for the tests of retirement."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -31,7 +31,7 @@ class FakeHost:
     """A hypervisor and a toolstack in one: one guest, one bad page, and a script of trouble.
 
     `trouble` maps a call to what it answers next, once each: an outcome, or "silence" for a call
-    that is carried out but whose answer is lost. `silent` calls are never answered.
+    that is carried out but whose answer is lost. `when` is called, once, as a call is made.
     """
 
     use: PageUse = PageUse.PV
@@ -42,6 +42,7 @@ class FakeHost:
     trouble: dict[str, list[ToolOutcome | str]] = field(
         default_factory=dict[str, list["ToolOutcome | str"]]
     )
+    when: dict[str, Callable[[], None]] = field(default_factory=dict[str, Callable[[], None]])
 
     async def host(self) -> HostReply:
         return HostReply(host="h", boot_id=BOOT, frames=1 << 20, personality="thread")
@@ -90,13 +91,16 @@ class FakeHost:
         return reply
 
     async def restore(self, image: str) -> ToolReply:
-        assert image in self.images
+        if image not in self.images:
+            self.calls.append("restore")
+            return ToolReply(outcome=ToolOutcome.NO_SUCH_DOMAIN, reason=f"no image {image}")
         return await self._command("restore", suspended=False, pause_seconds=2.0)
 
     async def _command(
         self, call: str, *, suspended: bool | None = None, pause_seconds: float | None = None
     ) -> ToolReply:
         self.calls.append(call)
+        self.when.pop(call, lambda: None)()
         await asyncio.sleep(0)  # others may come in between
         planned = self._planned(call)
         if planned is ToolOutcome.NO_SUCH_DOMAIN:

@@ -1,6 +1,8 @@
 """The agent's half of exactly-once: what it says to the source, and when."""
 
+import asyncio
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from agent.contract import topics
 from agent.contract.ereport import Applied, Range
@@ -15,6 +17,11 @@ class FakeBus:
     """A broker that takes everything, or is away."""
 
     is_away: bool = False
+
+    @property
+    def connected(self) -> bool:
+        return not self.is_away
+
     said: list[tuple[str, bytes, bool]] = field(default_factory=list[tuple[str, bytes, bool]])
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
@@ -86,3 +93,36 @@ async def test_what_nobody_sends_again_is_given_up_and_told() -> None:
         await handshake.once(float(now))
     assert told == [EreportsLost(5)]
     assert marks(bus)[-1] == 6
+
+
+async def test_nothing_is_said_while_a_message_is_in_hand() -> None:
+    """What is counted by then may not be durable yet: the source must not forget it."""
+    bus = FakeBus()
+    handshake = a_handshake(bus, 0)
+    async with handshake.hand:
+        saying = asyncio.create_task(handshake.once(0.0))
+        await asyncio.sleep(0.01)
+        assert bus.said == []
+    await saying
+    assert marks(bus) == [1]
+
+
+async def test_while_the_broker_is_away_nothing_is_asked_and_nothing_given_up() -> None:
+    bus = FakeBus(is_away=True)
+    handshake = a_handshake(bus, 5)
+    handshake.admission.asks_max, handshake.every_seconds = 1, 0.001
+    handshake.admission.ask_seconds = 0.001
+    running = asyncio.create_task(handshake.run())
+    await asyncio.sleep(0.05)
+    running.cancel()
+    assert handshake.admission.missing == 5
+
+
+async def test_two_boots_are_each_told_how_far_they_are() -> None:
+    """Somebody feeds a log beside the live machine: neither may wait for ever."""
+    bus = FakeBus()
+    handshake = a_handshake(bus, 0)
+    handshake.admission.admit(a_batch((0, 1), host="h", boot_id=UUID(int=2)))
+    await handshake.once(0.0)
+    said = [Applied.model_validate_json(payload) for payload in bus.on(topics.applied("h"))]
+    assert [(mark.boot_id.int, mark.next_seq) for mark in said] == [(1, 1), (2, 2)]

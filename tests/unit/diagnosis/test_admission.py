@@ -56,20 +56,24 @@ def test_what_stays_missing_is_reported_lost_once() -> None:
 
 
 def test_nothing_is_applied_before_anything_came() -> None:
-    assert Admission(HOST).applied() is None
+    assert Admission(HOST).applied() == ()
 
 
 def test_the_mark_stands_before_the_first_gap() -> None:
     admission = Admission(HOST)
     admitted(admission, 0, 1, 5)
-    assert admission.applied() == Applied(boot_id=BOOT, next_seq=2)
+    assert admission.applied() == (Applied(boot_id=BOOT, next_seq=2),)
 
 
-def test_the_mark_is_of_the_newest_boot_even_when_an_older_one_speaks_last() -> None:
+def test_each_boot_has_a_mark_and_the_one_that_spoke_last_comes_last() -> None:
+    """Two sources may speak for one host: the machine itself, and somebody who feeds a log."""
     admission = Admission(HOST)
     for boot_id, seq in ((BOOTS[0], 0), (BOOTS[1], 0), (BOOTS[0], 1)):
         admitted(admission, seq, boot_id=boot_id)
-    assert admission.applied() == Applied(boot_id=BOOTS[1], next_seq=1)
+    assert admission.applied() == (
+        Applied(boot_id=BOOTS[1], next_seq=1),
+        Applied(boot_id=BOOTS[0], next_seq=2),
+    )
 
 
 def test_the_mark_can_be_told_even_behind_the_last_number_there_is() -> None:
@@ -77,7 +81,7 @@ def test_the_mark_can_be_told_even_behind_the_last_number_there_is() -> None:
     admitted(admission, 2**63 - 1)
     for now in (0.0, 100.0):
         admission.due(now)
-    assert admission.applied() == Applied(boot_id=BOOT, next_seq=2**63 - 1)
+    assert admission.applied() == (Applied(boot_id=BOOT, next_seq=2**63 - 1),)
 
 
 def test_the_least_recent_boot_is_forgotten_and_what_it_missed_is_lost() -> None:

@@ -1,6 +1,7 @@
 """The case machine, row by row, and what holds for the whole table."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from agent.contract.toolstack import ToolOutcome, ToolReply
 from agent.retirement import answers
 from agent.retirement.case import (
     ATTEMPTS_MAX,
+    ROUNDS_MAX,
     TRANSITIONS,
     Case,
     State,
@@ -154,16 +156,13 @@ def test_every_state_but_the_final_ones_has_a_way_on() -> None:
 
 
 def allowed_ways_out(state: State) -> set[type[Outcome]]:
-    if state in {State.SUSPENDING, State.SAVING}:
-        return {Refused, Gone}
+    if state is State.SAVING:
+        return set()  # an image may be there, so even "gone" leads to a restore
     return {Done, Gone} if state in {*RESUMING_STATES, State.RESTORING} else {Gone}
 
 
 def test_there_is_no_way_out_of_a_stop_but_through_a_resume_or_a_restore() -> None:
-    """A stopped guest is left only when the command that starts it again is done, or it is gone.
-
-    SUSPENDING and SAVING may also be left when the toolstack refused, and did nothing.
-    """
+    """A stopped guest is left only when the command that starts it again is done, or it is gone."""
     for state in TOOL_STATES:
         ways = {
             o
@@ -182,3 +181,24 @@ def test_waiting_doubles_and_is_bounded(attempts: int, name: str) -> None:
 
 def test_the_first_attempt_does_not_wait() -> None:
     assert retry_delay_seconds(a_case(), 0.5, 300.0) == 0.0
+
+
+def test_a_page_that_keeps_coming_back_online_is_asked_for_ever_more_slowly_and_then_parked() -> (
+    None
+):
+    case, delays = a_case(), list[float]()
+    while case.state is not State.PARKED:
+        case = advance(advance(case, Offlined(), 2), BackOnline(), 3)
+        delays.append(retry_delay_seconds(case, 0.5, 300.0))
+    assert len(delays) == ROUNDS_MAX + 1
+    assert all(later > earlier > 0 for earlier, later in pairwise(delays[:-1]))
+
+
+def test_a_parked_page_that_got_another_owner_is_helped_by_its_rungs() -> None:
+    parked = after(State.OPEN, NotNow("dom0 holds it"))
+    assert advance(parked, HVM, 3).state is State.SWAPPING
+
+
+def test_a_parked_page_whose_rungs_were_tried_stays_parked() -> None:
+    parked = after(State.PARKED, PV, use=PageUse.PV, rung=Rung.SAVE_RESTORE, rungs=())
+    assert parked.state is State.PARKED

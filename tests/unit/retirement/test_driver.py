@@ -42,15 +42,22 @@ class Bench:
             self.manners,
         )
 
-    async def settle(self, *cases: Case, until: Callable[[], bool] | None = None) -> None:
-        """Drive `cases` until all of them rest (or `until` is true), then stop."""
+    async def settle(
+        self, *cases: Case, until: Callable[[], bool] | None = None, stop_at: str = ""
+    ) -> None:
+        """Drive `cases` until all of them rest (or `until` is true), then stop.
+
+        With `stop_at`, the driver is told to stop at that very call.
+        """
         driver = self.driver()
+        if stop_at:
+            self.host.when[stop_at] = driver.stop
         for case in cases:
             self.docket.put(case)
             driver.submit(case)
         async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-            group.create_task(driver.run())
-            while not (until or self._all_rest)():
+            running = group.create_task(driver.run())
+            while not (running.done() or (until or self._all_rest)()):
                 await asyncio.sleep(0.001)
             driver.stop()
 
@@ -191,3 +198,72 @@ async def test_moves_are_told_in_order() -> None:
         (State.OPEN, State.CONFIRMING),
         (State.CONFIRMING, State.RETIRED),
     ]
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"suspend": ["silence", ToolOutcome.REFUSED]},
+        {"exchange": [ToolOutcome.FAILED], "save": ["silence", ToolOutcome.NO_SUCH_DOMAIN]},
+        {"exchange": [ToolOutcome.FAILED], "save": ["silence", ToolOutcome.REFUSED]},
+        {"exchange": ["silence", ToolOutcome.REFUSED]},
+    ],
+)
+async def test_a_lost_answer_followed_by_a_refusal_leaves_no_guest_stopped(
+    plan: dict[str, list[ToolOutcome | str]],
+) -> None:
+    """The first try was carried out; the second is refused for that very reason."""
+    bench = Bench(FakeHost(trouble=plan))
+    await bench.settle(a_case())
+    assert not bench.host.suspended
+
+
+async def test_told_to_stop_the_agent_does_not_begin_another_rung() -> None:
+    """The exchange failed and the guest is given back: to save it now would stop it again."""
+    host = FakeHost(trouble={"exchange": [ToolOutcome.FAILED]})
+    bench = Bench(host)
+    await bench.settle(a_case(), stop_at="exchange")
+    assert host.calls[-1] == "resume"
+
+
+async def test_told_to_stop_the_agent_stops_no_guest_that_was_only_waiting_its_turn() -> None:
+    host = FakeHost()
+    bench = Bench(host)
+    first = a_case(State.SUSPENDING, owner=DomId(7), use=PageUse.PV)
+    cases = [replace(first, id=f"c{n}", mfn=Mfn(n)) for n in range(1, 5)]
+    await bench.settle(*cases, stop_at="suspend")
+    assert host.calls.count("suspend") == 1
+
+
+async def test_guests_whose_toolstack_is_silent_keep_no_free_page_waiting() -> None:
+    host = FakeHost()
+    host.trouble["suspend"] = ["silence"] * 100_000
+    bench = Bench(host, replace(QUICK, cases_in_flight_max=2))
+    stuck = a_case(State.SUSPENDING, use=PageUse.PV)
+    held = [replace(stuck, id=f"c{n}", mfn=Mfn(n), owner=DomId(n)) for n in range(1, 5)]
+    free = a_case(id="free", mfn=Mfn(99))
+
+    def free_page_moved() -> bool:
+        moved = bench.docket.find("free")
+        if moved is not None and moved.state is not State.OPEN:
+            host.trouble.clear()
+        return not host.trouble and all(c.state.is_at_rest for c in bench.docket.cases)
+
+    await bench.settle(*held, free, until=free_page_moved)
+    assert not host.suspended
+
+
+async def test_with_its_log_broken_the_agent_still_starts_the_guest_again() -> None:
+    host = FakeHost(suspended=True)
+    bench = Bench(host)
+    bench.docket.put(a_case(State.EXCHANGING, owner=DomId(7)))
+    await bench.driver().release()
+    assert (host.calls, host.suspended) == (["resume"], False)
+
+
+async def test_with_its_log_broken_a_guest_that_may_be_on_disk_is_restored() -> None:
+    host = FakeHost(suspended=True, images={"c1"})
+    bench = Bench(host)
+    bench.docket.put(a_case(State.SAVING, owner=DomId(7)))
+    await bench.driver().release()
+    assert (host.calls, host.suspended) == (["restore"], False)
