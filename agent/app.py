@@ -12,7 +12,7 @@ import asyncio
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,13 +25,14 @@ from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedTools
 from agent.adapters.journal import Journal, JournalLimits
 from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
+from agent.checkup import Checkup
 from agent.clock import wall_clock
 from agent.config import AgentConfig
 from agent.contract import topics
 from agent.contract.errors import AgentError, Unreachable
 from agent.contract.hypercall import HostReply
 from agent.diagnosis.admission import Admission
-from agent.diagnosis.diagnosis import Diagnosis
+from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
 from agent.events import Event, Observer
@@ -42,8 +43,8 @@ from agent.retirement.caps import Caps, pages_of
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver, Manners
 
-HEARTBEAT_SECONDS = 1.0
-STOP_SECONDS_MAX = 60.0  # for bringing back a guest whose toolstack does not answer
+STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
+RELEASE_SECONDS_MAX = 5.0  # for the last try to start a guest, whatever went wrong
 CANCEL_SECONDS = 0.5  # between two cancels of a task that did not hear the first
 FIRST_CONTACT_SECONDS = 2.0  # between two questions to a hypervisor that is not there yet
 
@@ -63,16 +64,18 @@ class Observers:
 
 
 async def run(config: AgentConfig) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Run until SIGTERM or SIGINT: one life for each boot of the host.
 
     Raises:
         AgentError: if something it needs cannot be had, or is lost for good.
     """
     logs.set_up_logs(config.log.level)
-    async with _stop_signal() as stop, AsyncExitStack() as stack:
-        agent = await _Agent.make(config, stack, stop)
-        if agent is not None:
-            await agent.run(stop)
+    async with _stop_signal() as stop:
+        while not stop.is_set():
+            async with AsyncExitStack() as stack:
+                agent = await _Agent.make(config, stack, stop)
+                if agent is not None:
+                    await agent.run(stop)
 
 
 @asynccontextmanager
@@ -97,7 +100,8 @@ class _Agent:
     pipeline: Pipeline
     handshake: Handshake
     driver: Driver
-    board: HealthBoard
+    checkup: Checkup
+    _recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     async def make(
@@ -116,7 +120,8 @@ class _Agent:
         if host is None:
             return None
         diagnosis = _diagnosis(config, host.frames)
-        docket = Docket(Caps(pages_of(host.frames, config.retirement.retired_memory_fraction_max)))
+        caps = Caps(pages_of(host.frames, config.retirement.retired_memory_fraction_max))
+        docket = Docket(caps, str(host.boot_id))
         await _restore(journal, diagnosis, docket)
         metrics.seed(docket.cases)
         overview = Overview(
@@ -136,34 +141,55 @@ class _Agent:
             wall_clock,
             config.journal.snapshot_every_batches,
         )
-        handshake = Handshake(config.host, diagnosis.admission, broker, observe)
-        return cls(broker, pipeline, handshake, driver, board)
+        handshake = Handshake(config.host, diagnosis.admission, broker, observe, pipeline.hand)
+        checkup = Checkup(acts, broker, host.boot_id, lambda found: board.renew(Health(found)))
+        return cls(broker, pipeline, handshake, driver, checkup)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Bring guests back, then serve until told to stop, then stop in order."""
-        await self.driver.recover()
+        """Bring guests back, serve until told to stop or the host rebooted, and stop in order."""
+        try:
+            await self._serve(stop)
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RELEASE_SECONDS_MAX):
+                    await self.driver.release()
+        await self.pipeline.snapshot()
+
+    async def _serve(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            driving = group.create_task(self.driver.run(), name="driver")
-            intake = group.create_task(self._take_messages(), name="intake")
-            telling = group.create_task(self.handshake.run(), name="handshake")
-            beating = group.create_task(self._beat(), name="heartbeat")
-            await stop.wait()
+            others = [
+                group.create_task(self.checkup.beat(), name="heartbeat"),
+                group.create_task(self.checkup.look(), name="checkup"),
+            ]
+            driving = group.create_task(self._drive(), name="driver")
+            others.append(group.create_task(self._take_messages(), name="intake"))
+            others.append(group.create_task(self.handshake.run(), name="handshake"))
+            await _any(stop, self.checkup.rebooted)
             await self.pipeline.stop()
             self.driver.stop()
             await asyncio.wait([driving], timeout=STOP_SECONDS_MAX)
-            for task in (intake, driving, telling, beating):
+            for task in (driving, *others):
                 await _ended(task)
-        await self.pipeline.snapshot()
+
+    async def _drive(self) -> None:
+        await self.driver.recover()
+        self._recovered.set()
+        await self.driver.run()
 
     async def _take_messages(self) -> None:
+        await self._recovered.wait()  # a guest that stands still comes before any message
         async with aclosing(self.broker.deliveries()) as deliveries:
             await self.pipeline.run(deliveries)
 
-    async def _beat(self) -> None:
-        while True:
-            ailments = () if self.broker.connected else ("no connection to the broker",)
-            self.board.renew(Health(ailments))
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+async def _any(*events: asyncio.Event) -> None:
+    """Return when one of them is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -209,12 +235,21 @@ async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
 async def _restore(journal: Journal, diagnosis: Diagnosis, docket: Docket) -> None:
     """Fold what an earlier life wrote down into what it knew and had under way."""
     earlier = await journal.recover()
-    if earlier.snapshot is not None:
-        diagnosis.restore(earlier.snapshot)
-    async for batch in earlier.tail:
-        diagnosis.take(batch)
-    docket.restore(earlier.cases)
     docket.next_number = earlier.next_case_number
+    changed = list(docket.restore(earlier.cases, wall_clock()))
+    try:
+        if earlier.snapshot is not None:
+            diagnosis.restore(earlier.snapshot)
+    except AgentError as error:
+        raise AgentError(
+            f"{journal.path}: {error}, by emptying the table `snapshots` of that file"
+        ) from None
+    async for batch in earlier.tail:
+        finding = diagnosis.take(batch)
+        if isinstance(finding, Finding):  # a smaller N may find now what it did not find then
+            changed += docket.open(finding.judgement.verdicts, wall_clock())
+    for case in changed:
+        await journal.save(case)
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:
@@ -275,5 +310,6 @@ def _secret(path: Path | None) -> str | None:
         return None
     try:
         return path.read_text(encoding="utf-8").partition("\n")[0]
-    except OSError as error:
-        raise AgentError(f"broker.password_file: {path} cannot be read: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not text"
+        raise AgentError(f"broker.password_file: {path} cannot be read: {why}") from None

@@ -12,7 +12,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from agent.contract.errors import AgentError
 from agent.contract.topics import HostName
@@ -22,7 +27,7 @@ SERD_N_MAX = 16
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BrokerSection(Section):
@@ -37,7 +42,7 @@ class BrokerSection(Section):
     cert_file: Path | None = None
     key_file: Path | None = None
     keepalive_seconds: Annotated[int, Field(ge=5, le=3600)] = 30
-    session_expiry_seconds: Annotated[int, Field(ge=60)] = 7 * 86_400
+    session_expiry_seconds: Annotated[int, Field(ge=60, lt=1 << 32)] = 7 * 86_400
     payload_bytes_max: Annotated[int, Field(ge=1024)] = 1 << 20
     retry_seconds_first: Annotated[float, Field(gt=0)] = 0.5
     retry_seconds_max: Annotated[float, Field(gt=0)] = 30.0
@@ -47,7 +52,7 @@ class JournalSection(Section):
     """What survives."""
 
     path: Path = Path("pagewarden.db")
-    retention_days: Annotated[float, Field(gt=0)] = 90.0
+    retention_days: Annotated[float, Field(gt=0, le=36_525)] = 90.0
     bytes_max: Annotated[int, Field(ge=1 << 20)] = 4 << 30
     snapshot_every_batches: Annotated[int, Field(ge=1)] = 1024
 
@@ -103,6 +108,13 @@ class MetricsSection(Section):
 
     listen: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] = "127.0.0.1:9464"
 
+    @field_validator("listen")
+    @classmethod
+    def _has_a_port(cls, listen: str) -> str:
+        if int(listen.rpartition(":")[2]) >= 1 << 16:
+            raise ValueError("the port must be below 65536")
+        return listen
+
     @property
     def address(self) -> tuple[str, int]:
         host, _, port = self.listen.rpartition(":")
@@ -140,6 +152,8 @@ class AgentConfig(BaseSettings):
     def _in_proportion(self) -> Self:
         if self.broker.retry_seconds_max < self.broker.retry_seconds_first:
             raise ValueError("broker.retry_seconds_max must not be below retry_seconds_first")
+        if self.retirement.retry_seconds_max < self.retirement.retry_seconds_first:
+            raise ValueError("retirement.retry_seconds_max must not be below retry_seconds_first")
         return self
 
     @classmethod
@@ -168,6 +182,8 @@ def load(path: Path) -> AgentConfig:
         raise AgentError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AgentError(f"{path}: not TOML: {error}") from None
+    except SettingsError as error:
+        raise AgentError(f"environment: {error}: give it as JSON, or set the keys in it") from None
     except ValidationError as error:
         raise AgentError(f"{path}: {complaint(error, AgentConfig)}") from None
 

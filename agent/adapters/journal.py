@@ -63,6 +63,10 @@ class Journal:
             raise
         return cls(path, clock, thread, store, store.last_batch_id)
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
     async def close(self) -> None:
         """Finish what is under way, and let another agent have the file."""
         await self._do(self._store.close)

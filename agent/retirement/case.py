@@ -206,7 +206,8 @@ class Case:
 
     `use` and `owner` are the hypervisor's last word; `rungs` are those not yet tried; `attempts`
     counts how often the present command was given in vain, `rounds` how often the page was found
-    back online; times are nanoseconds since 1970 UTC.
+    back online; times are nanoseconds since 1970 UTC. `boot` is the boot of the host that all of
+    this is about.
     """
 
     id: str
@@ -223,14 +224,37 @@ class Case:
     attempts: int = 0
     rounds: int = 0
     reason: str = ""
+    boot: str = ""
 
     @property
     def rest(self) -> Rest:
         return REST.get(self.state, Rest.OPEN)
 
 
-def open_case(case_id: str, verdict: Verdict, now_ns: int) -> Case:
-    return Case(case_id, verdict.mfn, now_ns, now_ns, verdict=verdict.reason, dimm=verdict.dimm)
+def reopened(case: Case, boot: str, now_ns: int) -> Case:
+    """The case after the host rebooted: it has forgotten every mark, and every guest is another.
+
+    What was retired is asked for again; what was known of owners is forgotten with them. Only a
+    guest that may have been on disk may be there still: it is restored first.
+    """
+    on_disk = case.state in {State.SAVING, State.RESTORING}
+    return Case(
+        case.id,
+        case.mfn,
+        case.opened_at_ns,
+        now_ns,
+        verdict=case.verdict,
+        dimm=case.dimm,
+        reason="the host rebooted",
+        boot=boot,
+        state=State.RESTORING if on_disk else State.OPEN,
+    )
+
+
+def open_case(case_id: str, verdict: Verdict, now_ns: int, boot: str = "") -> Case:
+    return Case(
+        case_id, verdict.mfn, now_ns, now_ns, verdict=verdict.reason, dimm=verdict.dimm, boot=boot
+    )
 
 
 def advance(

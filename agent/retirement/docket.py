@@ -8,32 +8,49 @@ from agent.contract.frames import Mfn
 from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
 from agent.retirement.caps import Caps
-from agent.retirement.case import Case, State, open_case
+from agent.retirement.case import Case, State, open_case, reopened
+
+CAPPED_MAX = 1000  # cases kept of pages that the caps refused
 
 
 @dataclass(slots=True)
 class Docket:
-    """Cases by page. What the caps refuse is on the docket too, once, as UNRETIRABLE."""
+    """Cases by page, of one boot of the host.
+
+    What the caps refuse is on the docket too, as UNRETIRABLE, but no more than `CAPPED_MAX` of
+    those: whoever retires so much needs no longer list. `turned_away` counts them all.
+    """
 
     caps: Caps
+    boot: str = ""
     next_number: int = 1
+    turned_away: int = 0
     _cases: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _taken: int = 0
 
-    def restore(self, cases: Iterable[Case]) -> None:
-        """Take over the cases of an earlier life."""
-        for case in cases:
+    def restore(self, cases: Iterable[Case], now_ns: int) -> tuple[Case, ...]:
+        """Take over the cases of an earlier life; those that a reboot of the host has reopened."""
+        kept = tuple(cases)
+        stale = [c for c in kept if c.boot != self.boot and c.state is not State.UNRETIRABLE]
+        changed = tuple(reopened(case, self.boot, now_ns) for case in stale)
+        for case in (*kept, *changed):
             self.put(case)
+        return changed
 
     def open(self, verdicts: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
         """The new cases that these verdicts make, already on the docket."""
         fresh = {v.mfn: v for v in verdicts if v.mfn not in self._cases}
-        return tuple(self._open(verdict, now_ns) for verdict in fresh.values())
+        opened = [self._open(verdict, now_ns) for verdict in fresh.values()]
+        return tuple(case for case in opened if case is not None)
 
-    def _open(self, verdict: Verdict, now_ns: int) -> Case:
-        case = open_case(f"c{self.next_number}", verdict, now_ns)
-        self.next_number += 1
+    def _open(self, verdict: Verdict, now_ns: int) -> Case | None:
         refusal = self.caps.refusal(self._taken)
+        if refusal is not None:
+            self.turned_away += 1
+            if self.turned_away > CAPPED_MAX:
+                return None
+        case = open_case(f"c{self.next_number}", verdict, now_ns, self.boot)
+        self.next_number += 1
         if refusal is not None:
             case = replace(case, state=State.UNRETIRABLE, reason=refusal)
         self.put(case)

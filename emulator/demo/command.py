@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator
@@ -80,6 +81,8 @@ def demo(
     except EmulatorError as error:
         typer.echo(f"pagewarden: {error}", err=True)
         raise typer.Exit(1) from None
+    except asyncio.CancelledError:
+        raise typer.Exit(143) from None
     _report(console, verdict, as_json=as_json)
     raise typer.Exit(0 if verdict.truth_agrees else 1)
 
@@ -92,15 +95,26 @@ async def _run(
     seconds: float | None,
     quiet: bool,
 ) -> Verdict:
+    _end_on(signal.SIGTERM, signal.SIGHUP)
     async with stage(folder, broker, host) as running:
         with watching(console, running, quiet=quiet) as watch:
             return await play(running, watch, seconds, replays="--replay" in host)
+
+
+def _end_on(*signals: signal.Signals) -> None:
+    """Have each of `signals` end this task as Ctrl-C does, so that no process is left behind."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    for number in signals:
+        if task is not None:
+            loop.add_signal_handler(number, task.cancel)
 
 
 @contextmanager
 def _folder(keep: Path | None) -> Generator[Path, None, None]:
     """Where the sockets and the journal of this run lie; gone afterwards unless kept."""
     if keep is not None:
+        if (keep / "pagewarden.db").exists():
+            raise EmulatorError(f"--keep {keep}: an earlier run is kept there; name another folder")
         keep.mkdir(parents=True, exist_ok=True)
         yield keep.resolve()
         return

@@ -60,14 +60,14 @@ def _about_frames(evidence: Evidence) -> Iterator[str]:
 
 
 def _about_guests(truth: Truth) -> Iterator[str]:
-    there = {domain.domid: domain for domain in truth.domains}
     for guest in truth.guests:
         if guest.corruptions or guest.wrong_pages:
             yield f"guest {guest.name} read what it had not written ({_harm(guest)} times)"
-        if guest.domid not in there:
-            yield f"guest {guest.name} is on disk and not restored"
-        elif there[guest.domid].state is not DomainState.RUNNING:
-            yield f"guest {guest.name} is {there[guest.domid].state}"
+    for domain in truth.domains:
+        if domain.state is not DomainState.RUNNING:
+            yield f"guest {domain.name} is {domain.state}"
+    for image in truth.images:
+        yield f"the guest of image {image} is on disk and not restored"
 
 
 def _about_counts(evidence: Evidence) -> Iterator[str]:
@@ -90,10 +90,13 @@ def _harm(guest: GuestTruth) -> int:
 
 
 def is_at_rest(evidence: Evidence, expect: Expect, *, replays: bool) -> bool:
-    """True when nothing more will happen by itself: all is reported, applied, and settled."""
+    """True when nothing more will happen by itself: all is reported, applied, and settled.
+
+    Where a guest must come to harm, that too has to have happened.
+    """
     said, truth = evidence.status, evidence.truth
     all_applied = truth.source_done and truth.outbox == 0 and said.ereports >= truth.ereports
-    settled = not said.cases.get(Rest.OPEN, 0)
+    settled = not said.cases.get(Rest.OPEN, 0) and (harm(truth) > 0 or not expect.corruptions)
     return all_applied and settled and (replays or _enough(said, expect))
 
 

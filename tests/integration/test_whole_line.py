@@ -16,6 +16,7 @@ import pytest
 from agent.contract.status import Rest
 from emulator.demo.judge import Evidence, disagreements
 from emulator.demo.stage import PAGEWARDEN
+from emulator.errors import EmulatorError
 from tests.support.line import Line
 from tests.support.mosquitto import Mosquitto
 
@@ -151,6 +152,31 @@ async def test_a_stopped_agent_leaves_in_order_and_goes_on_where_it_was(line: Li
     line.start_agent()
     found = await rested(line, retired=3)
     assert disagreements(found) == []
+
+
+async def test_after_a_reboot_of_the_host_its_bad_pages_are_taken_again(line: Line) -> None:
+    """The host has forgotten them, and would hand them out."""
+    line.start_emulator()
+    line.start_agent()
+    before = {case.mfn for case in (await rested(line, retired=3)).cases}
+    line.kill_emulator()
+    line.start_emulator()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await taken_again(line, before):
+            await asyncio.sleep(0.1)
+    assert "Traceback" not in line.agent_log
+
+
+async def taken_again(line: Line, mfns: set[int]) -> bool:
+    """True if these pages' cases rest, and the host that is there now has them where they say."""
+    try:
+        found = await line.evidence()
+    except EmulatorError:
+        return False  # between two lives the agent does not answer
+    there = {frame.mfn: frame.state for frame in found.frames}
+    cases = [case for case in found.cases if case.mfn in mfns]
+    retired = [case.mfn for case in cases if case.rest is Rest.RETIRED]
+    return len(retired) == 3 and all(there[mfn] == "offlined" for mfn in retired)
 
 
 def test_metrics_and_health_are_served(line: Line) -> None:

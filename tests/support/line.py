@@ -40,6 +40,14 @@ class Line:
         assert self._emulator.stdout is not None
         assert self._emulator.stdout.readline(), last_words(self.folder / "emulator.log")
 
+    def kill_emulator(self) -> None:
+        """As a power cut of the host does: its memory, its guests and their state are gone."""
+        assert self._emulator is not None
+        self._emulator.kill()
+        self._emulator.wait()
+        if self._emulator.stdout is not None:
+            self._emulator.stdout.close()
+
     def start_agent(self) -> None:
         """Return once it answers."""
         bus = Bus("Mosquitto", self.broker.url, "5")

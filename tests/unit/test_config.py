@@ -61,6 +61,12 @@ def test_every_key_is_in_the_shipped_file() -> None:
         ('host = "h"\n[hypervisor]\nkind = "xen"', 'hypervisor.kind: "xen" is not built yet'),
         ('host = "h"\n[retirement]\nrungs = ["hope"]', "retirement.rungs.0 must be 'swap'"),
         ("host = ", "not TOML"),
+        ('host = "h"\n[metrics]\nlisten = "127.0.0.1:70000"', "metrics.listen: the port must be"),
+        ('host = "h"\n[journal]\nretention_days = inf', "journal.retention_days must be"),
+        (
+            'host = "h"\n[retirement]\nretry_seconds_max = 0.1',
+            "retirement.retry_seconds_max must not be below",
+        ),
     ],
 )
 def test_a_complaint_names_the_key_and_what_would_be_right(
@@ -76,6 +82,12 @@ def test_a_complaint_is_one_line(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match=r"none\.toml: cannot be read: No such file"):
         load(tmp_path / "none.toml")
+
+
+def test_nonsense_in_the_environment_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGEWARDEN_RETIREMENT__RUNGS", "swap")
+    with pytest.raises(AgentError, match=r"^environment: .*RUNGS|^environment: .*retirement"):
+        load(SHIPPED)
 
 
 def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:

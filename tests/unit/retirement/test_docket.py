@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
-from agent.contract.frames import Mfn
-from agent.contract.hypercall import Refusal
+import pytest
+
+from agent.contract.frames import DomId, Mfn
+from agent.contract.hypercall import PageUse, Refusal
 from agent.diagnosis.verdict import Verdict
+from agent.retirement import docket as docket_module
 from agent.retirement.caps import Caps, pages_of
 from agent.retirement.case import State
 from agent.retirement.docket import Docket
+from agent.retirement.ladder import Rung
 from tests.support.cases import a_case
 
 
@@ -49,17 +53,47 @@ def test_cases_that_may_hold_a_guest_are_picked_up_first() -> None:
             a_case(State.RETIRED, id="c2", mfn=Mfn(2)),
             a_case(State.EXCHANGING, id="c3", mfn=Mfn(3)),
             a_case(State.PARKED, id="c4", mfn=Mfn(4)),
-        ]
+        ],
+        now_ns=9,
     )
     assert [case.id for case in docket.unfinished] == ["c3", "c1"]
 
 
 def test_counts_name_every_place_to_rest() -> None:
     docket = Docket(Caps(10))
-    docket.restore([a_case(State.RETIRED), a_case(State.SWAPPING, mfn=Mfn(9), id="c2")])
+    docket.restore([a_case(State.RETIRED), a_case(State.SWAPPING, mfn=Mfn(9), id="c2")], now_ns=9)
     assert docket.counts() == {"open": 1, "retired": 1, "parked": 0, "unretirable": 0}
 
 
 def test_a_host_may_always_retire_one_page() -> None:
     assert pages_of(100, 0.001) == 1
     assert pages_of(134_217_728, 0.001) == 134_217
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.UNRETIRABLE])
+def test_after_a_reboot_of_the_host_a_page_is_asked_for_again(state: State) -> None:
+    """The host has forgotten every mark, and its guests are others."""
+    docket = Docket(Caps(10), boot="second")
+    before = a_case(state, boot="first", owner=DomId(7), use=PageUse.PV, rung=Rung.EXCHANGE)
+    (case,) = docket.restore([before], now_ns=9)
+    assert docket.cases == (case,)
+    assert (case.owner, case.use, case.rung, case.boot) == (None, None, None, "second")
+    on_disk = state in {State.SAVING, State.RESTORING}
+    assert case.state is (State.RESTORING if on_disk else State.OPEN)
+
+
+def test_in_the_same_boot_a_case_is_picked_up_where_it_was() -> None:
+    docket = Docket(Caps(10), boot="first")
+    case = a_case(State.EXCHANGING, boot="first", owner=DomId(7))
+    assert docket.restore([case], now_ns=9) == ()
+    assert docket.cases == (case,)
+
+
+def test_past_the_cap_the_list_of_refused_pages_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(docket_module, "CAPPED_MAX", 3)
+    docket = Docket(Caps(1))
+    docket.open([verdict(mfn) for mfn in range(100)], 0)
+    assert len(docket.cases) == 1 + 3
+    assert docket.turned_away == 99

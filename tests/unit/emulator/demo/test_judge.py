@@ -130,7 +130,7 @@ def test_a_guest_left_suspended_is_found() -> None:
 
 def test_a_guest_left_on_disk_is_found() -> None:
     found = evidence(a_truth(domain_state=None))
-    assert disagreements(found) == ["guest db is on disk and not restored"]
+    assert disagreements(found) == ["the guest of image c1 is on disk and not restored"]
 
 
 @pytest.mark.parametrize("errors", [3, 5])
@@ -144,6 +144,14 @@ def test_a_run_is_over_when_all_is_reported_applied_and_settled() -> None:
     expect = Expect(retired=1)
     counts = {"retired": 1, "open": 0}
     assert is_at_rest(evidence(counts=counts), expect, replays=False)
+
+
+@pytest.mark.parametrize(("corruptions", "is_over"), [(0, False), (1, True)])
+def test_a_run_in_which_a_guest_must_come_to_harm_waits_for_it(
+    corruptions: int, is_over: bool
+) -> None:
+    truth = a_truth(guest=a_guest(corruptions=corruptions))
+    assert is_at_rest(evidence(truth), Expect(corruptions=True), replays=False) is is_over
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_saturated_count_spills_into_no_other_bit() -> None:
 
 
 @pytest.mark.parametrize(("errors", "overflow"), [(16_383, False), (16_384, True), (40_000, True)])
-def test_bit_52_says_that_the_count_passed_fourteen_bits(errors: int, overflow: bool) -> None:  # noqa: FBT001 - a column of the table above
+def test_bit_52_says_that_the_count_passed_fourteen_bits(errors: int, overflow: bool) -> None:
     assert harvested((0x1000, errors)).count_overflow is overflow
 
 

@@ -1,0 +1,65 @@
+"""Is everybody there on whom the agent depends? Asked now and then, and shown on the health board.
+
+It also sees what no call would tell: that the host has rebooted. Then nothing that was known of
+its pages and guests is so any more, and this life of the agent is over; `app.py` begins the next.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from agent.contract.errors import PeerError
+from agent.retirement.acts import Acts
+
+BEAT_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+
+
+class Connection(Protocol):
+    @property
+    def connected(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class Checkup:
+    """`renew` takes what ails the agent, a line each, and must hear something every few seconds."""
+
+    acts: Acts
+    broker: Connection
+    boot_id: UUID
+    renew: Callable[[tuple[str, ...]], None]
+    rebooted: asyncio.Event = field(default_factory=asyncio.Event)
+    _silent: dict[str, str] = field(default_factory=dict[str, str])
+
+    async def beat(self) -> None:
+        """Tell the board, from the loop, that the loop runs."""
+        while True:
+            self.renew(self.ailments)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    @property
+    def ailments(self) -> tuple[str, ...]:
+        away = () if self.broker.connected else ("no connection to the broker",)
+        return (*away, *self._silent.values())
+
+    async def look(self) -> None:
+        """Ask the peers, again and again; a task of its own, for they may take their time."""
+        while True:
+            await self._ask("hypervisor", self._boot)
+            await self._ask("toolstack", self.acts.toolstack.domains)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _boot(self) -> None:
+        host = await self.acts.hypervisor.host()
+        if host.boot_id != self.boot_id:
+            self.rebooted.set()
+
+    async def _ask(self, peer: str, question: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await question()
+        except PeerError as error:
+            self._silent[peer] = f"the {peer} does not answer: {error}"
+        else:
+            self._silent.pop(peer, None)
