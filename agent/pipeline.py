@@ -96,7 +96,8 @@ class Pipeline:
 
     def _judge(self, delivery: Delivery) -> Finding:
         if delivery.oversize:
-            raise _Refused(Unfit.OVERSIZE, f"{len(delivery.payload)} bytes are too many")
+            limit = len(delivery.payload)
+            raise _Refused(Unfit.OVERSIZE, f"more than the {limit} bytes of payload_bytes_max")
         try:
             found = self.diagnosis.take(decode(delivery.payload))
         except Malformed as error:

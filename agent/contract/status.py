@@ -72,7 +72,11 @@ class PausesView(Wire):
 
 
 class StatusView(Wire):
-    """The agent at a glance. Counts are since the journal began, not since the process did."""
+    """The agent at a glance.
+
+    `ereports`, `errors` and cases count since the journal began; duplicates, refused messages, what
+    was lost and the pauses since this process did.
+    """
 
     host: str
     version: str

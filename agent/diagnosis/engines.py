@@ -171,11 +171,6 @@ class Serd:
         errors: I64 = np.count_nonzero(recent & (times != NEVER), axis=1)
         return errors
 
-    def forget(self, key: int) -> bool:
-        """Start the page anew, as if it never had an error; False if it had none."""
-        self._aside.forget(key)
-        return self._pages.forget(key)
-
     def snapshot(self) -> bytes:
         """All engines; equal engines give equal bytes."""
         file = BytesIO()

@@ -57,14 +57,6 @@ class Slots:
         self.touched[rows[new]] = ordinals[new]
         return rows, evicted
 
-    def forget(self, key: int) -> bool:
-        """Drop the page; False if there was none."""
-        row = self._row_of.get(key)
-        if row is None:
-            return False
-        self._drop(np.array([row], np.int64))
-        return True
-
     def _make_room(self, wanted: int, touched_from: int) -> int:
         over = len(self) + wanted - self.rows_max
         if over <= 0:

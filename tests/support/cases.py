@@ -42,6 +42,8 @@ class FakeHost:
     trouble: dict[str, list[ToolOutcome | str]] = field(
         default_factory=dict[str, list["ToolOutcome | str"]]
     )
+    under_way: int = 0
+    most_at_once: int = 0
     when: dict[str, Callable[[], None]] = field(default_factory=dict[str, Callable[[], None]])
 
     async def host(self) -> HostReply:
@@ -49,6 +51,10 @@ class FakeHost:
 
     async def offline(self, mfns: Sequence[Mfn]) -> PagesReply:
         self.calls.append("offline")
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
+        await asyncio.sleep(0.001)
+        self.under_way -= 1
         if self.status is PageStatus.ONLINE:
             free = self.use is PageUse.FREE
             self.status = PageStatus.OFFLINED if free else PageStatus.OFFLINE_PENDING

@@ -59,17 +59,6 @@ def test_a_page_that_fired_does_not_fire_again() -> None:
     assert (fires(serd, 1, 2, 3), fires(serd, 100, 101)) == ([1], [])
 
 
-def test_a_page_that_was_forgotten_starts_anew() -> None:
-    serd = a_serd(n=2)
-    fires(serd, 1, 2)
-    assert serd.forget(PAGE)
-    assert fires(serd, 3, 4) == [1]
-
-
-def test_forgetting_what_is_not_known_does_nothing() -> None:
-    assert not a_serd().forget(PAGE)
-
-
 def test_a_step_back_in_time_erases_nothing() -> None:
     assert fires(a_serd(n=3), 100, 101, 5, 102) == [3]
 
@@ -199,10 +188,3 @@ def test_pages_with_something_put_aside_are_bounded(monkeypatch: pytest.MonkeyPa
     for page in (1, 2, 3):
         fires(serd, 1000, 1, page=page)
     assert [page for page in (2, 3, 1) if fires(serd, 2, page=page)] == [2, 3]
-
-
-def test_a_page_that_is_forgotten_has_nothing_put_aside() -> None:
-    serd = a_serd(n=2)
-    fires(serd, 1000, 1)
-    serd.forget(PAGE)
-    assert fires(serd, 1000, 2) == []

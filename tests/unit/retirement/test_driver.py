@@ -267,3 +267,19 @@ async def test_with_its_log_broken_a_guest_that_may_be_on_disk_is_restored() -> 
     bench.docket.put(a_case(State.SAVING, owner=DomId(7)))
     await bench.driver().release()
     assert (host.calls, host.suspended) == (["restore"], False)
+
+
+async def test_a_hypervisor_that_is_silent_is_not_asked_in_a_storm() -> None:
+    host = FakeHost(use=PageUse.FREE)
+    bench = Bench(host, Manners(retry_seconds_first=0.01, retry_seconds_max=0.01))
+    host.trouble["offline"] = ["silence"] * 10_000
+    asyncio.get_running_loop().call_later(0.2, host.trouble.clear)
+    await bench.settle(a_case())
+    assert 1 < host.calls.count("offline") < 100
+
+
+async def test_no_more_commands_are_under_way_than_the_operator_allows() -> None:
+    host = FakeHost(use=PageUse.FREE)
+    bench = Bench(host, replace(QUICK, cases_in_flight_max=3))
+    await bench.settle(*(a_case(id=f"c{n}", mfn=Mfn(n)) for n in range(1, 20)))
+    assert host.most_at_once == 3
