@@ -70,6 +70,7 @@ async def run(config: AgentConfig) -> None:
         AgentError: if something it needs cannot be had, or is lost for good.
     """
     logs.set_up_logs(config.log.level)
+    asyncio.get_running_loop().set_exception_handler(logs.tell_loop_trouble)
     async with _stop_signal() as stop:
         while not stop.is_set():
             async with AsyncExitStack() as stack:

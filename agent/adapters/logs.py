@@ -5,6 +5,7 @@ JSON for machines, columns on a terminal, and under journald a `<N>` in front of
 million. A stranger who floods us with nonsense is worth one line a second.
 """
 
+import asyncio
 import logging
 import os
 import sys
@@ -88,6 +89,15 @@ def _journal_line(render: Callable[..., str | bytes]) -> Processor:
         return f"<{priority}>{render(logger, name, fields)!s}"
 
     return rendered
+
+
+def tell_loop_trouble(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """For `loop.set_exception_handler`: what a callback of a library ran into, in one line.
+
+    aiomqtt leaves callbacks behind for a socket that is closed by then; nothing depends on them.
+    """
+    what = context.get("exception") or context.get("message", "unknown")
+    structlog.get_logger().warning("loop_trouble", reason=f"{type(what).__name__}: {what}")
 
 
 class _Folded(logging.Handler):

@@ -23,7 +23,7 @@ from agent.contract.status import (
 )
 from agent.diagnosis.diagnosis import Diagnosis
 from agent.events import BatchTaken, EreportsLost, Event, GuestPaused, MessageRefused
-from agent.retirement.case import Case
+from agent.retirement.case import Case, State
 from agent.retirement.docket import Docket
 
 PAUSES_KEPT = 4096
@@ -111,8 +111,15 @@ class Overview:
         if case is None:
             return None
         steps = await self.steps(case_id)
-        history = tuple(CaseStep(at=at / NS, state=state, detail=why) for at, state, why in steps)
+        history = tuple(
+            CaseStep(at=at / NS, state=state, detail=why or _what_for(case, state))
+            for at, state, why in steps
+        )
         return _view(case).model_copy(update={"history": history})
+
+
+def _what_for(case: Case, state: str) -> str:
+    return case.verdict if state == State.OPEN else ""
 
 
 def _view(case: Case) -> CaseView:

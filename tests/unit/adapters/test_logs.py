@@ -1,5 +1,6 @@
 """What a line looks like, and that nobody can make us write too many."""
 
+import asyncio
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from agent.adapters.logs import EventLog, set_up_logs
+from agent.adapters.logs import EventLog, set_up_logs, tell_loop_trouble
 from agent.contract.frames import DomId
 from agent.contract.hypercall import PageUse
 from agent.events import (
@@ -163,6 +164,18 @@ def test_what_libraries_warn_of_has_our_form(stream: StringIO) -> None:
     logging.getLogger("mqtt").info("all is well")
     (line,) = lines(stream)
     assert (line["level"], line["logger"], line["message"]) == ("warning", "mqtt", "lost 3 packets")
+
+
+async def test_what_a_callback_ran_into_is_one_line_without_a_traceback(stream: StringIO) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(tell_loop_trouble)
+    loop.call_soon(int, "seven")
+    await asyncio.sleep(0.01)
+    (line,) = lines(stream)
+    assert (line["event"], line["reason"]) == (
+        "loop_trouble",
+        "ValueError: invalid literal for int() with base 10: 'seven'",
+    )
 
 
 def test_below_the_level_is_silence() -> None:
