@@ -5,8 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.mosquitto import PROGRAM, Mosquitto
+
+# No test fails for being slow: machines are shared. A failing example prints how to replay it.
+settings.register_profile("pagewarden", deadline=None, print_blob=True)
+settings.load_profile("pagewarden")
 
 
 @pytest.fixture
