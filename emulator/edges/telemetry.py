@@ -101,12 +101,15 @@ class Telemetry:
 
     async def _connect(self) -> str:
         reason = "it closed the connection"
+        client = self._client()
         try:
-            async with self._client() as client:
+            async with client:
                 await self._converse(client)
         except* MqttError as errors:
             first = first_of(errors)
             reason = " ".join(str(first.__cause__ or first).split())
+        finally:
+            _hang_up(client)
         return reason
 
     def _client(self) -> Client:
@@ -214,3 +217,13 @@ def _now() -> float:
 
 def _is_refusal(code: int | ReasonCode) -> bool:
     return (code if isinstance(code, int) else code.value) >= _REFUSED_FROM
+
+
+def _hang_up(client: Client) -> None:
+    """Leave nothing behind that reaches for the loop, even of a connect that was cancelled."""
+    paho = client._client  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - aiomqtt has no such call
+    paho._sock_close()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    paho.on_socket_open = None
+    paho.on_socket_close = None
+    paho.on_socket_register_write = None
+    paho.on_socket_unregister_write = None
