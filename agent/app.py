@@ -42,6 +42,7 @@ from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps, pages_of
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver, Manners
+from agent.waiting import set_within
 
 STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
 RELEASE_SECONDS_MAX = 5.0  # for the last try to start a guest, whatever went wrong
@@ -217,7 +218,7 @@ async def _first_contact(
             host = await acts.hypervisor.host()
         except Unreachable as error:
             board.renew(Health((f"the hypervisor does not answer: {error}",)))
-            await _sleep_unless(stop, FIRST_CONTACT_SECONDS)
+            await set_within(stop, FIRST_CONTACT_SECONDS)
         else:
             if host.host != config.host:
                 raise AgentError(
@@ -226,11 +227,6 @@ async def _first_contact(
                 )
             return host
     return None
-
-
-async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
 
 
 async def _restore(journal: Journal, diagnosis: Diagnosis, docket: Docket) -> None:

@@ -22,6 +22,7 @@ from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung
 from agent.retirement.outcome import Done
 from agent.retirement.ports import CaseLog
+from agent.waiting import set_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Driver:
 
     async def _watch(self) -> None:
         """Ask for the parked pages again, now and then: their owners may have let go."""
-        while not await self._stopped_within(self.manners.watch_seconds):
+        while not await set_within(self._stopping, self.manners.watch_seconds):
             for case in self.docket.parked:
                 if self._stopping.is_set():
                     return
@@ -159,12 +160,4 @@ class Driver:
             most = min(most, self.manners.stopped_retry_seconds_max)
             await asyncio.sleep(retry_delay_seconds(case, first, most))
         else:
-            await self._stopped_within(retry_delay_seconds(case, first, most))
-
-    async def _stopped_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return False
-        return True
+            await set_within(self._stopping, retry_delay_seconds(case, first, most))
