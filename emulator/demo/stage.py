@@ -20,7 +20,6 @@ from emulator.errors import EmulatorError
 READY_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 10.0
 PAGEWARDEN = (sys.executable, "-m", "agent")
-MOSQUITTO_PLACES = "/usr/sbin:/usr/local/sbin"  # Debian's is not on a user's PATH
 
 
 class BrokerKind(StrEnum):
@@ -72,7 +71,7 @@ async def stage(
         wire = ("--broker", bus.url, "--protocol", bus.protocol, "--sockets", str(folder))
         emulator = (*PAGEWARDEN, "emulator", "--json", *wire, *host)
         await stack.enter_async_context(_process("emulator", emulator, folder, says_ready=True))
-        port = _free_port()
+        port = free_port()
         config = folder / "agent.toml"
         config.write_text(agent_config(folder, bus, port), encoding="utf-8")
         agent = (*PAGEWARDEN, "agent", "--config", str(config))
@@ -81,10 +80,10 @@ async def stage(
 
 
 async def _bus(folder: Path, kind: BrokerKind, stack: AsyncExitStack) -> Bus:
-    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path=MOSQUITTO_PLACES)
+    mosquitto = mosquitto_program()
     if kind is BrokerKind.MOSQUITTO and mosquitto is None:
         raise EmulatorError("--broker mosquitto: it is not installed (apt install mosquitto)")
-    port = _free_port()
+    port = free_port()
     url = f"mqtt://127.0.0.1:{port}"
     if mosquitto is None or kind is BrokerKind.EMBEDDED:
         command = (*PAGEWARDEN, "broker", "--port", str(port))
@@ -95,6 +94,11 @@ async def _bus(folder: Path, kind: BrokerKind, stack: AsyncExitStack) -> Bus:
     await stack.enter_async_context(_process("broker", (mosquitto, "-c", str(config)), folder))
     await _listening(port)
     return Bus("Mosquitto", url, "5")
+
+
+def mosquitto_program() -> str | None:
+    """Where Mosquitto is installed, if it is; Debian puts it where a user's PATH does not look."""
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
 @asynccontextmanager
@@ -161,7 +165,8 @@ async def _listening(port: int) -> None:
     raise EmulatorError(f"the broker does not listen on port {port}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody had a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -19,6 +19,7 @@ from agent.contract import topics
 from agent.contract.ereport import Ereport, Inventory
 from agent.contract.hypercall import Call, HostReply, PagesReply, PageStatus
 from agent.contract.toolstack import DomainsReply, ToolCall, ToolOutcome, ToolReply
+from emulator.demo.stage import free_port
 from emulator.edges.door import BODY_BYTES_MAX
 from emulator.edges.host import Host, replayed
 from emulator.edges.truth import ControlCall, FramesTruth, Ready, Truth
@@ -34,7 +35,7 @@ from tests.support.emulated import (
     played_agent,
     running,
 )
-from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.mosquitto import Mosquitto
 
 BUSY = FaultSettings(on=On.DOM0, errors_per_second=500.0)
 BRIEF = FaultSettings(on=On.DOM0, errors_per_second=500.0, errors_max=50)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from emulator.demo.asking import Asking
 from emulator.demo.judge import Evidence
-from emulator.demo.stage import PAGEWARDEN, Bus, agent_config, last_words
-from tests.support.mosquitto import Mosquitto, free_port
+from emulator.demo.stage import PAGEWARDEN, Bus, agent_config, free_port, last_words
+from tests.support.mosquitto import Mosquitto
 
 PATIENCE_SECONDS = 20.0
 

@@ -6,19 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import which
+
+from emulator.demo.stage import free_port, mosquitto_program
 
 _PATIENCE_SECONDS = 5.0
 
-# Debian puts it where a user's PATH does not look.
-PROGRAM = which("mosquitto") or which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-
-
-def free_port() -> int:
-    """A port that nobody had a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+PROGRAM = mosquitto_program()
 
 
 @dataclass
