@@ -94,10 +94,17 @@ def is_at_rest(evidence: Evidence, expect: Expect, *, replays: bool) -> bool:
 
     Where a guest must come to harm, that too has to have happened.
     """
-    said, truth = evidence.status, evidence.truth
-    all_applied = truth.source_done and truth.outbox == 0 and said.ereports >= truth.ereports
-    settled = not said.cases.get(Rest.OPEN, 0) and (harm(truth) > 0 or not expect.corruptions)
-    return all_applied and settled and (replays or _enough(said, expect))
+    truth = evidence.truth
+    all_reported = truth.source_done and truth.outbox == 0
+    harmed = harm(truth) > 0 or not expect.corruptions
+    enough = replays or _enough(evidence.status, expect)
+    return all_reported and is_settled(evidence) and harmed and enough
+
+
+def is_settled(evidence: Evidence) -> bool:
+    """True when the agent has applied all that was reported, and no case of it is under way."""
+    said = evidence.status
+    return said.ereports >= evidence.truth.ereports and not said.cases.get(Rest.OPEN, 0)
 
 
 def _enough(said: StatusView, expect: Expect) -> bool:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.contract.status import Rest
 from emulator.demo.asking import Asking
-from emulator.demo.judge import Evidence, disagreements, harm, is_at_rest
+from emulator.demo.judge import Evidence, disagreements, harm, is_at_rest, is_settled
 from emulator.demo.stage import Stage, last_words
 from emulator.errors import EmulatorError
 
@@ -68,15 +69,14 @@ async def play(stage: Stage, watch: Watch, seconds: float | None, *, replays: bo
 
 async def _started(stage: Stage) -> None:
     """Return once the agent answers."""
-    waited = 0.0
-    while not stage.agent_socket.exists():
-        _check(stage)
-        if waited >= START_SECONDS_MAX:
-            raise EmulatorError(
-                f"the agent did not start: {last_words(stage.folder / 'agent.log')}"
-            )
-        await asyncio.sleep(LOOK_SECONDS)
-        waited += LOOK_SECONDS
+    try:
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while not stage.agent_socket.exists():
+                _check(stage)
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        words = last_words(stage.folder / "agent.log")
+        raise EmulatorError(f"the agent did not start: {words}") from None
 
 
 async def _rested(asking: Asking, stage: Stage, watch: Watch, *, replays: bool) -> None:
@@ -92,19 +92,12 @@ async def _rested(asking: Asking, stage: Stage, watch: Watch, *, replays: bool) 
 
 async def _settled(asking: Asking, stage: Stage) -> Evidence:
     """What is so and what is said once the agent has taken everything there is, and acted on it."""
-    evidence = await asking.evidence()
-    waited = 0.0
-    while not _is_settled(evidence) and waited < APPLY_SECONDS_MAX:
-        _check(stage)
-        await asyncio.sleep(LOOK_SECONDS)
-        waited += LOOK_SECONDS
-        evidence = await asking.evidence()
-    return evidence
-
-
-def _is_settled(evidence: Evidence) -> bool:
-    said = evidence.status
-    return said.ereports >= evidence.truth.ereports and not said.cases.get(Rest.OPEN, 0)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(APPLY_SECONDS_MAX):
+            while not is_settled(await asking.evidence()):
+                _check(stage)
+                await asyncio.sleep(LOOK_SECONDS)
+    return await asking.evidence()
 
 
 def _check(stage: Stage) -> None:
