@@ -113,16 +113,24 @@ def _end_on(*signals: signal.Signals) -> None:
 def _folder(keep: Path | None) -> Generator[Path, None, None]:
     """Where the sockets and the journal of this run lie; gone afterwards unless kept."""
     if keep is not None:
-        if (keep / "pagewarden.db").exists():
-            raise EmulatorError(f"--keep {keep}: an earlier run is kept there; name another folder")
-        keep.mkdir(parents=True, exist_ok=True)
-        yield keep.resolve()
+        yield _kept(keep)
         return
     folder = Path(tempfile.mkdtemp(prefix="pagewarden-"))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kept(folder: Path) -> Path:
+    """`folder`, made if it is not there, and with no earlier run in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "pagewarden.db").exists():
+            return folder.resolve()
+    except OSError as error:
+        raise EmulatorError(f"--keep {folder}: cannot be made: {error.strerror}") from None
+    raise EmulatorError(f"--keep {folder}: an earlier run is kept there; name another folder")
 
 
 def _host(scenario: str, files: list[Path], seed: int, folder: Path) -> tuple[str, ...]:
