@@ -155,7 +155,7 @@ def _decoded(files: list[Path], folder: Path) -> Path:
 
 def _report(console: Console, verdict: Verdict, *, as_json: bool) -> None:
     if as_json:
-        for line in verdict.disagreements:
+        for line in verdict.remarks:
             typer.echo(f"pagewarden: {line}", err=True)
         typer.echo(json.dumps(verdict.summary()))
         return

@@ -28,6 +28,12 @@ class Verdict:
     ended_by_itself: bool
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader must know besides the figures."""
+        early = () if self.ended_by_itself else ("stopped before all of it had come to rest",)
+        return (*early, *self.disagreements)
+
+    @property
     def truth_agrees(self) -> bool:
         return not self.disagreements
 

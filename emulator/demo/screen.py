@@ -166,10 +166,12 @@ def print_summary(console: Console, verdict: Verdict) -> None:
     }.items():
         table.add_row(f"[dim]{name}[/]", value)
     console.print(table)
+    for line in verdict.remarks:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _truth(verdict: Verdict) -> str:
     frames = verdict.evidence.truth.frames
     if verdict.truth_agrees:
         return f"[green]agrees[/]: the host's frame table has {frames.offlined} pages offlined"
-    return "[red]disagrees[/]:\n" + "\n".join(verdict.disagreements)
+    return "[red]disagrees[/]:"
