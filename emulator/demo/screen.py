@@ -53,7 +53,7 @@ class Lines:
             if self._seen.get(case.id) != case.state:
                 self._seen[case.id] = case.state
                 self.console.print(
-                    f"{evidence.truth.seconds:6.1f} s  {case.id:<4} page {case.mfn:#x}  "
+                    f"{evidence.truth.seconds:6.1f} s  {case.id:<4} page {case.mfn:<#10x} "
                     f"{case.state:<12} {case.use or '':<8} {_why(case)}",
                     markup=False,
                     highlight=False,
