@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test bench check format lock clean
 
 help:            ## what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ demo: $(VENV)/.run            ## watch a failing page being retired (ARGS="--sec
 
 test: $(VENV)/.run            ## run the tests (ARGS="-k journal")
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
+	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.frame_table
 
 check: $(VENV)/.check         ## what continuous integration checks besides the tests
 	$(BIN)/ruff check
