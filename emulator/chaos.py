@@ -35,8 +35,8 @@ def _lot(hypervisor: Hypervisor, on: On, rng: Generator) -> Callable[[], Mfn] | 
     if on in (On.HVM, On.PV):
         return _guests_page(hypervisor, on, rng)
     layout = hypervisor.layout
-    dom0_from = layout.xen_heap_frames
-    rest_from = dom0_from + layout.dom0_frames
+    dom0_from = layout.behind(layout.xen_heap_frames)
+    rest_from = layout.behind(layout.xen_heap_frames + layout.dom0_frames)
     first, last = {
         On.XEN_HEAP: (0, dom0_from),
         On.DOM0: (dom0_from, rest_from),

@@ -39,8 +39,8 @@ Examples:
   curl --unix-socket run/control.sock http://emulator/v1/truth
 
 \b
-Exit codes: 0 stopped as asked; 1 it could not run, and one line on stderr
-says why; 2 the command line is wrong.
+Exit codes: 0 stopped as asked; 1 it could not run, or the host it plays has
+crashed, and one line on stderr says why; 2 the command line is wrong.
 """
 
 _BROKER_HELP = """

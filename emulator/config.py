@@ -4,6 +4,7 @@ The defaults here and the values there are the same (a test compares them), so t
 emulator without any file is the documented one.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -34,12 +35,21 @@ def _checked_url(url: str) -> str:
     return url
 
 
+class Personality(StrEnum):
+    """Which hypervisor answers: that of the 2008 design, or real Xen, word for word."""
+
+    THREAD = "thread"
+    XEN_4_17 = "xen-4.17"
+
+
 class HostSettings(Settings):
     name: HostName = "hv-1"
     memory: Size = 512 << 30
     xen_heap: Size = 64 << 20
     dom0: Size = 1 << 30
     dimms: Annotated[int, Field(gt=0, le=12)] = 8
+    personality: Personality = Personality.THREAD
+    hypercall_cpu: Annotated[int, Field(ge=0, lt=4096)] = 1
 
 
 class BrokerSettings(Settings):

@@ -2,11 +2,12 @@
 
 from agent.contract.frames import PAGE_SHIFT
 from agent.contract.toolstack import GuestKind
-from emulator.config import EmulatorConfig
+from emulator.config import EmulatorConfig, HostSettings, Personality
 from emulator.errors import EmulatorError
 from emulator.scenario import FaultSettings, GuestSettings, On, Scenario
 from emulator.sizes import shown
 from emulator.xen.layout import GuestSpec, Layout
+from emulator.xen.pages import PLACES_OF_XEN_FRAMES, Place, places_of_xen
 
 Planned = tuple[float, FaultSettings]
 
@@ -26,6 +27,7 @@ def layout_of(config: EmulatorConfig, scenario: Scenario) -> Layout:
         host.xen_heap >> PAGE_SHIFT,
         host.dom0 >> PAGE_SHIFT,
         tuple(_spec(guest, config.workload.working_set) for guest in guests),
+        _places(host),
     )
 
 
@@ -44,9 +46,18 @@ def _spec(guest: GuestSettings, working_set: int) -> GuestSpec:
     return GuestSpec(guest.name, guest.kind, pages, working_set_pages=working_set_pages)
 
 
+def _places(host: HostSettings) -> tuple[Place, ...]:
+    """The design of 2008 knows a heap of Xen's; only real Xen has more at fixed places."""
+    if host.personality is Personality.THREAD:
+        return ()
+    return places_of_xen(host.memory >> PAGE_SHIFT)
+
+
 def _check_room(config: EmulatorConfig, guests: tuple[GuestSettings, ...]) -> None:
     host = config.host
     needed = host.xen_heap + host.dom0 + sum(guest.memory for guest in guests)
+    if host.personality is Personality.XEN_4_17:
+        needed += PLACES_OF_XEN_FRAMES << PAGE_SHIFT
     if needed >= host.memory:
         raise EmulatorError(
             f"host.memory: {shown(host.memory)} is too little: Xen, dom0 and the guests take "

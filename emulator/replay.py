@@ -74,16 +74,17 @@ class Recording:
 def dealt(layout: Layout, frames: Sequence[Mfn]) -> Layout:
     """`layout` with the recording's frames dealt in turn: free, HVM, PV, free, …
 
-    The rest of each guest is put beside them, so that the free ones stay free. Frames of the Xen
-    heap, of dom0 and beyond the host stay what they are.
+    The rest of each guest is put beside them, so that the free ones stay free. Frames of Xen, of
+    dom0 and beyond the host stay what they are.
 
     Raises:
         EmulatorError: without a guest of each kind, or without room for them.
     """
-    reserved = layout.xen_heap_frames + layout.dom0_frames
-    usable = [mfn for mfn in frames if reserved <= mfn < layout.frames]
+    reserved = layout.behind(layout.xen_heap_frames + layout.dom0_frames)
+    usable = [m for m in frames if reserved <= m < layout.frames and not layout.is_placed(m)]
     named = frozenset(usable)
-    rest = (Mfn(mfn) for mfn in range(reserved, layout.frames) if mfn not in named)
+    others = map(Mfn, range(reserved, layout.frames))
+    rest = (mfn for mfn in others if mfn not in named and not layout.is_placed(mfn))
     hands = {
         _first(layout, GuestKind.HVM): usable[1::3],
         _first(layout, GuestKind.PV): usable[2::3],

@@ -3,10 +3,13 @@
 The calls are the ones of the 2008 page-offlining design. A call names arbitrary pages; it is
 atomic: when it answers `changed = false`, no page changed. Over the wire each call is one POST of
 JSON to a Unix socket, at the path in `Call`.
+
+A host whose personality is `xen-4.17` has none of these calls but the one of real Xen, `SYSCTL`:
+a range of pages, and 32-bit words in answer.
 """
 
-from enum import StrEnum
-from typing import Annotated
+from enum import IntEnum, StrEnum
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -29,6 +32,7 @@ class Call(StrEnum):
     QUERY = "/v1/page_query"
     ONLINE = "/v1/page_online"
     SWAP = "/v1/p2m_swap"
+    SYSCTL = "/v1/sysctl/page_offline"
 
 
 class PageStatus(StrEnum):
@@ -94,3 +98,39 @@ class HostReply(Wire):
     boot_id: Annotated[UUID, Field(strict=False)]
     frames: Annotated[int, Field(gt=0)]
     personality: str
+
+
+class SysctlCommand(IntEnum):
+    OFFLINE = 1
+    ONLINE = 2
+    QUERY = 3
+
+
+class Errno(StrEnum):
+    """Why real Xen's call failed."""
+
+    EPERM = "EPERM"
+    EINVAL = "EINVAL"
+    ENOMEM = "ENOMEM"
+
+
+class SysctlRequest(Wire):
+    """`XEN_SYSCTL_page_offline_op` on the frames `start` to `end`, both included.
+
+    As wide as the tools' library takes them: what does not fit, or is no command, Xen answers.
+    """
+
+    cmd: Annotated[int, Field(ge=0, lt=1 << 32)]
+    start: Annotated[int, Field(ge=0, lt=1 << 64)]
+    end: Annotated[int, Field(ge=0, lt=1 << 64)]
+
+
+class SysctlReply(Wire):
+    """`ret` is 0 or -1, and `errno` says why. One word a frame, also when it failed half-way;
+    none if the caller's buffer was not touched.
+    """
+
+    ret: Literal[0, -1]
+    errno: Annotated[Errno, Field(strict=False)] | None = None
+    words: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(strict=False)] = ()
+    buffer_touched: bool = False

@@ -19,6 +19,7 @@ from emulator.config import EmulatorConfig
 from emulator.edges import hypercall
 from emulator.edges.control import Control
 from emulator.edges.door import door
+from emulator.edges.fate import Fate
 from emulator.edges.telemetry import Telemetry
 from emulator.edges.toolstack import ToolstackDoor
 from emulator.edges.truth import Ready
@@ -56,6 +57,7 @@ class Host:
         self._config = config
         self._recording = recording
         self._say = say
+        self._fate = Fate()
         self._world = World(config, script.scenario, layout, uuid4(), time.time_ns())
         self._telemetry = Telemetry(self._inventory(), config.broker, config.telemetry, say)
         self._control = Control(
@@ -67,7 +69,11 @@ class Host:
         )
 
     async def run(self, stop: asyncio.Event, ready: Callable[[Ready], None]) -> None:
-        """Live until `stop`; `ready` is called once every door is open."""
+        """Live until `stop`; `ready` is called once every door is open.
+
+        Raises:
+            ExceptionGroup: of an EmulatorError, if the host crashes before that.
+        """
         async with AsyncExitStack() as doors:
             sockets = self._config.sockets
             for name, routes in self._doors().items():
@@ -76,10 +82,10 @@ class Host:
             await self._live(stop)
 
     def _doors(self) -> dict[str, list[web.RouteDef]]:
-        timing = self._config.timing
+        toolstack = ToolstackDoor(self._world, self._config.timing)
         return {
-            "hypercall": hypercall.routes(self._world, timing),
-            "toolstack": ToolstackDoor(self._world, timing).routes(),
+            "hypercall": self._fate.bound(hypercall.routes(self._world, self._config)),
+            "toolstack": self._fate.bound(toolstack.routes()),
             "control": self._control.routes(),
         }
 
@@ -90,6 +96,7 @@ class Host:
                 group.create_task(self._telemetry.run(), name="telemetry"),
                 group.create_task(source, name="source"),
                 group.create_task(self._work(), name="work"),
+                group.create_task(self._fate.crash(), name="fate"),
             ]
             await stop.wait()
             for task in tasks:

@@ -5,7 +5,7 @@ the one undoes the other. `check` says where it does not.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,13 +18,19 @@ from emulator.xen.frametable import FrameTable, Tenant
 
 @dataclass(slots=True, eq=False)
 class Domain:
-    """One guest as the hypervisor sees it. `p2m[gfn]` is the frame, and is edited in place."""
+    """One guest as the hypervisor sees it. `p2m[gfn]` is the frame, and is edited in place.
+
+    `shared` are frames of the Xen heap that are there for its sake. One that `has_crashed` keeps
+    its frames until it is destroyed.
+    """
 
     domid: DomId
     name: str
     kind: GuestKind
     p2m: I64
     state: DomainState = DomainState.RUNNING
+    shared: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    has_crashed: bool = False
 
     @property
     def tenant(self) -> Tenant:

@@ -13,6 +13,7 @@ in the same step, so that no allocation can ever come between. What `TRANSITIONS
 cannot be done.
 
 Everything is a column in which 0 means free, nobody, nothing; counts are kept and never recounted.
+Whatever becomes FREE, or is so no longer, moves on the free lists in the same step.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from agent.contract.columns import I64, U8
 from agent.contract.frames import DomId, Gfn, Mfn
 from agent.contract.hypercall import PageUse
 from emulator.machine.columns import zeros
+from emulator.xen.freelists import FreeLists
+from emulator.xen.pages import ROWS, PageKind
 
 
 class FrameState(IntEnum):
@@ -69,7 +72,10 @@ _AFTER: dict[Step, U8] = {
     for step, rows in TRANSITIONS.items()
 }
 
-_USES = (PageUse.FREE, PageUse.XEN_HEAP, PageUse.DOM0, PageUse.HVM, PageUse.PV)
+_KINDS = tuple(PageKind)
+_CODES = {kind.value: code for code, kind in enumerate(_KINDS)}
+# The code of a kind → that of the plainest kind seen as the same `PageUse`.
+_PLAIN = np.array([_CODES.get(ROWS[kind].use, _CODES[kind]) for kind in _KINDS], np.uint8)
 
 
 class ImpossibleTransitionError(Exception):
@@ -78,9 +84,9 @@ class ImpossibleTransitionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Who has a frame and as what. The Xen heap belongs to no domain."""
+    """Who has a frame and as what: a `PageUse`, or the finer kind. Xen's own have no owner."""
 
-    use: PageUse
+    use: PageUse | PageKind
     owner: DomId | None = None
 
 
@@ -99,16 +105,18 @@ class Counts:
 
 
 class FrameTable:
-    """All frames of a host, FREE at first."""
+    """All frames of a host of `nodes` NUMA nodes, FREE at first."""
 
-    def __init__(self, frames: int) -> None:
+    def __init__(self, frames: int, nodes: int = 1) -> None:
         self.frames = frames
+        self.lists = FreeLists(frames, nodes)
         self._state = zeros(frames, np.uint8)
         self._use = zeros(frames, np.uint8)
         self._owner = zeros(frames, np.uint16)
         self._gfn_plus_1 = zeros(frames, np.uint32)
         self._counts = np.array([frames, 0, 0, 0], np.int64)
         self._marked: dict[Mfn, FrameState] = {}
+        self._broken: set[Mfn] = set()
 
     @property
     def counts(self) -> Counts:
@@ -130,11 +138,30 @@ class FrameTable:
     def are_free(self, mfns: I64) -> bool:
         return bool((self._state[mfns] == FrameState.FREE).all())
 
+    def offlined_among(self, mfns: I64) -> I64:
+        offlined: I64 = mfns[self._state[mfns] == FrameState.OFFLINED]
+        return offlined
+
     def state_of(self, mfn: Mfn) -> FrameState:
         return FrameState(int(self._state[mfn]))
 
     def use_of(self, mfn: Mfn) -> PageUse:
-        return _USES[int(self._use[mfn])]
+        return ROWS[self.kind_of(mfn)].use
+
+    def kind_of(self, mfn: Mfn) -> PageKind:
+        """What the frame is used for; ABSENT beyond the host."""
+        return _KINDS[int(self._use[mfn])] if 0 <= mfn < self.frames else PageKind.ABSENT
+
+    def holder_of(self, mfn: Mfn) -> DomId:
+        """The owner column: the domain for whose sake the frame is in use, 0 if for no guest's."""
+        return DomId(int(self._owner[mfn]))
+
+    def is_broken(self, mfn: Mfn) -> bool:
+        return mfn in self._broken
+
+    def mark_broken(self, mfn: Mfn) -> None:
+        """The frame had an uncorrected error. Nothing ever takes that back."""
+        self._broken.add(mfn)
 
     def owner_of(self, mfn: Mfn) -> DomId | None:
         """The domain that holds the frame, if one does."""
@@ -153,13 +180,17 @@ class FrameTable:
 
     def owned_by(self, mfns: I64, tenant: Tenant) -> bool:
         """True if `tenant` has every one of them."""
-        use, owner = _USES.index(tenant.use), tenant.owner or 0
-        return bool(((self._use[mfns] == use) & (self._owner[mfns] == owner)).all())
+        use, owner = _CODES[tenant.use], tenant.owner or 0
+        return bool(((_PLAIN[self._use[mfns]] == use) & (self._owner[mfns] == owner)).all())
 
     def allocate(self, mfns: I64, tenant: Tenant) -> None:
         self._step(mfns, Step.ALLOCATE)
-        self._use[mfns] = _USES.index(tenant.use)
+        self._use[mfns] = _CODES[tenant.use]
         self._owner[mfns] = tenant.owner or 0
+
+    def retype(self, mfns: I64, kind: PageKind) -> None:
+        """Their owner uses these frames as `kind` from now on."""
+        self._use[mfns] = _CODES[kind]
 
     def map(self, mfns: I64, gfns: I64) -> None:
         """Write the M2P: frame `mfns[i]` is the guest's `gfns[i]`."""
@@ -174,13 +205,23 @@ class FrameTable:
 
     def offline(self, mfn: Mfn) -> FrameState:
         """Take the frame out, now or when it is freed; where that leaves it."""
-        self._step(np.array([mfn], np.int64), Step.OFFLINE)
+        self.offline_all(np.array([mfn], np.int64))
         return self.state_of(mfn)
+
+    def offline_all(self, mfns: I64) -> None:
+        """The same for many frames at once, each named once."""
+        self._step(mfns, Step.OFFLINE)
 
     def online(self, mfn: Mfn) -> FrameState:
         """Cancel a pending request, or bring the frame back; where that leaves it."""
-        self._step(np.array([mfn], np.int64), Step.ONLINE)
+        self.online_all(np.array([mfn], np.int64))
         return self.state_of(mfn)
+
+    def online_all(self, mfns: I64) -> None:
+        """The same for many frames at once, each named once. A broken one never comes back."""
+        if broken := self._broken.intersection(mfns.tolist()):
+            raise ImpossibleTransitionError(f"cannot online frame {min(broken):#x}: it is broken")
+        self._step(mfns, Step.ONLINE)
 
     def check(self) -> Sequence[str]:
         """What is wrong with the bookkeeping, in sentences. Reads every frame: for small hosts."""
@@ -195,7 +236,8 @@ class FrameTable:
             "the marked frames are not those of the column": self._marked
             == {Mfn(mfn): self.state_of(Mfn(mfn)) for mfn in marked.tolist()},
         }
-        return [wrong for wrong, holds in claims.items() if not holds]
+        listed = self.lists.check(self.free_within(0, self.frames))
+        return [*(wrong for wrong, holds in claims.items() if not holds), *listed]
 
     def _step(self, mfns: I64, step: Step) -> None:
         """Move all frames, or raise and move none."""
@@ -207,6 +249,14 @@ class FrameTable:
         self._counts += np.bincount(after, minlength=len(FrameState))
         self._counts -= np.bincount(before, minlength=len(FrameState))
         self._note(mfns[np.maximum(before, after) >= FrameState.OFFLINING])
+        self._list(mfns, before, after)
+
+    def _list(self, mfns: I64, before: U8, after: U8) -> None:
+        """Keep the free lists true. A page freed while OFFLINING merges, and is carved out."""
+        freed = (before != FrameState.FREE) & (after == FrameState.FREE)
+        retired = (before == FrameState.OFFLINING) & (after == FrameState.OFFLINED)
+        self.lists.take(mfns[(before == FrameState.FREE) & (after != FrameState.FREE)])
+        self.lists.put(mfns[freed | retired], mfns[retired])
 
     def _note(self, mfns: I64) -> None:
         """Keep `_marked` true; only frames that are or were marked come here, and they are few."""

@@ -1,31 +1,44 @@
-"""Where free frames come from: next fit, or the very frames the caller names.
+"""Where free frames come from: the free lists, the bottom of the host, or the caller's own choice.
 
-A cursor goes round the host and takes what is FREE, a window at a time, so that an allocation costs
-what it takes and not what the host has. A frame just freed is met again a whole round later.
+Whoever makes a domain asks as Xen's toolstack does: for 1 GiB at a time while that much is
+missing and to be had in one piece, then for 2 MiB, and for single pages last. While a host starts,
+everybody is seated from the lowest free frame upward, so that one finds them again.
 """
 
 import numpy as np
 
 from agent.contract.columns import I64
+from emulator.xen.buddy import Runs
 from emulator.xen.frametable import FrameTable, Tenant
 
-WINDOW_FRAMES = 1 << 16
+SUPERPAGE_ORDERS = (18, 9, 0)  # 1 GiB, 2 MiB, 4 KiB
 
 
 class Heap:
-    """Hands out frames of one table. OFFLINED ones are not FREE, so it never meets them."""
+    """Hands out frames of one table. OFFLINED ones are on no free list, so it never meets them."""
 
     def __init__(self, table: FrameTable) -> None:
         self._table = table
-        self._cursor = 0
 
-    def take(self, count: int, tenant: Tenant) -> I64 | None:
-        """`count` frames for `tenant`, or None (and nothing changed) if so many are not free."""
+    def take(self, count: int, tenant: Tenant, node: int = 0) -> I64 | None:
+        """`count` frames for `tenant`, or None (and nothing changed) if so many are not free.
+
+        Those of NUMA node `node` first, then those of the nodes after it.
+        """
         if count > self._table.free:
             return None
-        mfns = self._find(count)
-        self._table.allocate(mfns, tenant)
-        return mfns
+        taken = [np.empty(0, np.int64)]
+        for order in SUPERPAGE_ORDERS:
+            runs = self._table.lists.find(order, count >> order, node)
+            taken.append(self._allocate(runs, tenant))
+            count -= len(taken[-1])
+        return np.concatenate(taken)
+
+    def take_lowest(self, count: int, tenant: Tenant) -> I64 | None:
+        """The lowest `count` free frames, or None (and nothing changed) if there are fewer."""
+        if count > self._table.free:
+            return None
+        return self._allocate(self._table.lists.lowest(count), tenant)
 
     def take_at(self, mfns: I64, tenant: Tenant) -> I64 | None:
         """These very frames for `tenant`, or None (and nothing changed) if one is not free."""
@@ -34,13 +47,7 @@ class Heap:
         self._table.allocate(mfns, tenant)
         return mfns
 
-    def _find(self, count: int) -> I64:
-        """The next `count` free frames; there are that many, so one round is enough."""
-        found: list[I64] = [np.empty(0, np.int64)]
-        while count:
-            last = min(self._cursor + WINDOW_FRAMES, self._table.frames)
-            free = self._table.free_within(self._cursor, last)[:count]
-            count -= len(free)
-            found.append(free)
-            self._cursor = (last if count else int(free[-1]) + 1) % self._table.frames
-        return np.concatenate(found)
+    def _allocate(self, runs: Runs, tenant: Tenant) -> I64:
+        mfns = runs.frames()
+        self._table.allocate(mfns, tenant)
+        return mfns

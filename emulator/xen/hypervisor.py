@@ -21,6 +21,7 @@ from emulator.xen.frametable import Counts, FrameTable, Tenant
 from emulator.xen.guests import Guest, Workload, new_workload
 from emulator.xen.heap import Heap
 from emulator.xen.layout import GuestSpec, Layout
+from emulator.xen.pages import PageKind
 from emulator.xen.swap import Mover
 
 
@@ -44,7 +45,7 @@ class Hypervisor:
             )
         self.layout = layout
         self.memory = memory
-        self.table = FrameTable(layout.frames)
+        self.table = FrameTable(layout.frames, layout.nodes)
         self.heap = Heap(self.table)
         self.domains: dict[DomId, Domain] = {}
         self.guests: dict[DomId, Guest] = {}
@@ -100,7 +101,13 @@ class Hypervisor:
         del self.domains[domain.domid], self.guests[domain.domid]
         # Whoever still holds its guest can run it no more.
         domain.state = DomainState.SUSPENDED
-        self.table.release(domain.p2m)
+        self.table.release(np.concatenate([domain.p2m, domain.shared]))
+
+    def crash(self, domid: DomId) -> None:
+        """Stop a domain for good. Its frames are its own until it is destroyed."""
+        domain = self.domains[domid]
+        domain.state = DomainState.SUSPENDED
+        domain.has_crashed = True
 
     def check(self) -> list[str]:
         """What does not hold together, in sentences. Reads every frame: for small hosts."""
@@ -108,22 +115,27 @@ class Hypervisor:
 
     def _settle(self) -> None:
         """Give everybody in the layout the frames that it promises them."""
+        for place in self.layout.places:
+            _promised(self.heap.take_at(np.arange(place.first, place.last + 1), Tenant(place.kind)))
         specs = self.layout.guests
         tenants = [_tenant(spec.kind, DomId(domid)) for domid, spec in enumerate(specs, 1)]
         named = [
             _promised(self.heap.take_at(np.array(spec.at, np.int64), tenant))
             for spec, tenant in zip(specs, tenants, strict=True)
         ]
-        _promised(self.heap.take(self.layout.xen_heap_frames, Tenant(PageUse.XEN_HEAP)))
-        _promised(self.heap.take(self.layout.dom0_frames, Tenant(PageUse.DOM0, DOM0)))
+        _promised(self.heap.take_lowest(self.layout.xen_heap_frames, Tenant(PageUse.XEN_HEAP)))
+        _promised(self.heap.take_lowest(self.layout.dom0_frames, Tenant(PageUse.DOM0, DOM0)))
         for domid, (spec, tenant, at) in enumerate(zip(specs, tenants, named, strict=True), 1):
-            others = _promised(self.heap.take(spec.pages - len(at), tenant))
+            others = _promised(self.heap.take_lowest(spec.pages - len(at), tenant))
             self._boot(DomId(domid), spec, np.concatenate([at, others]))
 
     def _boot(self, domid: DomId, spec: GuestSpec, mfns: I64) -> None:
         workload = new_workload(domid, spec.pages, spec.working_set_pages)
         being = Being(spec.name, spec.kind, workload.words, workload)
-        self._enter(Domain(domid, spec.name, spec.kind, mfns), being)
+        tenant = Tenant(PageKind.SHARED_INFO, domid)
+        shared = _promised(self.heap.take_lowest(spec.shared_pages, tenant))
+        self._enter(Domain(domid, spec.name, spec.kind, mfns, shared=shared), being)
+        self.table.retype(mfns[spec.pages - spec.table_pages :], PageKind.PAGE_TABLE)
 
     def _enter(self, domain: Domain, being: Being) -> Domain:
         """Fill a domain that has its frames, and let its guest in."""

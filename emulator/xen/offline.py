@@ -11,12 +11,16 @@ false.
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from agent.contract.columns import I64
 from agent.contract.frames import Mfn
 from agent.contract.hypercall import PageReply, PagesReply, PageStatus, PageUse, Refusal
 from emulator.xen.frametable import FrameState, FrameTable
+from emulator.xen.pages import NO_MEMORY, PageKind
 
 Judge = Callable[[Mfn], Refusal | None]
-Act = Callable[[Mfn], object]
+Act = Callable[[I64], object]
 
 STATUS: dict[FrameState, PageStatus] = {
     FrameState.FREE: PageStatus.ONLINE,
@@ -25,6 +29,8 @@ STATUS: dict[FrameState, PageStatus] = {
     FrameState.OFFLINED: PageStatus.OFFLINED,
 }
 
+# What real Xen knows beyond the design (its image, the first megabyte, pages without an owner)
+# counts as Xen's heap here.
 UNTOUCHABLE: dict[PageUse, Refusal] = {
     PageUse.XEN_HEAP: Refusal.XEN_HEAP,
     PageUse.DOM0: Refusal.DOM0,
@@ -33,18 +39,24 @@ UNTOUCHABLE: dict[PageUse, Refusal] = {
 
 def offline(table: FrameTable, mfns: Sequence[int]) -> PagesReply:
     """Free pages leave at once, guests' pages when they are freed; Xen's and dom0's cannot."""
-    return atomically(table, mfns, lambda mfn: UNTOUCHABLE.get(table.use_of(mfn)), table.offline)
+
+    def judge(mfn: Mfn) -> Refusal | None:
+        return UNTOUCHABLE.get(table.use_of(mfn))
+
+    return atomically(table, mfns, judge, table.offline_all)
 
 
 def online(table: FrameTable, mfns: Sequence[int], scrub: Act) -> PagesReply:
     """Cancel what is pending and bring back what is offlined, scrubbed of what it held."""
 
-    def bring_back(mfn: Mfn) -> None:
-        if table.state_of(mfn) is FrameState.OFFLINED:
-            scrub(mfn)
-        table.online(mfn)
+    def bring_back(mfns: I64) -> None:
+        scrub(table.offlined_among(mfns))
+        table.online_all(mfns)
 
-    return atomically(table, mfns, lambda _: None, bring_back)
+    def judge(mfn: Mfn) -> Refusal | None:
+        return Refusal.XEN_HEAP if table.kind_of(mfn) is PageKind.XEN_IMAGE else None
+
+    return atomically(table, mfns, judge, bring_back)
 
 
 def query(table: FrameTable, mfns: Sequence[int]) -> PagesReply:
@@ -57,14 +69,13 @@ def query(table: FrameTable, mfns: Sequence[int]) -> PagesReply:
 
 
 def atomically(table: FrameTable, mfns: Sequence[int], judge: Judge, act: Act) -> PagesReply:
-    """Judge all pages, then act on all or on none."""
+    """Judge all pages, then act on all, each once, or on none."""
     asked = [Mfn(mfn) for mfn in mfns]
     refusals = {mfn: why for mfn in asked if (why := _judged(table, mfn, judge)) is not None}
     if refusals:
         return refused_whole(table, asked, refusals)
     before = [table.state_of(mfn) for mfn in asked]
-    for mfn in asked:
-        act(mfn)
+    act(np.array(list(dict.fromkeys(asked)), np.int64))
     changed = before != [table.state_of(mfn) for mfn in asked]
     return PagesReply(changed=changed, pages=tuple(standing(table, mfn) for mfn in asked))
 
@@ -95,7 +106,8 @@ def refused(table: FrameTable, mfn: Mfn, why: Refusal) -> PageReply:
 
 
 def on_host(table: FrameTable, mfn: Mfn) -> bool:
-    return 0 <= mfn < table.frames
+    """True if the host has memory of that number: not beyond its end, nor in a hole."""
+    return table.kind_of(mfn) not in NO_MEMORY
 
 
 def _judged(table: FrameTable, mfn: Mfn, judge: Judge) -> Refusal | None:

@@ -48,10 +48,10 @@ class Mover:
                 return None
             return self._unfit(mfn) or (None if roomy else Refusal.NO_FREE_MEMORY)
 
-        def act(mfn: Mfn) -> None:
-            owner = self._table.owner_of(mfn)
-            if owner is not None:
-                self.move(domains[owner], np.array([mfn], np.int64))
+        def act(mfns: I64) -> None:
+            owners = np.array([self._table.owner_of(mfn) or 0 for mfn in mfns.tolist()])
+            for domid in np.unique(owners[owners > 0]).tolist():
+                self.move(domains[domid], mfns[owners == domid])
 
         return offline.atomically(self._table, mfns, judge, act)
 

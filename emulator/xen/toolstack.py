@@ -29,6 +29,7 @@ from emulator.xen.frametable import FrameState
 from emulator.xen.hypervisor import Being, Hypervisor
 from emulator.xen.images import IMAGES_MAX, Image, Images
 from emulator.xen.offline import on_host
+from emulator.xen.pages import PageKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Toolstack:
 
     def domains(self) -> DomainsReply:
         """All guests, and the images that wait to be restored."""
-        infos = tuple(domain.info() for domain in self.hypervisor.domains.values())
+        domains = self.hypervisor.domains.values()
+        infos = tuple(domain.info() for domain in domains if not domain.has_crashed)
         return DomainsReply(domains=infos, images=self._images.waiting())
 
     def suspend(self, domid: int) -> ToolReply:
@@ -120,7 +122,9 @@ class Toolstack:
         return self._restore(image, known, known.being)
 
     def _domain(self, domid: int) -> Domain | None:
-        return self.hypervisor.domains.get(DomId(domid))
+        """The domain, if there is something to be done with it: a crashed one can but be ended."""
+        domain = self.hypervisor.domains.get(DomId(domid))
+        return None if domain is None or domain.has_crashed else domain
 
     def _taken(self, path: ResumePath) -> ResumePath:
         return self.trouble.force_resume_path or path
@@ -137,6 +141,8 @@ class Toolstack:
                 return f"page {mfn:#x} is not of domain {domain.domid}"
             if table.state_of(mfn) is not FrameState.OFFLINING:
                 return f"page {mfn:#x} is not offline pending"
+            if table.kind_of(mfn) is not PageKind(domain.kind):
+                return f"page {mfn:#x} is a {table.kind_of(mfn)} page, and cannot be exchanged"
             if domain.is_running:
                 return f"domain {domain.domid} must be suspended first"
         return None

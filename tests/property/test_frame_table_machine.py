@@ -41,7 +41,7 @@ IMAGES = st.sampled_from(["a", "b", "c"])
 class Host(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 1 << 32))
     def build(self, seed: int) -> None:
-        self.host = Hypervisor(Layout(FRAMES, 32, 64, GUESTS), Memory(FRAMES))
+        self.host = Hypervisor(Layout(FRAMES, 32, 64, GUESTS, nodes=2), Memory(FRAMES))
         self.toolstack = Toolstack(self.host)
         self.rng = np.random.default_rng(seed)
         self.taken_out: set[Mfn] = set()

@@ -87,3 +87,8 @@ def test_a_size_is_shown_as_it_is_read(text: str) -> None:
     size = parse_size(text)
     assert isinstance(size, int)
     assert shown(size) == text
+
+
+def test_the_personality_is_one_of_two(tmp_path: Path) -> None:
+    says = complaint(tmp_path, '[host]\npersonality = "xen-4.18"')
+    assert says.startswith("host.personality: Input should be 'thread' or 'xen-4.17'")

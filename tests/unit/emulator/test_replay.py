@@ -1,5 +1,6 @@
 """A recording becomes this host's own: identity is ours, everything else as recorded."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from emulator.machine.memory import Memory
 from emulator.replay import Recording, dealt
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec, Layout
+from emulator.xen.pages import PageKind, Place, places_of_xen
 
 THEIRS, OURS = UUID(int=1), UUID(int=2)
 LAYOUT = Layout(
@@ -75,6 +77,22 @@ def test_frames_of_xen_dom0_and_beyond_the_host_are_not_dealt() -> None:
     hypervisor = Hypervisor(dealt(LAYOUT, [Mfn(3), Mfn(20), Mfn(5000)]), Memory(LAYOUT.frames))
     uses = [page.use for page in hypervisor.page_query([3, 20, 5000]).pages]
     assert uses == [PageUse.XEN_HEAP, PageUse.DOM0, PageUse.UNKNOWN]
+
+
+def test_frames_with_a_fixed_place_are_not_dealt() -> None:
+    """The first MiB pushes dom0 up, so that the first frame behind it is 0x150."""
+    layout = replace(LAYOUT, places=places_of_xen(LAYOUT.frames))
+    inside = (0x14F, 0x9F, LAYOUT.frames - 1)
+    hands = dealt(layout, [*map(Mfn, inside), Mfn(2000), Mfn(2001)]).guests
+    assert hands[0].at[:2] == (2001, 0x150)
+    host = Hypervisor(dealt(layout, [Mfn(2000), Mfn(2001)]), Memory(layout.frames))
+    assert host.table.use_of(Mfn(2000)) is PageUse.FREE
+
+
+def test_a_guest_is_seated_round_the_fixed_places() -> None:
+    layout = replace(LAYOUT, places=(Place(PageKind.M2P, 0x60, 0x6F),))
+    hands = dealt(layout, [Mfn(2000), Mfn(2001), Mfn(2002)]).guests
+    assert hands[0].at[:18] == (2001, *range(0x50, 0x60), 0x70)
 
 
 def test_a_guest_grows_to_hold_its_hand() -> None:

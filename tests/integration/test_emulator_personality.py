@@ -1,0 +1,121 @@
+"""An emulated host that answers as real Xen does: through its socket, until it hangs or crashes."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Awaitable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from agent.contract.hypercall import Call, HostReply, SysctlCommand, SysctlReply
+from agent.contract.toolstack import ToolCall
+from emulator.config import EmulatorConfig, Personality
+from emulator.edges.hypercall import CALLS
+from emulator.edges.truth import ControlCall, FramesTruth
+from tests.support.emulated import PATIENCE_SECONDS, Doors, a_config, a_script, running
+
+FREE_PAGE = 200_000
+DOM0_PAGE = 1_000
+OFFLINE, ONLINE, QUERY = SysctlCommand
+ALL_NUMBERS = {"cmd": OFFLINE, "start": 0, "end": 0xFFFFFFFF}
+
+
+def xen_config(sockets: Path, **host: object) -> EmulatorConfig:
+    config = a_config(sockets)
+    changed = config.host.model_copy(update={"personality": Personality.XEN_4_17, **host})
+    return config.model_copy(update={"host": changed})
+
+
+async def sysctl(doors: Doors, cmd: int, mfn: int) -> SysctlReply:
+    body = {"cmd": cmd, "start": mfn, "end": mfn}
+    return await doors.call("hypercall", Call.SYSCTL, SysctlReply, body)
+
+
+async def silent(call: Awaitable[object], seconds: float = 0.3) -> bool:
+    """True if the call has no answer after so long."""
+    try:
+        await asyncio.wait_for(call, seconds)
+    except TimeoutError:
+        return True
+    return False
+
+
+async def test_the_host_says_that_it_is_xen(tmp_path: Path) -> None:
+    async with running(a_script(xen_config(tmp_path))) as doors:
+        host = await doors.call("hypercall", Call.HOST, HostReply)
+    assert host.personality == "xen-4.17"
+
+
+async def test_the_words_come_through_the_socket_and_the_truth_agrees(tmp_path: Path) -> None:
+    async with running(a_script(xen_config(tmp_path))) as doors:
+        reply = await sysctl(doors, OFFLINE, FREE_PAGE)
+        truth = await doors.call("control", ControlCall.PAGES, FramesTruth, {"mfns": [FREE_PAGE]})
+    assert (reply.words, truth.pages[0].state) == ((2,), "offlined")
+
+
+@pytest.mark.parametrize(
+    ("mfn", "word"), [(0, 0x7FF11004), (0x9F, 0x808), (0x3FFFF, 0x7FF40408), (0x3FFB0, 0x7FF20108)]
+)
+async def test_such_a_host_has_the_places_of_a_pc(tmp_path: Path, mfn: int, word: int) -> None:
+    """Its first megabyte, and Xen's image and what has no owner at the top of 1 GiB."""
+    async with running(a_script(xen_config(tmp_path))) as doors:
+        assert (await sysctl(doors, OFFLINE, mfn)).words == (word,)
+
+
+@pytest.mark.parametrize("call", CALLS[Personality.THREAD])
+async def test_xen_has_none_of_the_calls_of_the_design(tmp_path: Path, call: Call) -> None:
+    async with running(a_script(xen_config(tmp_path))) as doors:
+        answer = await doors.ask("hypercall", call, {"mfns": [FREE_PAGE]})
+    assert answer == (404, f"{call}: this host is xen-4.17; it has /v1/sysctl/page_offline\n")
+
+
+async def test_the_design_has_not_the_call_of_xen(tmp_path: Path) -> None:
+    async with running(a_script(a_config(tmp_path))) as doors:
+        status, text = await doors.ask("hypercall", Call.SYSCTL, ALL_NUMBERS)
+    assert status == 404
+    assert text.startswith(f"{Call.SYSCTL}: this host is thread; it has {Call.OFFLINE}, ")
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("body", [{"cmd": 1}, {"cmd": -1, "start": 0, "end": 0}, "{"])
+async def test_a_malformed_sysctl_is_refused_with_one_line(tmp_path: Path, body: object) -> None:
+    async with running(a_script(xen_config(tmp_path))) as doors:
+        status, text = await doors.ask("hypercall", Call.SYSCTL, body)
+    assert (status, text.count("\n")) == (400, 1)
+
+
+async def test_a_hung_host_answers_nobody_and_can_still_be_looked_at(tmp_path: Path) -> None:
+    async with running(a_script(xen_config(tmp_path, hypercall_cpu=0))) as doors:
+        assert (await sysctl(doors, OFFLINE, DOM0_PAGE)).words == (0x1004,)
+        assert await silent(sysctl(doors, OFFLINE, DOM0_PAGE))
+        assert await silent(doors.call("hypercall", Call.HOST, HostReply))
+        assert await silent(doors.ask("toolstack", ToolCall.DOMAINS))
+        assert (await doors.truth()).frames.offlining == 1
+
+
+async def test_a_crashed_host_drops_its_caller_and_its_process_ends_with_one_line(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "emulator.toml"
+    sockets = tmp_path / "s"
+    config.write_text('[host]\npersonality = "xen-4.17"\nmemory = "2 GiB"\n')
+    host = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("pagewarden"),
+        *("emulator", "--config", config, "--sockets", sockets),
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    assert host.stdout is not None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await host.stdout.readline()
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await Doors(sockets).ask("hypercall", Call.SYSCTL, ALL_NUMBERS)
+        _, errors = await host.communicate()
+    assert host.returncode == 1
+    assert errors.decode().splitlines()[-1] == (
+        "pagewarden: the host crashed: a page fault in Xen: the count of a range wrapped to 0"
+    )
+    assert b"Traceback" not in errors
+    assert list(sockets.iterdir()) == []
