@@ -50,8 +50,12 @@ class PageUse(StrEnum):
     FREE = "free"
     XEN_HEAP = "xen_heap"
     DOM0 = "dom0"
-    HVM = "hvm"
+    HVM = "hvm"  # PVH too: a guest whose memory the hypervisor translates
     PV = "pv"
+    PAGE_TABLE = "page_table"  # of a PV guest, any level
+    SHADOW = "shadow"  # of the pool that a guest's shadows or its EPT are made of
+    HVM_STATE = "hvm_state"  # what the hypervisor keeps of an HVM guest's virtual hardware
+    SHARED = "shared"  # by memory sharing: several guests read it, the first to write gets a copy
     UNKNOWN = "unknown"
 
 
@@ -64,6 +68,9 @@ class Refusal(StrEnum):
     NOT_OWNED_BY_HVM = "not_owned_by_hvm"
     NOT_OFFLINE_PENDING = "not_offline_pending"
     NO_FREE_MEMORY = "no_free_memory"
+    MAPPED_ELSEWHERE = "mapped_by_another_domain"
+    DEVICE_ASSIGNED = "device_assigned"
+    BROKEN = "broken"
     PEER_FAILED = "another_page_of_this_call_failed"
     RETIRED_MEMORY_CAP = "retired_memory_cap"
 
@@ -75,13 +82,19 @@ class PagesRequest(Wire):
 
 
 class PageReply(Wire):
-    """One page's answer. `owner` is there when a domain holds the page."""
+    """One page's answer. `owner` is there when a domain holds the page, or it is there for one.
+
+    `mappers` are the domains beside the owner that map the page, by a grant or as privileged ones
+    may; it does not leave before they have let go. `is_broken`: it had an uncorrected error.
+    """
 
     mfn: MfnField
     status: Annotated[PageStatus, Field(strict=False)]
     use: Annotated[PageUse, Field(strict=False)]
     owner: DomIdField | None = None
     refusal: Annotated[Refusal, Field(strict=False)] | None = None
+    mappers: Annotated[tuple[DomIdField, ...], Field(strict=False)] = ()
+    is_broken: bool = False
 
 
 class PagesReply(Wire):
