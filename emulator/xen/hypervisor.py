@@ -45,7 +45,7 @@ class Hypervisor:
             )
         self.layout = layout
         self.memory = memory
-        self.table = FrameTable(layout.frames, layout.nodes)
+        self.table = FrameTable(layout.frames, layout.nodes, memory.scrub)
         self.heap = Heap(self.table)
         self.domains: dict[DomId, Domain] = {}
         self.guests: dict[DomId, Guest] = {}
@@ -102,6 +102,7 @@ class Hypervisor:
         # Whoever still holds its guest can run it no more.
         domain.state = DomainState.SUSPENDED
         self.table.release(np.concatenate([domain.p2m, domain.shared]))
+        self.table.claims.stake(domain.domid, 0, self.table.free)
 
     def crash(self, domid: DomId) -> None:
         """Stop a domain for good. Its frames are its own until it is destroyed."""
