@@ -13,6 +13,7 @@ and it is for the edge to fall silent. The numbers are those of the defects as w
     D9  a frame number is cut to 32 bits without a word
     D10 the count of the range 0 to 2^32 - 1 wraps to 0
     -   offlining takes free pages that are claimed, and the claims stand
+    -   an uncorrected error in a page that guests share is a BUG of Xen's
 
 D5 has nothing here to be seen in: no paging pools.
 """
@@ -37,6 +38,7 @@ class Defects:
     mfns_are_truncated: bool = True  # D9
     whole_range_wraps: bool = True  # D10
     claims_outlive_their_pages: bool = True
+    shared_page_error_is_a_bug: bool = True
 
 
 XEN_4_17 = Defects()

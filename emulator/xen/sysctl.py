@@ -43,7 +43,7 @@ class PageOfflineOp:
         self.down: HostDown | None = None
         self.pages = PageOps(host, defects)
         host.table.defects = defects
-        self._defects = defects
+        self.defects = defects
 
     def call(self, ask: SysctlRequest, caller: Caller = TOOL) -> SysctlReply | HostDown:
         if self.down is not None:
@@ -69,13 +69,13 @@ class PageOfflineOp:
         """The frames that are meant; none for what is refused. D9 is here."""
         if ask.end < ask.start:
             return range(0)
-        if not self._defects.mfns_are_truncated:
+        if not self.defects.mfns_are_truncated:
             return range(ask.start, ask.end + 1) if ask.end <= MFN_MAX else range(0)
         return range(ask.start & MFN_MAX, (ask.end & MFN_MAX) + 1)
 
     def _wrapped(self) -> SysctlReply | HostDown:
         """D10: as many words as fit 32 bits are none, and the first one is written all the same."""
-        if not self._defects.whole_range_wraps:
+        if not self.defects.whole_range_wraps:
             return untouched(Errno.EINVAL)
         return HostDown(Down.CRASHED, "a page fault in Xen: the count of a range wrapped to 0")
 
