@@ -15,7 +15,9 @@ and it is for the edge to fall silent. The numbers are those of the defects as w
     -   offlining takes free pages that are claimed, and the claims stand
     -   an uncorrected error in a page that guests share is a BUG of Xen's
 
-D5 has nothing here to be seen in: no paging pools.
+D5 has nothing here to be seen in: no paging pools. Nor has Xen's carving without alignment: what
+hands a page out twice are the stale orders that it leaves inside of buddies, and these free lists
+leave none.
 """
 
 from dataclasses import dataclass, field, fields

@@ -184,6 +184,13 @@ def test_invariant_20_nobody_waits_for_a_page_that_is_wiped_already() -> None:
     assert table.scrubber.waits == 0
 
 
+def test_invariant_20_nobody_waits_for_a_scrub_that_is_stopped() -> None:
+    table, _ = scrubbed_in_part()
+    table.offline(Mfn(12))
+    table.offline(Mfn(13))
+    assert table.scrubber.waits == 1
+
+
 def test_invariant_20_whoever_allocates_from_the_buddy_waits_too() -> None:
     table, wiped = scrubbed_in_part()
     table.allocate(frames(12), GUEST)
