@@ -1,11 +1,13 @@
 """From what is configured to what there is: who lives where at the start, and what breaks when."""
 
+from dataclasses import replace
+
 from agent.contract.frames import PAGE_SHIFT
-from agent.contract.toolstack import GuestKind
 from emulator.config import EmulatorConfig, HostSettings, Personality
 from emulator.errors import EmulatorError
 from emulator.scenario import FaultSettings, GuestSettings, On, Scenario
 from emulator.sizes import shown
+from emulator.xen.domains import PAGES_OF
 from emulator.xen.layout import GuestSpec, Layout
 from emulator.xen.pages import PLACES_OF_XEN_FRAMES, Place, places_of_xen
 
@@ -41,9 +43,8 @@ def when(entry: Planned) -> float:
 
 
 def _spec(guest: GuestSettings, working_set: int) -> GuestSpec:
-    pages = guest.memory >> PAGE_SHIFT
-    working_set_pages = min(pages, working_set >> PAGE_SHIFT)
-    return GuestSpec(guest.name, guest.kind, pages, working_set_pages=working_set_pages)
+    spec = GuestSpec(guest.name, guest.kind, guest.memory >> PAGE_SHIFT)
+    return replace(spec, working_set_pages=min(spec.usable, working_set >> PAGE_SHIFT))
 
 
 def _places(host: HostSettings) -> tuple[Place, ...]:
@@ -66,7 +67,7 @@ def _check_room(config: EmulatorConfig, guests: tuple[GuestSettings, ...]) -> No
 
 
 def _check_kinds(guests: tuple[GuestSettings, ...], faults: tuple[FaultSettings, ...]) -> None:
-    missing = {On(kind.value) for kind in GuestKind} - {On(guest.kind.value) for guest in guests}
+    missing = {On.HVM, On.PV} - {On(PAGES_OF[guest.kind]) for guest in guests}
     for fault in faults:
         if fault.on in missing:
             raise EmulatorError(

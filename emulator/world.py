@@ -28,7 +28,8 @@ from emulator.xen.frametable import FrameState
 from emulator.xen.guests import Guest
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import Layout
-from emulator.xen.toolstack import Toolstack, Trouble
+from emulator.xen.toolstack import Toolstack
+from emulator.xen.trouble import Trouble
 
 _LINE_BYTES = 64
 _NS = 1_000_000_000
@@ -93,6 +94,7 @@ class World:
             return
         for guest in self.guests:
             guest.run(round(self._accesses_per_second * seconds), self._workload_chance)
+        self.hypervisor.work(self._workload_chance)
 
     def trouble(self, settings: TroubleSettings) -> None:
         """Make the toolstack misbehave like this, and no more like before."""

@@ -30,6 +30,11 @@ class Defects:
     again_crashes_owner: bool = True  # D8
     mfns_are_truncated: bool = True  # D9
     whole_range_wraps: bool = True  # D10
+    pools_keep_marked: bool = True  # D5
+    exchange_is_for_pv_only: bool = True
+    exchange_names_wrong_owner: bool = True  # T1
+    exchange_loses_attributes: bool = True  # T2
+    exchange_garbles_m2p: bool = True  # T3
 
 
 XEN_4_17 = Defects()
@@ -40,6 +45,11 @@ MENDED = Defects(
     again_crashes_owner=False,
     mfns_are_truncated=False,
     whole_range_wraps=False,
+    pools_keep_marked=False,
+    exchange_is_for_pv_only=False,
+    exchange_names_wrong_owner=False,
+    exchange_loses_attributes=False,
+    exchange_garbles_m2p=False,
 )
 
 

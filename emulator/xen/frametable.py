@@ -28,6 +28,7 @@ from agent.contract.hypercall import PageUse
 from emulator.machine.columns import zeros
 from emulator.xen.freelists import FreeLists
 from emulator.xen.pages import ROWS, PageKind
+from emulator.xen.references import References
 
 
 class FrameState(IntEnum):
@@ -66,6 +67,8 @@ TRANSITIONS: dict[Step, dict[FrameState, FrameState]] = {
     },
 }
 
+OWNERLESS = frozenset({PageUse.FREE, PageUse.XEN_HEAP, PageUse.SHARED, PageUse.UNKNOWN})
+
 _IMPOSSIBLE = 255
 _AFTER: dict[Step, U8] = {
     step: np.array([rows.get(state, _IMPOSSIBLE) for state in FrameState], np.uint8)
@@ -74,8 +77,6 @@ _AFTER: dict[Step, U8] = {
 
 _KINDS = tuple(PageKind)
 _CODES = {kind.value: code for code, kind in enumerate(_KINDS)}
-# The code of a kind → that of the plainest kind seen as the same `PageUse`.
-_PLAIN = np.array([_CODES.get(ROWS[kind].use, _CODES[kind]) for kind in _KINDS], np.uint8)
 
 
 class ImpossibleTransitionError(Exception):
@@ -115,6 +116,7 @@ class FrameTable:
         self._owner = zeros(frames, np.uint16)
         self._gfn_plus_1 = zeros(frames, np.uint32)
         self._counts = np.array([frames, 0, 0, 0], np.int64)
+        self.references = References(self.release)
         self._marked: dict[Mfn, FrameState] = {}
         self._broken: set[Mfn] = set()
 
@@ -142,6 +144,14 @@ class FrameTable:
         offlined: I64 = mfns[self._state[mfns] == FrameState.OFFLINED]
         return offlined
 
+    def offlining_among(self, mfns: I64) -> I64:
+        offlining: I64 = mfns[self._state[mfns] == FrameState.OFFLINING]
+        return offlining
+
+    def node_of(self, mfn: Mfn) -> int:
+        """The NUMA node that the frame is of."""
+        return self.lists.node_of(mfn)
+
     def state_of(self, mfn: Mfn) -> FrameState:
         return FrameState(int(self._state[mfn]))
 
@@ -164,8 +174,8 @@ class FrameTable:
         self._broken.add(mfn)
 
     def owner_of(self, mfn: Mfn) -> DomId | None:
-        """The domain that holds the frame, if one does."""
-        if self.use_of(mfn) in (PageUse.FREE, PageUse.XEN_HEAP):
+        """The domain that holds the frame, or for whose sake it is there; None if there is none."""
+        if self.use_of(mfn) in OWNERLESS:
             return None
         return DomId(int(self._owner[mfn]))
 
@@ -181,7 +191,11 @@ class FrameTable:
     def owned_by(self, mfns: I64, tenant: Tenant) -> bool:
         """True if `tenant` has every one of them."""
         use, owner = _CODES[tenant.use], tenant.owner or 0
-        return bool(((_PLAIN[self._use[mfns]] == use) & (self._owner[mfns] == owner)).all())
+        return bool(((self._use[mfns] == use) & (self._owner[mfns] == owner)).all())
+
+    def owned(self, domid: DomId) -> I64:
+        """Every frame that this domain holds. Reads every frame: for small hosts."""
+        return np.flatnonzero(self._owner == domid)
 
     def allocate(self, mfns: I64, tenant: Tenant) -> None:
         self._step(mfns, Step.ALLOCATE)
@@ -195,6 +209,10 @@ class FrameTable:
     def map(self, mfns: I64, gfns: I64) -> None:
         """Write the M2P: frame `mfns[i]` is the guest's `gfns[i]`."""
         self._gfn_plus_1[mfns] = gfns + 1
+
+    def unmap(self, mfns: I64) -> None:
+        """Clear the M2P of these frames."""
+        self._gfn_plus_1[mfns] = 0
 
     def release(self, mfns: I64) -> None:
         """Free frames. Those that were OFFLINING are OFFLINED by this, and never FREE."""

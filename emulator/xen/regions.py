@@ -30,6 +30,9 @@ class Regions:
         alike: Bools = (self.of(ones) == self.of(others)) & (others < self.frames)
         return alike
 
+    def node_of(self, mfn: int) -> int:
+        return min(mfn // _span(self.frames, self.nodes), self.nodes - 1)
+
     def runs(self) -> Runs:
         return Runs(self.starts, np.append(self.starts[1:], self.frames))
 
