@@ -24,11 +24,13 @@ from emulator.machine.faults import Fault, Faults
 from emulator.machine.memory import Memory
 from emulator.plan import planned, when
 from emulator.scenario import FaultSettings, Scenario, TroubleSettings
+from emulator.visits import Visits
 from emulator.xen.frametable import FrameState
 from emulator.xen.guests import Guest
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import Layout
-from emulator.xen.toolstack import Toolstack, Trouble
+from emulator.xen.toolstack import Toolstack
+from emulator.xen.trouble import Trouble
 
 _LINE_BYTES = 64
 _NS = 1_000_000_000
@@ -59,6 +61,7 @@ class World:
         self._bank = Bank()
         self._faults = Faults()
         self._faulty: set[Mfn] = set()
+        self._visits = Visits(list(scenario.mappings))
         self._plan = planned(*scenario.faults, *config.faults)
         self._chance, self._workload_chance = np.random.default_rng(config.seed).spawn(2)
         self.trouble(scenario.trouble)
@@ -76,6 +79,7 @@ class World:
         """The errors up to `now`, as ereports; None if there were none."""
         if self.is_quiet:
             return None
+        self._visits.step(self.hypervisor, now, self._chance)
         self._begin_faults(now)
         self._heed_readers(now)
         harvests = list(self._reported(now))
@@ -95,6 +99,7 @@ class World:
         self.hypervisor.table.scrubber.idle(round(_SCRUBBED_PER_SECOND * seconds))
         for guest in self.guests:
             guest.run(round(self._accesses_per_second * seconds), self._workload_chance)
+        self.hypervisor.work(self._workload_chance)
 
     def trouble(self, settings: TroubleSettings) -> None:
         """Make the toolstack misbehave like this, and no more like before."""

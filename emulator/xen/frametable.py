@@ -33,6 +33,7 @@ from emulator.xen.claims import Claims
 from emulator.xen.defects import MENDED
 from emulator.xen.freelists import FreeLists
 from emulator.xen.pages import ROWS, PageKind
+from emulator.xen.references import References
 from emulator.xen.scrub import Scrubber, Wipe, no_content
 
 
@@ -77,6 +78,8 @@ TRANSITIONS: dict[Step, dict[FrameState, FrameState]] = {
     },
 }
 
+OWNERLESS = frozenset({PageUse.FREE, PageUse.XEN_HEAP, PageUse.SHARED, PageUse.UNKNOWN})
+
 _IMPOSSIBLE = 255
 _AFTER: dict[Step, U8] = {
     step: np.array([rows.get(state, _IMPOSSIBLE) for state in FrameState], np.uint8)
@@ -85,8 +88,6 @@ _AFTER: dict[Step, U8] = {
 
 _KINDS = tuple(PageKind)
 _CODES = {kind.value: code for code, kind in enumerate(_KINDS)}
-# The code of a kind → that of the plainest kind seen as the same `PageUse`.
-_PLAIN = np.array([_CODES.get(ROWS[kind].use, _CODES[kind]) for kind in _KINDS], np.uint8)
 
 
 class ImpossibleTransitionError(Exception):
@@ -136,6 +137,7 @@ class FrameTable:
         self._owner = zeros(frames, np.uint16)
         self._gfn_plus_1 = zeros(frames, np.uint32)
         self._counts = np.array([frames, 0, 0, 0], np.int64)
+        self.references = References(self.release)
         self._marked: dict[Mfn, FrameState] = {}
         self._broken: set[Mfn] = set()
         self._broken_list: set[Mfn] = set()
@@ -163,6 +165,14 @@ class FrameTable:
     def offlined_among(self, mfns: I64) -> I64:
         offlined: I64 = mfns[self._state[mfns] == FrameState.OFFLINED]
         return offlined
+
+    def offlining_among(self, mfns: I64) -> I64:
+        offlining: I64 = mfns[self._state[mfns] == FrameState.OFFLINING]
+        return offlining
+
+    def node_of(self, mfn: Mfn) -> int:
+        """The NUMA node that the frame is of."""
+        return self.lists.node_of(mfn)
 
     def state_of(self, mfn: Mfn) -> FrameState:
         return FrameState(int(self._state[mfn]))
@@ -197,8 +207,8 @@ class FrameTable:
         return offlined - self._broken_list
 
     def owner_of(self, mfn: Mfn) -> DomId | None:
-        """The domain that holds the frame, if one does."""
-        if self.use_of(mfn) in (PageUse.FREE, PageUse.XEN_HEAP):
+        """The domain that holds the frame, or for whose sake it is there; None if there is none."""
+        if self.use_of(mfn) in OWNERLESS:
             return None
         return DomId(int(self._owner[mfn]))
 
@@ -214,7 +224,11 @@ class FrameTable:
     def owned_by(self, mfns: I64, tenant: Tenant) -> bool:
         """True if `tenant` has every one of them."""
         use, owner = _CODES[tenant.use], tenant.owner or 0
-        return bool(((_PLAIN[self._use[mfns]] == use) & (self._owner[mfns] == owner)).all())
+        return bool(((self._use[mfns] == use) & (self._owner[mfns] == owner)).all())
+
+    def owned(self, domid: DomId) -> I64:
+        """Every frame that this domain holds. Reads every frame: for small hosts."""
+        return np.flatnonzero(self._owner == domid)
 
     def allocate(self, mfns: I64, tenant: Tenant = UNASSIGNED) -> None:
         """Take free frames, and assign them too unless that is to come."""
@@ -242,6 +256,10 @@ class FrameTable:
     def map(self, mfns: I64, gfns: I64) -> None:
         """Write the M2P: frame `mfns[i]` is the guest's `gfns[i]`."""
         self._gfn_plus_1[mfns] = gfns + 1
+
+    def unmap(self, mfns: I64) -> None:
+        """Clear the M2P of these frames."""
+        self._gfn_plus_1[mfns] = 0
 
     def release(self, mfns: I64) -> None:
         """Free frames. Those that were OFFLINING are OFFLINED by this, and never FREE."""

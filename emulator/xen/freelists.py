@@ -48,6 +48,10 @@ class FreeLists:
                 break
         return _cut_short(found, count << order)
 
+    def node_of(self, mfn: int) -> int:
+        """The NUMA node that a frame is of."""
+        return self._regions.node_of(mfn)
+
     def lowest(self, count: int) -> Runs:
         """The lowest `count` free frames."""
         return self.buddies().runs().lowest(count)

@@ -35,6 +35,15 @@ class Heap:
             count -= len(taken[-1])
         return np.concatenate(taken)
 
+    def take_on(self, node: int, tenant: Tenant) -> I64 | None:
+        """One frame of this very node, or None (and nothing changed) if it has none free."""
+        if not self._table.free:
+            return None
+        found = self._table.lists.find(0, 1, node)
+        if self._table.lists.node_of(int(found.first[0])) != node:
+            return None
+        return self._allocate(found, tenant)
+
     def take_lowest(self, count: int, tenant: Tenant) -> I64 | None:
         """The lowest `count` free frames, or None (and nothing changed) if there are fewer."""
         if count > self._table.free:

@@ -6,50 +6,58 @@ up.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
-from agent.contract.columns import I64, U64
-from agent.contract.frames import DOM0, FIRST_RESERVED_DOMID, DomId, Mfn
-from agent.contract.hypercall import PagesReply, PageUse
-from agent.contract.toolstack import DomainState, GuestKind
+from agent.contract.columns import I64
+from agent.contract.frames import DOM0, FIRST_RESERVED_DOMID, DomId, Gfn, Mfn
+from agent.contract.hypercall import PagesReply
+from agent.contract.toolstack import DomainState
 from emulator.machine.memory import Memory
-from emulator.xen import domains, offline
-from emulator.xen.domains import Domain
-from emulator.xen.frametable import Counts, FrameTable, Tenant
-from emulator.xen.guests import Guest, Workload, new_workload
+from emulator.xen import offline, pools
+from emulator.xen.beings import Being, captured, newborn
+from emulator.xen.defects import MENDED, Defects
+from emulator.xen.devices import Device
+from emulator.xen.domains import NO_FRAME, Domain
+from emulator.xen.frametable import Counts, FrameTable
+from emulator.xen.guests import Guest
 from emulator.xen.heap import Heap
 from emulator.xen.layout import GuestSpec, Layout
-from emulator.xen.pages import PageKind
-from emulator.xen.swap import Mover
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Being:
-    """All that makes a guest, apart from where it lives: what an image holds."""
-
-    name: str
-    kind: GuestKind
-    words: U64
-    workload: Workload
+from emulator.xen.mappers import Mappers
+from emulator.xen.moving import Move, Mover, Trip
+from emulator.xen.pod import PopulateOnDemand
+from emulator.xen.settling import Settler, own_frames
+from emulator.xen.sharing import Sharing
+from emulator.xen.soundness import unsound
+from emulator.xen.swap import Swap
+from emulator.xen.translation import translation_of
 
 
 class Hypervisor:
     """A running host. Every method is one atomic step."""
 
-    def __init__(self, layout: Layout, memory: Memory) -> None:
+    def __init__(self, layout: Layout, memory: Memory, defects: Defects = MENDED) -> None:
         if memory.frames != layout.frames:
             raise ValueError(
                 f"the layout has {layout.frames} frames, but the memory {memory.frames}"
             )
         self.layout = layout
         self.memory = memory
+        self.defects = defects
         self.table = FrameTable(layout.frames, layout.nodes, memory.scrub)
         self.heap = Heap(self.table)
         self.domains: dict[DomId, Domain] = {}
+        self.dying: dict[DomId, Domain] = {}
         self.guests: dict[DomId, Guest] = {}
-        self._mover = Mover(self.table, self.heap, memory)
+        self.specs: dict[DomId, GuestSpec] = {}
+        self.devices: dict[str, Device] = {}
+        self.sharing = Sharing(self.table, self.heap, memory)
+        self.mappers = Mappers(self.table, memory)
+        self._pod = PopulateOnDemand(self.table, self.heap, memory)
+        self._mover = Mover(self.table, self.heap, memory, defects)
+        self._swap = Swap(self.table, self.domains, self.move)
+        self._settler = Settler(self.table, self.heap, memory, self.sharing)
         self._next_domid = 1 + len(layout.guests)
         self._settle()
 
@@ -64,7 +72,7 @@ class Hypervisor:
 
     def page_offline_pending(self, mfns: Sequence[int]) -> PagesReply:
         """Take these pages out of use, now or when they are freed: all of them, or none."""
-        return offline.offline(self.table, mfns)
+        return offline.offline(self.table, mfns, self.take_out)
 
     def page_query(self, mfns: Sequence[int]) -> PagesReply:
         """Where each of these pages stands."""
@@ -76,82 +84,134 @@ class Hypervisor:
 
     def p2m_swap(self, mfns: Sequence[int]) -> PagesReply:
         """Give HVM guests other frames for these pages: for all of them, or for none."""
-        return self._mover.swap(self.domains, mfns)
+        return self._swap.swap(mfns)
 
-    def move(self, domain: Domain, mfns: I64) -> I64 | None:
-        """Fresh frames behind these pages of `domain`; their gfns, or None if there is no room."""
-        return self._mover.move(domain, mfns)
+    def take_out(self, mfns: I64) -> None:
+        """Mark these frames; those that only wait to be populated leave at once."""
+        self.table.offline_all(mfns)
+        self._pod.evict(self.domains.values())
+
+    def move(self, domain: Domain, mfns: I64, trip: Trip | None = None) -> Move:
+        """Fresh frames behind these pages of `domain`."""
+        translation = self.guests[domain.domid].translation
+        return self._mover.move(domain, translation, mfns, trip)
+
+    def drop_shadows(self, domain: Domain) -> None:
+        """Build what the domain's paging is made of anew, without the marked pages."""
+        pools.drop_shadows(
+            self.table, self.heap, domain, keeps_marked=self.defects.pools_keep_marked
+        )
+
+    def touch(self, domain: Domain, gfns: I64, writing: bool) -> None:  # noqa: FBT001 - see Touch
+        """These pages are about to be used: see that they have frames, and frames of their own."""
+        moved = self._pod.populate(domain, gfns)
+        if writing:
+            moved = np.concatenate([moved, self.sharing.unshare(domain, gfns)])
+        if len(moved):
+            self.guests[domain.domid].translation.follow(moved)
+
+    def balloon_out(self, domain: Domain, gfns: I64) -> None:
+        """The guest gives these pages back. Those that are marked leave the host with that."""
+        mfns = domain.p2m[gfns].copy()
+        guest = self.guests[domain.domid]
+        guest.give_up(gfns)
+        domain.p2m[gfns] = NO_FRAME
+        guest.translation.follow(gfns)
+        self.table.unmap(mfns)
+        self.table.references.release(mfns)
 
     @property
     def domids_left(self) -> int:
         """How many domains can still be made before the ids reach those that Xen reserves."""
         return FIRST_RESERVED_DOMID - self._next_domid
 
+    def captured(self, domain: Domain) -> Being:
+        """The guest of this domain, apart from where it lives."""
+        guest = self.guests[domain.domid]
+        return captured(domain, self.specs[domain.domid], guest.workload, self.memory, self.table)
+
+    def newborn(self, spec: GuestSpec) -> Being:
+        """A guest of this kind that is to boot as the next domain."""
+        return newborn(spec, DomId(self._next_domid))
+
     def create(self, being: Being) -> Domain | None:
         """A new domain to be `being`; None if there is no room for it."""
-        domid = DomId(self._next_domid)
-        mfns = self.heap.take(len(being.words), _tenant(being.kind, domid))
-        if mfns is None:
+        if being.frames_needed > self.table.free:
             return None
+        domid = DomId(self._next_domid)
         self._next_domid += 1
-        return self._enter(Domain(domid, being.name, being.kind, mfns), being)
+        return self._enter(self._settler.seat(domid, being), being)
 
     def destroy(self, domain: Domain) -> None:
-        """End a domain. Its pages are freed, and those that were pending leave."""
-        del self.domains[domain.domid], self.guests[domain.domid]
+        """End a domain. Its pages are freed, and those that were pending leave; what others still
+        map stays until they have let go, and so does the domain, dying.
+        """
+        del self.domains[domain.domid], self.guests[domain.domid], self.specs[domain.domid]
         # Whoever still holds its guest can run it no more.
-        domain.state = DomainState.SUSPENDED
-        self.table.release(np.concatenate([domain.p2m, domain.shared]))
+        domain.state = DomainState.DYING
+        self.dying[domain.domid] = domain
+        for device in map(self.devices.get, domain.devices):
+            if device is not None:
+                device.forget()
+        self.sharing.leave(domain.p2m[domain.is_shared])
+        self.table.references.release(own_frames(domain))
+        self.mappers.owner_has_gone(domain.domid)
+        self._bury()
         self.table.claims.stake(domain.domid, 0, self.table.free)
 
     def crash(self, domid: DomId) -> None:
         """Stop a domain for good. Its frames are its own until it is destroyed."""
-        domain = self.domains[domid]
-        domain.state = DomainState.SUSPENDED
-        domain.has_crashed = True
+        self.domains[domid].state = DomainState.CRASHED
+
+    def map_page(self, mapper: DomId, domain: Domain, gfn: Gfn, *, stays: bool = False) -> None:
+        """`mapper` maps a page of `domain`; one that `stays` does not let go with its owner."""
+        self.mappers.map(mapper, domain, gfn, leaves_with_owner=not stays)
+
+    def unmap_page(self, mapper: DomId, mfn: Mfn) -> None:
+        """`mapper` lets go of a frame that it maps."""
+        self.mappers.unmap(mapper, mfn)
+        self._bury()
+
+    def assign(self, device: Device, domain: Domain) -> None:
+        """From now on the device writes to this domain's memory."""
+        self.devices[device.name] = device
+        device.attach(domain)
+
+    def work(self, rng: Generator) -> None:
+        """Whoever uses guests' memory beside them does so: devices write, mappers look."""
+        for guest in self.guests.values():
+            for name in guest.domain.devices:
+                self.devices[name].run(guest, self.memory, rng)
+        self.mappers.look(self.guests)
 
     def check(self) -> list[str]:
         """What does not hold together, in sentences. Reads every frame: for small hosts."""
-        return [*self.table.check(), *domains.check(self.table, self.domains.values())]
+        found = unsound(self.table, self.memory, self.guests.values(), self.dying.values())
+        return [*self.table.check(), *found]
 
     def _settle(self) -> None:
         """Give everybody in the layout the frames that it promises them."""
-        for place in self.layout.places:
-            _promised(self.heap.take_at(np.arange(place.first, place.last + 1), Tenant(place.kind)))
-        specs = self.layout.guests
-        tenants = [_tenant(spec.kind, DomId(domid)) for domid, spec in enumerate(specs, 1)]
-        named = [
-            _promised(self.heap.take_at(np.array(spec.at, np.int64), tenant))
-            for spec, tenant in zip(specs, tenants, strict=True)
-        ]
-        _promised(self.heap.take_lowest(self.layout.xen_heap_frames, Tenant(PageUse.XEN_HEAP)))
-        _promised(self.heap.take_lowest(self.layout.dom0_frames, Tenant(PageUse.DOM0, DOM0)))
-        for domid, (spec, tenant, at) in enumerate(zip(specs, tenants, named, strict=True), 1):
-            others = _promised(self.heap.take_lowest(spec.pages - len(at), tenant))
-            self._boot(DomId(domid), spec, np.concatenate([at, others]))
-
-    def _boot(self, domid: DomId, spec: GuestSpec, mfns: I64) -> None:
-        workload = new_workload(domid, spec.pages, spec.working_set_pages)
-        being = Being(spec.name, spec.kind, workload.words, workload)
-        tenant = Tenant(PageKind.SHARED_INFO, domid)
-        shared = _promised(self.heap.take_lowest(spec.shared_pages, tenant))
-        self._enter(Domain(domid, spec.name, spec.kind, mfns, shared=shared), being)
-        self.table.retype(mfns[spec.pages - spec.table_pages :], PageKind.PAGE_TABLE)
+        for domid, (spec, mfns) in enumerate(self._settler.settle(self.layout), 1):
+            being = newborn(spec, DomId(domid))
+            domain = self._enter(self._settler.move_in(DomId(domid), being, mfns), being)
+            for name in spec.devices:
+                buffers = np.array(spec.buffers, np.int64)
+                device = Device(name, spec.name, buffers, may_leave=not spec.keeps_devices)
+                self.assign(device, domain)
 
     def _enter(self, domain: Domain, being: Being) -> Domain:
-        """Fill a domain that has its frames, and let its guest in."""
-        self.table.map(domain.p2m, np.arange(len(domain.p2m)))
-        self.memory.write(domain.p2m, being.words)
-        self.domains[domain.domid] = domain
-        self.guests[domain.domid] = Guest(domain, self.memory, being.workload)
+        """Let the guest in, once its domain is furnished."""
+        domid = domain.domid
+        self.domains[domid] = domain
+        self.specs[domid] = being.spec
+        translation = translation_of(domain, self.memory)
+        self.guests[domid] = Guest(domain, self.memory, being.workload, translation, self.touch)
+        for gfn in being.spec.rings:
+            self.map_page(DOM0, domain, Gfn(gfn))
         return domain
 
-
-def _tenant(kind: GuestKind, domid: DomId) -> Tenant:
-    return Tenant(PageUse(kind), domid)
-
-
-def _promised(mfns: I64 | None) -> I64:
-    if mfns is None:
-        raise ValueError("the layout promises frames that the host does not have")
-    return mfns
+    def _bury(self) -> None:
+        """Dying domains of which nobody maps a page any more are gone."""
+        held = {self.table.holder_of(mfn) for mfn in self.table.references.lingering}
+        for domid in [domid for domid in self.dying if domid not in held]:
+            del self.dying[domid]

@@ -8,7 +8,7 @@ is forgotten.
 from dataclasses import dataclass
 
 from agent.contract.frames import DomId
-from emulator.xen.hypervisor import Being
+from emulator.xen.beings import Being
 
 IMAGES_MAX = 1 << 10
 

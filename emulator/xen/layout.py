@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 
 from agent.contract.frames import FIRST_RESERVED_DOMID, MFN_MAX, Mfn
-from agent.contract.toolstack import GuestKind
+from agent.contract.toolstack import GuestKind, Paging
 from emulator.xen.pages import Place
+from emulator.xen.pagetables import PageTables, tables_needed
 
 NODES_MAX = 64  # as many as Xen keeps apart on x86
 
@@ -19,8 +20,14 @@ NODES_MAX = 64  # as many as Xen keeps apart on x86
 class GuestSpec:
     """A guest of `pages`. It must own the frames `at`, which become its first pages.
 
-    Its workload keeps to its first `working_set_pages`, or uses all of its memory. Its last
-    `table_pages` are page tables; beside its memory, Xen shares `shared_pages` of its heap with it.
+    Its workload keeps to its first `working_set_pages`, or uses all that are not page tables. From
+    behind, its memory is: a PV guest's page tables; `pod_pages` of an HVM guest, which have no
+    frame before they are touched; `cow_pages`, which it shares with others until it writes. The
+    last of its working set before these are `ring_pages`, which dom0 maps for its backends, and
+    before them `buffer_pages`, which its `devices` write to.
+
+    Beside its memory there are for its sake: `shared_pages` of Xen's heap, `pool_pages` for its
+    shadows or EPT, `state_pages` for its virtual hardware.
     """
 
     name: str
@@ -28,31 +35,77 @@ class GuestSpec:
     pages: int
     at: tuple[Mfn, ...] = ()
     working_set_pages: int | None = None
-    table_pages: int = 0
+    paging: Paging = Paging.HAP  # of no meaning for a PV guest
     shared_pages: int = 0
+    pool_pages: int = 0
+    state_pages: int = 0
+    pod_pages: int = 0
+    cow_pages: int = 0
+    ring_pages: int = 0
+    buffer_pages: int = 0
+    devices: tuple[str, ...] = ()
+    keeps_devices: bool = False  # it does not let them be taken away
 
     def __post_init__(self) -> None:
-        if self.pages < 1:
-            raise ValueError(f"guest {self.name}: pages must be at least 1 (got {self.pages})")
-        if len(self.at) > self.pages:
-            raise ValueError(
-                f"guest {self.name}: at names {len(self.at)} frames, but it has {self.pages} pages"
-            )
-        if not 1 <= (self.working_set_pages or 1) <= self.pages:
-            raise ValueError(
-                f"guest {self.name}: working_set_pages must be 1 to {self.pages} "
-                f"(got {self.working_set_pages})"
-            )
-        self._check_tables()
+        complaint = self._complaint()
+        if complaint is not None:
+            raise ValueError(f"guest {self.name}: {complaint}")
 
-    def _check_tables(self) -> None:
-        most = self.pages if self.kind is GuestKind.PV else 0  # others' page tables are plain pages
-        if not 0 <= self.table_pages <= most:
-            raise ValueError(
-                f"guest {self.name}: table_pages must be 0 to {most} (got {self.table_pages})"
-            )
-        if self.shared_pages < 0:
-            raise ValueError(f"guest {self.name}: shared_pages must be at least 0")
+    @property
+    def tables(self) -> PageTables | None:
+        """A PV guest's page tables; others' are plain pages."""
+        return PageTables(self.pages) if self.kind is GuestKind.PV else None
+
+    @property
+    def usable(self) -> int:
+        """How many pages are no page tables; they are the first ones."""
+        return self.pages if self.tables is None else self.tables.first
+
+    @property
+    def working_set(self) -> int:
+        return self.working_set_pages or self.usable
+
+    @property
+    def cows(self) -> range:
+        end = self.usable - self.pod_pages
+        return range(end - self.cow_pages, end)
+
+    @property
+    def rings(self) -> range:
+        end = min(self.working_set, self.cows.start)
+        return range(end - self.ring_pages, end)
+
+    @property
+    def buffers(self) -> range:
+        return range(self.rings.start - self.buffer_pages, self.rings.start)
+
+    @property
+    def frames_beside(self) -> int:
+        """Frames that are there for its sake and are not its memory."""
+        return self.shared_pages + self.pool_pages + self.state_pages
+
+    def _complaint(self) -> str | None:
+        if self.pages < 1:
+            return f"pages must be at least 1 (got {self.pages})"
+        if self.usable < 1:
+            return f"pages must be at least {1 + tables_needed(1)}, for its page tables"
+        if len(self.at) > self.pages:
+            return f"at names {len(self.at)} frames, but it has {self.pages} pages"
+        if not 1 <= self.working_set <= self.usable:
+            return f"working_set_pages must be 1 to {self.usable} (got {self.working_set_pages})"
+        return self._out_of_place()
+
+    def _out_of_place(self) -> str | None:
+        special = self.ring_pages, self.cow_pages, self.buffer_pages, self.pod_pages
+        if min(*special, self.shared_pages, self.pool_pages, self.state_pages) < 0:
+            return "no number of pages may be negative"
+        if self.buffers.start < 0:
+            return "its rings, shared pages and buffers do not fit its working set"
+        if self.kind is GuestKind.PV and max(self.cow_pages, self.pod_pages, self.pool_pages):
+            return "a PV guest shares no memory, populates nothing on demand and has no pool"
+        if self.pages - self.pod_pages < max(len(self.at), 1):
+            return f"pod_pages leave too few pages that are there at once (got {self.pod_pages})"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +129,7 @@ class Layout:
 
     @property
     def frames_needed(self) -> int:
-        guests = sum(guest.pages + guest.shared_pages for guest in self.guests)
+        guests = sum(guest.pages + guest.frames_beside for guest in self.guests)
         return self.xen_heap_frames + self.dom0_frames + guests + sum(map(len, self.places))
 
     def is_placed(self, mfn: Mfn) -> bool:

@@ -37,13 +37,13 @@ UNTOUCHABLE: dict[PageUse, Refusal] = {
 }
 
 
-def offline(table: FrameTable, mfns: Sequence[int]) -> PagesReply:
+def offline(table: FrameTable, mfns: Sequence[int], take_out: Act) -> PagesReply:
     """Free pages leave at once, guests' pages when they are freed; Xen's and dom0's cannot."""
 
     def judge(mfn: Mfn) -> Refusal | None:
         return UNTOUCHABLE.get(table.use_of(mfn))
 
-    return atomically(table, mfns, judge, table.offline_all)
+    return atomically(table, mfns, judge, take_out)
 
 
 def online(table: FrameTable, mfns: Sequence[int], scrub: Act) -> PagesReply:
@@ -97,6 +97,7 @@ def standing(table: FrameTable, mfn: Mfn) -> PageReply:
         status=STATUS[table.state_of(mfn)],
         use=table.use_of(mfn),
         owner=table.owner_of(mfn),
+        mappers=table.references.mappers(mfn),
     )
 
 

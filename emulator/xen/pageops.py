@@ -11,6 +11,8 @@ it is.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from agent.contract.frames import DOM0, DomId, Mfn
 from agent.contract.hypercall import Errno
 from agent.contract.toolstack import GuestKind
@@ -56,7 +58,8 @@ class PageOps:
         if broken:
             self._table.mark_broken(mfn)
         extra = Offline.BROKEN if broken else NO_FLAGS
-        if self._table.offline(mfn) is FrameState.OFFLINED:
+        self._host.take_out(np.array([mfn], np.int64))
+        if self._table.state_of(mfn) is FrameState.OFFLINED:
             return Answer(Word(Offline.OFFLINED | extra).encode())
         return self._pending(mfn, row, cpu, extra)
 

@@ -33,9 +33,12 @@ class PageKind(StrEnum):
     FREE = "free"
     XEN_HEAP = "xen_heap"  # private to Xen
     DOM0 = "dom0"
-    HVM = "hvm"
+    HVM = "hvm"  # of a translated guest, HVM or PVH
     PV = "pv"
     PAGE_TABLE = "page_table"  # of a PV guest, any level, pinned or not
+    POD_CACHE = "pod_cache"  # waits to be populated
+    PAGING_POOL = "paging_pool"  # shadows, or the EPT
+    HVM_STATE = "hvm_state"  # a vlapic's page and its like
     SHARED_INFO = "shared_info"  # Xen heap shared with one guest; grant frames too
     XEN_IMAGE = "xen_image"
     M2P = "m2p"  # Xen's frames shared with privileged guests; trace buffers too
@@ -76,7 +79,10 @@ ROWS: dict[PageKind, Row] = {
     PageKind.DOM0: Row(PageUse.DOM0, _PENDING, None),
     PageKind.HVM: Row(PageUse.HVM, _PENDING, None),
     PageKind.PV: Row(PageUse.PV, _PENDING, None),
-    PageKind.PAGE_TABLE: Row(PageUse.PV, _PENDING, None),
+    PageKind.PAGE_TABLE: Row(PageUse.PAGE_TABLE, _PENDING, None),
+    PageKind.POD_CACHE: Row(PageUse.HVM, _PENDING, None),  # never seen: it leaves at once
+    PageKind.PAGING_POOL: Row(PageUse.SHADOW, Offline.ANONYMOUS | Offline.FAILED, DOMID_INVALID),
+    PageKind.HVM_STATE: Row(PageUse.HVM_STATE, Offline.ANONYMOUS | Offline.FAILED, DOMID_INVALID),
     PageKind.SHARED_INFO: Row(PageUse.XEN_HEAP, _PENDING, None),
     PageKind.XEN_IMAGE: Row(
         PageUse.XEN_HEAP, Offline.XENPAGE | Offline.FAILED, DOMID_XEN, Errno.EPERM
@@ -84,7 +90,7 @@ ROWS: dict[PageKind, Row] = {
     PageKind.M2P: Row(PageUse.XEN_HEAP, _PENDING, DOMID_XEN),
     PageKind.LOW: Row(PageUse.XEN_HEAP, _PENDING, DOMID_IO),
     PageKind.ANONYMOUS: Row(PageUse.XEN_HEAP, Offline.ANONYMOUS | Offline.FAILED, DOMID_INVALID),
-    PageKind.COW: Row(PageUse.XEN_HEAP, _PENDING, DOMID_COW),
+    PageKind.COW: Row(PageUse.SHARED, _PENDING, DOMID_COW),
     PageKind.NOT_RAM: Row(
         PageUse.UNKNOWN, Offline.NOT_CONV_RAM | Offline.FAILED, errno=Errno.EINVAL
     ),
@@ -99,6 +105,9 @@ PLACEABLE = frozenset(PageKind) - {
     PageKind.HVM,
     PageKind.PV,
     PageKind.PAGE_TABLE,
+    PageKind.POD_CACHE,
+    PageKind.PAGING_POOL,
+    PageKind.HVM_STATE,
     PageKind.SHARED_INFO,
 }
 

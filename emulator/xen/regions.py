@@ -30,6 +30,9 @@ class Regions:
         alike: Bools = (self.of(ones) == self.of(others)) & (others < self.frames)
         return alike
 
+    def node_of(self, mfn: int) -> int:
+        return int(node_of(np.array(mfn), self.frames, self.nodes))
+
     def runs(self) -> Runs:
         return Runs(self.starts, np.append(self.starts[1:], self.frames))
 

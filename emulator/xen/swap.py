@@ -1,67 +1,65 @@
-"""Moving a guest's page to another frame: the swap for HVM, and the move under every exchange.
+"""The p2m swap of the 2008 design: an HVM guest's page moves under it, and it does not stop.
 
-The order matters. The new frame is taken and filled before anything points to it; then the p2m
-and the M2P are turned over together; last the old frame is freed, and being OFFLINING it is
-OFFLINED by that.
+The hypervisor does it by itself, so it refuses whatever it cannot see to the end of: a page that
+another domain maps would go on being written to where it was, and a device that is assigned to the
+guest too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from agent.contract.columns import I64
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PagesReply, PageUse, Refusal
-from emulator.machine.memory import Memory
 from emulator.xen import offline
 from emulator.xen.domains import Domain
 from emulator.xen.frametable import FrameState, FrameTable
-from emulator.xen.heap import Heap
+
+MoveAll = Callable[[Domain, I64], object]
 
 
-class Mover:
-    """Moves pages between the frames of one host."""
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """The call on one host; `move` is how the pages of one domain are moved."""
 
-    def __init__(self, table: FrameTable, heap: Heap, memory: Memory) -> None:
-        self._table = table
-        self._heap = heap
-        self._memory = memory
+    table: FrameTable
+    domains: dict[DomId, Domain]
+    move: MoveAll
 
-    def move(self, domain: Domain, mfns: I64) -> I64 | None:
-        """Fresh frames behind these pages of `domain`; their gfns, or None if there is no room."""
-        new = self._heap.take(len(mfns), domain.tenant)
-        if new is None:
-            return None
-        self._memory.copy(mfns, new)
-        gfns = self._table.gfns_of(mfns)
-        domain.p2m[gfns] = new
-        self._table.map(new, gfns)
-        self._table.release(mfns)
-        return gfns
-
-    def swap(self, domains: dict[DomId, Domain], mfns: Sequence[int]) -> PagesReply:
-        """Swap the p2m entries of HVM pages that are OFFLINING. The guest does not stop."""
-        roomy = self._count_pending(mfns) <= self._table.free
+    def swap(self, mfns: Sequence[int]) -> PagesReply:
+        """Swap the p2m entries of HVM pages that are OFFLINING: of all of them, or of none."""
+        roomy = self._count_pending(mfns) <= self.table.free
 
         def judge(mfn: Mfn) -> Refusal | None:
-            if self._table.state_of(mfn) is FrameState.OFFLINED:
+            if self.table.state_of(mfn) is FrameState.OFFLINED:
                 return None
             return self._unfit(mfn) or (None if roomy else Refusal.NO_FREE_MEMORY)
 
-        def act(mfns: I64) -> None:
-            owners = np.array([self._table.owner_of(mfn) or 0 for mfn in mfns.tolist()])
-            for domid in np.unique(owners[owners > 0]).tolist():
-                self.move(domains[domid], mfns[owners == domid])
+        return offline.atomically(self.table, mfns, judge, self._act)
 
-        return offline.atomically(self._table, mfns, judge, act)
+    def _act(self, mfns: I64) -> None:
+        pending = self.table.offlining_among(mfns)
+        owners = np.array([self.table.holder_of(Mfn(mfn)) for mfn in pending.tolist()], np.int64)
+        for domid in np.unique(owners).tolist():
+            self.move(self.domains[DomId(domid)], pending[owners == domid])
 
     def _unfit(self, mfn: Mfn) -> Refusal | None:
-        if self._table.use_of(mfn) is not PageUse.HVM:
+        if self.table.use_of(mfn) is not PageUse.HVM:
             return Refusal.NOT_OWNED_BY_HVM
-        if self._table.state_of(mfn) is not FrameState.OFFLINING:
+        if self.table.state_of(mfn) is not FrameState.OFFLINING:
             return Refusal.NOT_OFFLINE_PENDING
-        return None
+        if self.table.references.mappers(mfn):
+            return Refusal.MAPPED_ELSEWHERE
+        return self._unfit_owner(self.table.holder_of(mfn))
+
+    def _unfit_owner(self, domid: DomId) -> Refusal | None:
+        domain = self.domains.get(domid)
+        if domain is None:
+            return Refusal.NOT_OWNED_BY_HVM
+        return Refusal.DEVICE_ASSIGNED if domain.devices else None
 
     def _count_pending(self, mfns: Sequence[int]) -> int:
-        marked = self._table.marked()
+        marked = self.table.marked()
         return sum(marked.get(mfn) is FrameState.OFFLINING for mfn in set(map(Mfn, mfns)))

@@ -5,194 +5,155 @@ be asked twice. What the order of an exchange is about: the guest is suspended, 
 moved and its existing mappings edited, and it must then resume by the slow path, or it goes on
 with its old p2m.
 
-`trouble` makes it misbehave. An outcome set there is answered without doing anything, even
-`done`. One really happens: an exchange that may damage the guest moves the pages and loses what
-they held, as Xen's tool does when it cannot map the new frame any more.
+`Lives` has the calls that end a domain or begin one; here are those about a guest that stays.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.contract.columns import I64
-from agent.contract.frames import DomId, Mfn
+from agent.contract.frames import Mfn
 from agent.contract.toolstack import (
     DomainsReply,
     DomainState,
+    GuestKind,
+    Paging,
     ResumePath,
+    ToolCall,
     ToolOutcome,
     ToolReply,
 )
+from emulator.xen.devices import Device
 from emulator.xen.domains import Domain
-from emulator.xen.frametable import FrameState
-from emulator.xen.hypervisor import Being, Hypervisor
-from emulator.xen.images import IMAGES_MAX, Image, Images
-from emulator.xen.offline import on_host
-from emulator.xen.pages import PageKind
+from emulator.xen.exchange import Exchange
+from emulator.xen.lives import Lives
+from emulator.xen.replies import done, no_domain, not_now, refused, reply, troubled
+from emulator.xen.trouble import TORN
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What is to go wrong, until it is set otherwise. None: nothing."""
-
-    suspend: ToolOutcome | None = None
-    exchange: ToolOutcome | None = None
-    resume: ToolOutcome | None = None
-    save: ToolOutcome | None = None
-    restore: ToolOutcome | None = None
-    force_resume_path: ResumePath | None = None
-
-
-@dataclass(slots=True)
-class Toolstack:
+class Toolstack(Lives):
     """Acts on the guests of one hypervisor."""
 
-    hypervisor: Hypervisor
-    trouble: Trouble = Trouble()
-    _images: Images = field(default_factory=Images)
-
     def domains(self) -> DomainsReply:
-        """All guests, and the images that wait to be restored."""
-        domains = self.hypervisor.domains.values()
-        infos = tuple(domain.info() for domain in domains if not domain.has_crashed)
-        return DomainsReply(domains=infos, images=self._images.waiting())
+        """All guests, the images that wait to be restored, and where there is room."""
+        host = self.hypervisor
+        return DomainsReply(
+            domains=tuple(d.info() for d in (*host.domains.values(), *host.dying.values())),
+            images=self.images_waiting(),
+            free_pages=host.table.free,
+            peers=self.peers_info(),
+        )
 
     def suspend(self, domid: int) -> ToolReply:
         """Stop a guest where it can be worked on."""
-        domain = self._domain(domid)
+        domain = self.domain(domid)
         if domain is None:
-            return _no_domain(domid)
+            return no_domain(domid)
         if self.trouble.suspend is not None:
-            return _troubled(self.trouble.suspend, "suspend")
+            return troubled(self.trouble.suspend, "suspend")
         domain.state = DomainState.SUSPENDED
-        return _done(domid)
+        return done(domid)
 
     def exchange(self, domid: int, mfns: Sequence[int]) -> ToolReply:
         """Fresh frames for these pages of a suspended guest: for all of them, or for none."""
-        domain = self._domain(domid)
+        domain = self.domain(domid)
         if domain is None:
-            return _no_domain(domid)
-        why = self._unfit_for_exchange(domain, mfns)
-        if why is not None:
-            return _reply(ToolOutcome.REFUSED, why)
-        pending = self._still_pending(mfns)
-        if not len(pending):
-            return _done(domid)
-        return self._exchange(domain, pending)
+            return no_domain(domid)
+        trouble = self.trouble.exchange
+        if trouble is ToolOutcome.GUEST_MAY_BE_DAMAGED:
+            return Exchange(self.hypervisor).exchange(domain, mfns, TORN)
+        if trouble is not None:
+            return troubled(trouble, "exchange")
+        return Exchange(self.hypervisor).exchange(domain, mfns, self.trouble.trip)
 
     def resume(self, domid: int, path: ResumePath = ResumePath.SLOW) -> ToolReply:
         """Let a suspended guest go on. Only the slow path makes it read its p2m again."""
-        domain = self._domain(domid)
+        domain = self.domain(domid)
         if domain is None:
-            return _no_domain(domid)
+            return no_domain(domid)
         if self.trouble.resume is not None:
-            return _troubled(self.trouble.resume, "resume")
-        if not domain.is_running and self._taken(path) is ResumePath.SLOW:
+            return troubled(self.trouble.resume, "resume")
+        taken = self.trouble.force_resume_path or path
+        if not domain.is_running and taken is ResumePath.SLOW:
             self.hypervisor.guests[domain.domid].reread_p2m()
         domain.state = DomainState.RUNNING
-        return _done(domid)
+        return done(domid)
 
-    def save(self, domid: int, image: str) -> ToolReply:
-        """Write a guest away and end its domain, which frees its pages."""
-        known = self._images.get(image)
-        if known is not None and known.saved_from == domid:
-            return _done(domid)
-        if known is not None and known.being is not None:
-            return _reply(ToolOutcome.REFUSED, f"image {image} holds domain {known.saved_from}")
-        domain = self._domain(domid)
+    def drop_shadows(self, domid: int) -> ToolReply:
+        """Have the hypervisor build a guest's shadows anew: marked pages leave its pool."""
+        domain = self.domain(domid)
         if domain is None:
-            return _no_domain(domid)
-        if self._images.is_full:
-            return _reply(ToolOutcome.REFUSED, f"{IMAGES_MAX} images wait to be restored already")
-        if self.trouble.save is not None:
-            return _troubled(self.trouble.save, "save")
-        self._images.put(image, self._save(domain))
-        return _done(domid)
+            return no_domain(domid)
+        if domain.paging is not Paging.SHADOW:
+            return refused(f"domain {domid} has no shadows: its paging is {domain.paging}")
+        self.hypervisor.drop_shadows(domain)
+        return done(domid)
 
-    def restore(self, image: str) -> ToolReply:
-        """Make a domain from an image: a new id, new frames, the old content, and it runs."""
-        known = self._images.get(image)
-        if known is None:
-            return _reply(ToolOutcome.NO_SUCH_DOMAIN, f"there is no image {image}")
-        if known.being is None:
-            return _done(known.restored_as)
-        if self.trouble.restore is not None:
-            return _troubled(self.trouble.restore, "restore")
-        return self._restore(image, known, known.being)
+    def balloon(self, domid: int, mfns: Sequence[int]) -> ToolReply:
+        """Have a guest give these pages up for good. It must run to hear of it."""
+        domain = self.domain(domid)
+        if domain is None:
+            return no_domain(domid)
+        wanted = [Mfn(mfn) for mfn in dict.fromkeys(mfns) if not self._has_let_go(domain, Mfn(mfn))]
+        blamed = tuple(mfn for mfn in wanted if not self._can_give_up(domain, mfn))
+        if blamed:
+            why = f"domain {domid} cannot give up page {blamed[0]:#x}"
+            return ToolReply(outcome=ToolOutcome.REFUSED, reason=why, blamed=blamed)
+        if not domain.is_running:
+            return not_now(f"domain {domid} is suspended")
+        if wanted:
+            gfns = self.hypervisor.table.gfns_of(np.array(wanted, np.int64))
+            self.hypervisor.balloon_out(domain, gfns)
+        return done(domid)
 
-    def _domain(self, domid: int) -> Domain | None:
-        """The domain, if there is something to be done with it: a crashed one can but be ended."""
-        domain = self.hypervisor.domains.get(DomId(domid))
-        return None if domain is None or domain.has_crashed else domain
+    def detach(self, domid: int, name: str) -> ToolReply:
+        """Have a guest let go of a device; its DMA ends with that."""
+        domain, device = self.domain(domid), self.hypervisor.devices.get(name)
+        if domain is None:
+            return no_domain(domid)
+        if device is None or device.home != domain.name:
+            return refused(f"domain {domid} has no device {name}")
+        if name not in domain.devices:
+            return done(domid)
+        return self._detach(domain, device)
 
-    def _taken(self, path: ResumePath) -> ResumePath:
-        return self.trouble.force_resume_path or path
+    def attach(self, domid: int, name: str) -> ToolReply:
+        """Give a guest its device back."""
+        domain, device = self.domain(domid), self.hypervisor.devices.get(name)
+        if domain is None:
+            return no_domain(domid)
+        if device is None or device.home != domain.name:
+            return refused(f"domain {domid} has no device {name}")
+        if name not in domain.devices:
+            device.attach(domain)
+        return done(domid)
 
-    def _unfit_for_exchange(self, domain: Domain, mfns: Sequence[int]) -> str | None:
-        """Why these pages cannot be exchanged; pages that are offlined already need nothing."""
+    def _detach(self, domain: Domain, device: Device) -> ToolReply:
+        if not domain.is_running:
+            return not_now(
+                f"domain {domain.domid} is suspended, and cannot let go of {device.name}"
+            )
+        if not device.may_leave:
+            return refused(f"the guest of domain {domain.domid} does not let go of {device.name}")
+        if ToolCall.DETACH in self.trouble.half_way:
+            return reply(ToolOutcome.FAILED, "detach: it failed half-way")
+        device.detach(domain)
+        return done(domain.domid)
+
+    def _has_let_go(self, domain: Domain, mfn: Mfn) -> bool:
+        """True if the page is offlined, so that there is nothing to be given up any more."""
+        del domain
+        marked = self.hypervisor.table.offlined_among(np.array([mfn], np.int64))
+        return bool(len(marked))
+
+    def _can_give_up(self, domain: Domain, mfn: Mfn) -> bool:
+        """Only plain memory of its own, that no device of its writes to."""
         table = self.hypervisor.table
-        for mfn in map(Mfn, mfns):
-            if not on_host(table, mfn):
-                return f"page {mfn:#x} is not on this host"
-            if table.state_of(mfn) is FrameState.OFFLINED:
-                continue
-            if table.owner_of(mfn) != domain.domid:
-                return f"page {mfn:#x} is not of domain {domain.domid}"
-            if table.state_of(mfn) is not FrameState.OFFLINING:
-                return f"page {mfn:#x} is not offline pending"
-            if table.kind_of(mfn) is not PageKind(domain.kind):
-                return f"page {mfn:#x} is a {table.kind_of(mfn)} page, and cannot be exchanged"
-            if domain.is_running:
-                return f"domain {domain.domid} must be suspended first"
-        return None
-
-    def _still_pending(self, mfns: Sequence[int]) -> I64:
-        marked = self.hypervisor.table.marked()
-        pending = [mfn for mfn in map(Mfn, mfns) if marked[mfn] is FrameState.OFFLINING]
-        return np.array(list(dict.fromkeys(pending)), np.int64)
-
-    def _exchange(self, domain: Domain, mfns: I64) -> ToolReply:
-        trouble = self.trouble.exchange
-        if trouble not in (None, ToolOutcome.GUEST_MAY_BE_DAMAGED):
-            return _troubled(trouble, "exchange")
-        gfns = self.hypervisor.move(domain, mfns)
-        if gfns is None:
-            return _reply(ToolOutcome.TRY_AGAIN, f"no {len(mfns)} free pages to exchange for")
-        self.hypervisor.guests[domain.domid].follow_exchange(gfns)
-        if trouble is None:
-            return _done(domain.domid)
-        self.hypervisor.memory.scrub(domain.p2m[gfns])
-        return _troubled(trouble, "exchange")
-
-    def _save(self, domain: Domain) -> Image:
-        """The image of a domain that is gone by then."""
-        workload = self.hypervisor.guests[domain.domid].workload
-        words = self.hypervisor.memory.read(domain.p2m)
-        self.hypervisor.destroy(domain)
-        return Image(domain.domid, Being(domain.name, domain.kind, words, workload))
-
-    def _restore(self, name: str, image: Image, being: Being) -> ToolReply:
-        if not self.hypervisor.domids_left:
-            return _reply(ToolOutcome.REFUSED, "all domain ids are used up")
-        domain = self.hypervisor.create(being)
-        if domain is None:
-            return _reply(ToolOutcome.TRY_AGAIN, f"no {len(being.words)} free pages to restore to")
-        self._images.put(name, Image(image.saved_from, being=None, restored_as=domain.domid))
-        return _done(domain.domid)
-
-
-def _done(domid: int | None) -> ToolReply:
-    return ToolReply(outcome=ToolOutcome.DONE, domid=domid)
-
-
-def _reply(outcome: ToolOutcome, reason: str) -> ToolReply:
-    return ToolReply(outcome=outcome, reason=reason)
-
-
-def _no_domain(domid: int) -> ToolReply:
-    return _reply(ToolOutcome.NO_SUCH_DOMAIN, f"there is no domain {domid}")
-
-
-def _troubled(outcome: ToolOutcome, call: str) -> ToolReply:
-    return _reply(outcome, f"{call}: trouble was asked for")
+        gfn = table.gfn_of(mfn)
+        if table.owner_of(mfn) != domain.domid or gfn is None or domain.is_shared[gfn]:
+            return False
+        is_plain = (
+            domain.kind is not GuestKind.PV or gfn < self.hypervisor.specs[domain.domid].usable
+        )
+        devices = [self.hypervisor.devices[name] for name in domain.devices]
+        return is_plain and not any(gfn in device.buffers for device in devices)

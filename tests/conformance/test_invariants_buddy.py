@@ -12,10 +12,8 @@ from agent.contract.frames import Mfn
 from agent.contract.toolstack import GuestKind
 from emulator.xen.buddy import ORDER_MAX, Buddies, Runs, carve, cover, runs_of
 from emulator.xen.frametable import FrameTable
-from emulator.xen.guests import Workload
 from emulator.xen.heap import Heap
-from emulator.xen.hypervisor import Being
-from emulator.xen.layout import Layout
+from emulator.xen.layout import GuestSpec, Layout
 from tests.support.heap import GUEST, ZONES, buddies, frames, listed, offlined, taken
 from tests.support.xen import Xen
 
@@ -137,9 +135,8 @@ def test_invariant_18_memory_can_be_filled_and_emptied_after_600_pages_came_back
     for mfn in np.random.default_rng(8412).choice(1 << 14, 600, replace=False).tolist():
         xen.offline(mfn)
         xen.online(mfn)
-    words = np.arange(1 << 14, dtype=np.uint64)
     for _ in range(3):
-        guest = xen.host.create(Being("all", GuestKind.PV, words, Workload(words, 1)))
+        guest = xen.host.create(xen.host.newborn(GuestSpec("all", GuestKind.PV, 1 << 14)))
         assert guest is not None
         assert (xen.host.host.free, len(np.unique(guest.p2m))) == (0, 1 << 14)
         xen.host.destroy(guest)

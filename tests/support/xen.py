@@ -18,10 +18,21 @@ PV_GUEST, HVM_GUEST = DomId(1), DomId(2)
 
 
 def _guests(pv_from: int, hvm_from: int) -> tuple[GuestSpec, ...]:
-    """64 pages each; the PV guest's last four are page tables, L1 to L4."""
+    """64 pages each; the PV guest's last four are page tables, L1 to L4. Of the HVM guest four more
+    wait to be populated.
+    """
     return (
-        GuestSpec("db", GuestKind.PV, 64, _frames(pv_from), table_pages=4, shared_pages=2),
-        GuestSpec("web", GuestKind.HVM, 64, _frames(hvm_from)),
+        GuestSpec("db", GuestKind.PV, 64, _frames(pv_from), shared_pages=2),
+        GuestSpec(
+            "web",
+            GuestKind.HVM,
+            68,
+            _frames(hvm_from),
+            working_set_pages=64,
+            pool_pages=2,
+            state_pages=1,
+            pod_pages=4,
+        ),
     )
 
 
@@ -68,7 +79,7 @@ GOLDEN = Layout(
 # The M2P was recorded on a host of 3 GiB: frame b8e00 is beyond the end of the other.
 GOLDEN_3_GIB = Layout(0xBFFDD, 0, 0, (), (*_FIRST_MEBIBYTE, Place(PageKind.M2P, 0xB8E00, 0xB8EFF)))
 
-# One frame of each kind on `SMALL`. The shared pages are the first that Xen's heap had free.
+# One frame of each kind on `SMALL`. What goes with a guest are the first that were free.
 ON_SMALL: dict[PageKind, Mfn] = {
     PageKind.FREE: Mfn(0x400),
     PageKind.XEN_HEAP: Mfn(0x150),
@@ -77,6 +88,9 @@ ON_SMALL: dict[PageKind, Mfn] = {
     PageKind.PV: Mfn(0x305),
     PageKind.PAGE_TABLE: Mfn(0x33C),
     PageKind.SHARED_INFO: Mfn(0x1B0),
+    PageKind.PAGING_POOL: Mfn(0x1B2),
+    PageKind.HVM_STATE: Mfn(0x1B4),
+    PageKind.POD_CACHE: Mfn(0x1B5),
     PageKind.XEN_IMAGE: Mfn(0x120),
     PageKind.M2P: Mfn(0x170),
     PageKind.LOW: Mfn(0x50),

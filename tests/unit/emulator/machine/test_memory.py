@@ -34,7 +34,7 @@ def test_what_is_written_is_read_back() -> None:
 def test_a_copy_leaves_the_source_as_it_was() -> None:
     memory = Memory(8)
     memory.write(frames(1), np.array([11], np.uint64))
-    memory.copy(Mfn(1), Mfn(2))
+    memory.copy(frames(1), frames(2))
     assert memory.read(frames(1, 2)).tolist() == [11, 11]
 
 

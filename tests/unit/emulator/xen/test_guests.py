@@ -9,18 +9,18 @@ from agent.contract.frames import DomId, Gfn
 from agent.contract.toolstack import DomainState
 from emulator.xen.guests import Guest, new_workload
 from emulator.xen.hypervisor import Hypervisor
+from emulator.xen.moving import Move
 
 HVM, PV = DomId(1), DomId(2)
 GFNS = np.arange(32)
 
 
 def moved(host: Hypervisor, domid: DomId, gfns: I64) -> Guest:
-    """The guest, once its pages were exchanged and the mappings edited; it was told nothing."""
+    """The guest, once its pages were moved and its mappings edited; it was told nothing."""
     guest = host.guests[domid]
     old = guest.domain.p2m[gfns]
     host.page_offline_pending(old.tolist())
-    assert host.move(guest.domain, old) is not None
-    guest.follow_exchange(gfns)
+    assert host.move(guest.domain, old) is Move.DONE
     return guest
 
 
@@ -79,7 +79,8 @@ def test_verifying_changes_nothing(host: Hypervisor) -> None:
 
 
 def test_a_workload_keeps_to_its_working_set(host: Hypervisor, rng: Generator) -> None:
-    guest = Guest(host.domains[HVM], host.memory, new_workload(HVM, 256, working_set_pages=4))
+    guest = host.guests[HVM]
+    guest.workload.working_set_pages = 4
     guest.run(1000, rng)
     assert np.array_equal(guest.workload.words[4:], new_workload(HVM, 256).words[4:])
 

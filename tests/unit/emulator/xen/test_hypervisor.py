@@ -11,7 +11,8 @@ from agent.contract.frames import FIRST_RESERVED_DOMID, DomId, Mfn
 from agent.contract.hypercall import PageUse
 from agent.contract.toolstack import DomainState, GuestKind
 from emulator.machine.memory import Memory
-from emulator.xen.hypervisor import Being, Hypervisor
+from emulator.xen.beings import Being
+from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec, Layout
 
 HUGE_FRAMES = 134_217_728  # 512 GiB
@@ -26,8 +27,7 @@ def resident_mib() -> float:
 
 
 def being_of(host: Hypervisor, domid: int) -> Being:
-    guest = host.guests[DomId(domid)]
-    return Being("copy", GuestKind.HVM, guest.workload.words, guest.workload)
+    return host.captured(host.domains[DomId(domid)])
 
 
 def test_everybody_gets_the_frames_of_the_layout(host: Hypervisor) -> None:
@@ -114,12 +114,12 @@ def test_a_domain_that_does_not_fit_is_none(host: Hypervisor) -> None:
 def test_a_p2m_that_is_not_the_m2p_turned_round_is_noticed(host: Hypervisor) -> None:
     p2m: I64 = host.domains[DomId(1)].p2m
     p2m[:2] = p2m[1::-1].copy()
-    assert host.check() == ["domain 1 finds another page behind one of its frames"]
+    assert "domain 1 finds another page behind one of its frames" in host.check()
 
 
 def test_a_page_behind_which_lies_another_domains_frame_is_noticed(host: Hypervisor) -> None:
     host.domains[DomId(1)].p2m[5] = host.domains[DomId(2)].p2m[5]
-    assert host.check() == ["domain 1 has a page without a frame of its own"]
+    assert "domain 1 does not have just the frames that it should" in host.check()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")

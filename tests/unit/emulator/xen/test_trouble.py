@@ -6,7 +6,8 @@ from numpy.random import Generator
 from agent.contract.frames import DomId
 from agent.contract.toolstack import DomainState, ResumePath, ToolOutcome
 from emulator.xen.hypervisor import Hypervisor
-from emulator.xen.toolstack import Toolstack, Trouble
+from emulator.xen.toolstack import Toolstack
+from emulator.xen.trouble import Trouble
 
 WEB, DB = DomId(1), DomId(2)  # HVM, PV
 PAGES = [600, 601, 602]  # of DB
@@ -30,16 +31,30 @@ def test_a_troubled_exchange_leaves_the_pages_where_they_were(
     assert (ready.exchange(DB, PAGES).outcome, host.host.offlining) == (outcome, 3)
 
 
-def test_an_exchange_that_may_damage_the_guest_does(ready: Toolstack, host: Hypervisor) -> None:
+def test_an_exchange_that_may_damage_the_guest_does(
+    ready: Toolstack, host: Hypervisor, rng: Generator
+) -> None:
+    """Some of its mappings lead to the new frames by now, and its p2m to the old ones."""
     ready.trouble = Trouble(exchange=DAMAGED)
     assert ready.exchange(DB, PAGES).outcome is DAMAGED
-    assert host.guests[DB].verify() > 0
+    ready.resume(DB)
+    host.guests[DB].run(10_000, rng)
+    assert host.guests[DB].workload.corruptions > 0
 
 
-def test_a_damaged_guest_is_still_accounted_for(ready: Toolstack, host: Hypervisor) -> None:
+def test_a_damaged_guest_is_told_by_the_check(ready: Toolstack, host: Hypervisor) -> None:
     ready.trouble = Trouble(exchange=DAMAGED)
     ready.exchange(DB, PAGES)
-    assert (host.check(), host.host.offlined) == ([], 3)
+    assert "domain 2 maps another frame than its p2m has" in host.check()
+
+
+def test_all_frames_of_a_damaged_guest_are_freed_with_it(
+    ready: Toolstack, host: Hypervisor
+) -> None:
+    ready.trouble = Trouble(exchange=DAMAGED)
+    ready.exchange(DB, PAGES)
+    ready.destroy(DB)
+    assert (host.check(), host.host.offlined, len(host.table.owned(DB))) == ([], 3, 0)
 
 
 def test_a_toolstack_may_lie_and_say_done(ready: Toolstack, host: Hypervisor) -> None:

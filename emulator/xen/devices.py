@@ -1,0 +1,51 @@
+"""Devices that write to memory by themselves.
+
+A device that is assigned to a guest knows frames of the host, not pages of the guest: those that
+stood behind its buffers when it was attached. It goes on writing to them when the guest stops, and
+when the guest's page is elsewhere; then what it wrote is in the old frame, and the guest, who was
+told what to expect, does not find it.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.random import Generator
+
+from agent.contract.columns import I64
+from emulator.machine.memory import Memory
+from emulator.xen.domains import NONE, Domain
+from emulator.xen.guests import Guest
+
+
+@dataclass(slots=True, eq=False)
+class Device:
+    """`buffers` are the pages of the guest `home` that it writes to. `may_leave` is whether that
+    guest lets it be taken away.
+    """
+
+    name: str
+    home: str
+    buffers: I64
+    may_leave: bool = True
+    _frames: I64 = field(default_factory=NONE.copy)
+
+    def attach(self, domain: Domain) -> None:
+        """From now on it writes to the frames that are behind its buffers now."""
+        self._frames = domain.p2m[self.buffers].copy()
+        domain.devices = (*(name for name in domain.devices if name != self.name), self.name)
+
+    def detach(self, domain: Domain) -> None:
+        self._frames = NONE
+        domain.devices = tuple(name for name in domain.devices if name != self.name)
+
+    def forget(self) -> None:
+        """Its domain is gone, and its frames are others' by now."""
+        self._frames = NONE
+
+    def run(self, guest: Guest, memory: Memory, rng: Generator) -> None:
+        """Fill its buffers anew, and tell the guest what is in them."""
+        if not len(self._frames):
+            return
+        words = rng.integers(1 << 64, size=len(self._frames), dtype=np.uint64)
+        memory.write(self._frames, words)
+        guest.workload.words[self.buffers] = words

@@ -1,0 +1,178 @@
+"""Guests that come and go: created, saved and restored, migrated, rebooted, destroyed.
+
+Whatever ends a domain frees its pages, and so makes the marked ones leave. What comes after it is
+another domain, with another id; `successors` remembers which, so that who asks twice can be told.
+"""
+
+from dataclasses import dataclass, field
+
+from agent.contract.frames import DomId
+from agent.contract.toolstack import (
+    HERE,
+    DomainState,
+    GuestKind,
+    PeerInfo,
+    ToolCall,
+    ToolOutcome,
+    ToolReply,
+)
+from emulator.xen.beings import Being
+from emulator.xen.domains import Domain
+from emulator.xen.hypervisor import Hypervisor
+from emulator.xen.images import IMAGES_MAX, Image, Images
+from emulator.xen.layout import GuestSpec
+from emulator.xen.peers import Peer
+from emulator.xen.replies import done, no_domain, not_now, refused, reply, troubled
+from emulator.xen.trouble import Trouble
+
+SUCCESSORS_MAX = 1 << 10
+
+
+@dataclass(slots=True)
+class Lives:
+    """The guests of one hypervisor, and the ways in and out."""
+
+    hypervisor: Hypervisor
+    trouble: Trouble = field(default_factory=Trouble)
+    peers: dict[str, Peer] = field(default_factory=dict[str, Peer])
+    _images: Images = field(default_factory=Images)
+    _successors: dict[DomId, DomId | None] = field(default_factory=dict[DomId, DomId | None])
+
+    def images_waiting(self) -> tuple[str, ...]:
+        return self._images.waiting()
+
+    def peers_info(self) -> tuple[PeerInfo, ...]:
+        return tuple(peer.info() for peer in self.peers.values())
+
+    def create(self, name: str, kind: GuestKind, pages: int) -> ToolReply:
+        """Make a guest that was not there before, and start it."""
+        there = next((d for d in self.hypervisor.domains.values() if d.name == name), None)
+        if there is not None:
+            is_it = there.kind is kind and len(there.p2m) == pages
+            return done(there.domid) if is_it else refused(f"there is a guest {name} already")
+        try:
+            spec = GuestSpec(name, kind, pages)
+        except ValueError as error:
+            return refused(str(error))
+        return self._created(self.hypervisor.newborn(spec), f"{pages} pages for guest {name}")
+
+    def destroy(self, domid: int) -> ToolReply:
+        """End a domain, even one that crashed."""
+        domain = self.hypervisor.domains.get(DomId(domid))
+        if domain is None:
+            return no_domain(domid)
+        self.hypervisor.destroy(domain)
+        return done(domid)
+
+    def reboot(self, domid: int) -> ToolReply:
+        """End a domain and start its guest afresh, in another."""
+        domain = self.hypervisor.domains.get(DomId(domid))
+        if domain is None:
+            return self._moved_on(domid)
+        spec = self.hypervisor.specs[domain.domid]
+        self.hypervisor.destroy(domain)
+        born = self._created(self.hypervisor.newborn(spec), f"guest {domain.name}")
+        return self._succeeded(domain.domid, born)
+
+    def save(self, domid: int, image: str) -> ToolReply:
+        """Write a guest away and end its domain, which frees its pages."""
+        known = self._images.get(image)
+        if known is not None and known.saved_from == domid:
+            return done(domid)
+        if known is not None and known.being is not None:
+            return refused(f"image {image} holds domain {known.saved_from}")
+        domain = self.domain(domid)
+        if domain is None:
+            return no_domain(domid)
+        if self._images.is_full:
+            return refused(f"{IMAGES_MAX} images wait to be restored already")
+        return self._hindrance(domain, ToolCall.SAVE) or self._save(domain, image)
+
+    def restore(self, image: str) -> ToolReply:
+        """Make a domain from an image: a new id, new frames, the old content, and it runs."""
+        known = self._images.get(image)
+        if known is None:
+            return reply(ToolOutcome.NO_SUCH_DOMAIN, f"there is no image {image}")
+        if known.being is None:
+            return done(known.restored_as)
+        if self.trouble.restore is not None:
+            return troubled(self.trouble.restore, "restore")
+        return self._restore(image, known, known.being)
+
+    def migrate(self, domid: int, to: str = HERE) -> ToolReply:
+        """Move a running guest into a new domain: of this host, or of a peer."""
+        domain = self.domain(domid)
+        if domain is None:
+            return self._moved_on(domid)
+        if not domain.is_running:
+            return refused(f"domain {domid} must run to be migrated")
+        if to != HERE and to not in self.peers:
+            known = ", ".join(self.peers) or "none"
+            return refused(f"there is no peer {to}; there are: {known}")
+        return self._hindrance(domain, ToolCall.MIGRATE) or self._migrate(domain, to)
+
+    def domain(self, domid: int) -> Domain | None:
+        """The domain, if there is something to be done with it: a crashed one can but be ended."""
+        domain = self.hypervisor.domains.get(DomId(domid))
+        return None if domain is None or domain.has_crashed else domain
+
+    def _hindrance(self, domain: Domain, call: ToolCall) -> ToolReply | None:
+        """Why the guest cannot leave its domain now."""
+        if domain.devices:
+            return refused(f"{', '.join(domain.devices)} is assigned to domain {domain.domid}")
+        if call is ToolCall.SAVE and self.trouble.save is not None:
+            return troubled(self.trouble.save, "save")
+        if call not in self.trouble.half_way:
+            return None
+        if call is ToolCall.SAVE:  # the guest was stopped for it
+            domain.state = DomainState.SUSPENDED
+        return reply(ToolOutcome.FAILED, f"{call.name.lower()}: it failed half-way")
+
+    def _save(self, domain: Domain, image: str) -> ToolReply:
+        being = self.hypervisor.captured(domain)
+        self.hypervisor.destroy(domain)
+        self._images.put(image, Image(domain.domid, being))
+        return done(domain.domid)
+
+    def _restore(self, name: str, image: Image, being: Being) -> ToolReply:
+        if not self.hypervisor.domids_left:
+            return refused("all domain ids are used up")
+        born = self._created(being, f"{being.frames_needed} pages to restore to")
+        if born.outcome is ToolOutcome.DONE and born.domid is not None:
+            as_domain = DomId(born.domid)
+            self._images.put(name, Image(image.saved_from, being=None, restored_as=as_domain))
+        return born
+
+    def _migrate(self, domain: Domain, to: str) -> ToolReply:
+        being = self.hypervisor.captured(domain)
+        if to == HERE:
+            born = self._created(being, f"{being.frames_needed} pages for a second copy")
+        else:
+            born = self._sent(being, self.peers[to])
+        if born.outcome is ToolOutcome.DONE:
+            self.hypervisor.destroy(domain)
+        return self._succeeded(domain.domid, born)
+
+    def _sent(self, being: Being, peer: Peer) -> ToolReply:
+        if being.frames_needed > peer.free_pages:
+            return not_now(f"peer {peer.name} has {peer.free_pages} pages free")
+        peer.guests.append(being)
+        return done()
+
+    def _created(self, being: Being, what: str) -> ToolReply:
+        domain = self.hypervisor.create(being) if self.hypervisor.domids_left else None
+        return not_now(f"no room: {what}") if domain is None else done(domain.domid)
+
+    def _succeeded(self, domid: DomId, born: ToolReply) -> ToolReply:
+        """Remember who came after `domid`, if anybody did."""
+        if born.outcome is ToolOutcome.DONE:
+            self._successors[domid] = None if born.domid is None else DomId(born.domid)
+            if len(self._successors) > SUCCESSORS_MAX:
+                del self._successors[next(iter(self._successors))]
+        return born
+
+    def _moved_on(self, domid: int) -> ToolReply:
+        """The answer to who asks again for what has been done, or for nobody."""
+        if domid not in self._successors:
+            return no_domain(domid)
+        return done(self._successors[DomId(domid)])
