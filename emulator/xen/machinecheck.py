@@ -98,6 +98,7 @@ class Said(StrEnum):
     XENS = "Xen's"
     NOBODYS = "nobody's"
     SHARED = "shared by guests"
+    OF_THE_DYING = "of a dying domain"
     DOM0S = "dom0's"
     HVMS = "an HVM guest's"
     PVS = "a PV guest's"
@@ -125,12 +126,13 @@ FATE: dict[Said, Fate] = {
     Said.XENS: Fate.UNCHANGED,
     Said.NOBODYS: Fate.UNCHANGED,
     Said.SHARED: Fate.UNCHANGED,
+    Said.OF_THE_DYING: Fate.RECOVERED,
     Said.DOM0S: Fate.VMCE,
     Said.HVMS: Fate.VMCE,
     Said.PVS: Fate.GUEST_CRASHED,
 }
 
-# How an answer is read: a flag decides, and else the owner; who is not here is a guest.
+# How an answer is read: a flag decides, and else the owner; who is not here is a domain.
 PLAIN: dict[Offline, Said] = {
     Offline.OFFLINED: Said.OFFLINED,
     Offline.AGAIN: Said.AGAIN,
@@ -245,6 +247,8 @@ class MachineCheck:
                 return said
         if word.owner in OWNERS:
             return OWNERS[word.owner]
+        if word.owner in self._host.dying:
+            return Said.OF_THE_DYING
         return Said.PVS if self._host.domains[word.owner].kind is GuestKind.PV else Said.HVMS
 
     def _owner_of(self, bank: Registers) -> DomId:

@@ -99,7 +99,10 @@ class PageOps:
         return not self._pod_locks.take(holder, cpu)
 
     def _is_pv(self, domid: DomId) -> bool:
-        return domid == DOM0 or self._host.domains[domid].kind is GuestKind.PV
+        if domid == DOM0:
+            return True
+        domain = self._host.domains.get(domid) or self._host.dying[domid]
+        return domain.kind is GuestKind.PV
 
     def _again(self, mfn: Mfn) -> Answer | HostDown:
         """D8: a broken page is asked about while it has an owner, and the owner pays."""
@@ -109,7 +112,8 @@ class PageOps:
             return again
         if holder == DOM0:
             return HostDown(Down.CRASHED, f"dom0 was crashed: its page {mfn:#x} is broken")
-        self._host.crash(holder)
+        if holder not in self._host.dying:
+            self._host.crash(holder)
         return again
 
     def _online_broken(self, mfn: Mfn, state: FrameState) -> Answer | HostDown:

@@ -65,6 +65,9 @@ FATES: tuple[tuple[PageKind, Fate | Down, Fate | Down], ...] = (
     (PageKind.PV, Fate.GUEST_CRASHED, Fate.GUEST_CRASHED),
     (PageKind.PAGE_TABLE, Fate.GUEST_CRASHED, Fate.GUEST_CRASHED),
     (PageKind.SHARED_INFO, Fate.GUEST_CRASHED, Fate.GUEST_CRASHED),
+    (PageKind.POD_CACHE, Fate.RECOVERED, Fate.RECOVERED),
+    (PageKind.PAGING_POOL, Fate.UNCHANGED, Down.CRASHED),
+    (PageKind.HVM_STATE, Fate.UNCHANGED, Down.CRASHED),
     (PageKind.XEN_IMAGE, Fate.UNCHANGED, Down.CRASHED),
     (PageKind.M2P, Fate.UNCHANGED, Down.CRASHED),
     (PageKind.LOW, Fate.UNCHANGED, Down.CRASHED),
@@ -73,6 +76,10 @@ FATES: tuple[tuple[PageKind, Fate | Down, Fate | Down], ...] = (
     (PageKind.NOT_RAM, Fate.UNCHANGED, Down.CRASHED),
     (PageKind.ABSENT, Fate.UNCHANGED, Down.CRASHED),
 )
+
+
+def test_every_kind_of_page_is_among_them() -> None:
+    assert {kind for kind, _, _ in FATES} == set(PageKind)
 
 
 @pytest.mark.parametrize(("kind", "srao", "srar"), FATES)
@@ -113,6 +120,16 @@ def test_an_error_that_is_not_of_memory_offlines_no_page(
     done = host.checks.handle(replace(bank(severity, FREE), status=STATUS[severity] ^ 0x1000))
     found = done.kind if isinstance(done, HostDown) else done.fate
     assert (found, host.xen.host.table.marked()) == (fate, {})
+
+
+@pytest.mark.parametrize("defects", [XEN_4_17, MENDED])
+def test_nobody_pays_for_a_page_whose_domain_is_dying(defects: Defects) -> None:
+    """Somebody else still maps it, so that it is not freed yet."""
+    host = Host(defects=defects)
+    domain = host.xen.host.domains[PV_GUEST]
+    host.xen.host.map_page(DOM0, domain, Gfn(5), stays=True)
+    host.xen.host.destroy(domain)
+    assert host.fate(SRAO, PageKind.PV) is Fate.RECOVERED
 
 
 def test_a_guest_is_told_its_own_number_of_the_page() -> None:

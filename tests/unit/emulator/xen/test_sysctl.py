@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.contract.frames import DomId, Mfn
+from agent.contract.frames import DomId, Gfn, Mfn
 from agent.contract.hypercall import (
     Errno,
     SysctlCommand,
@@ -125,6 +125,16 @@ def test_a_crashed_guest_runs_no_more_and_keeps_its_pages(xen: Xen) -> None:
     xen.offline(PV)
     assert not xen.host.domains[PV_GUEST].is_running
     assert decode_query(xen.query(PV).words[0]) == 0x18
+
+
+def test_a_page_of_a_dying_domain_is_answered_like_a_living_ones(xen: Xen) -> None:
+    """Dom0 still maps it, so that it is not freed yet; asking again cannot crash its owner twice."""
+    domain = xen.host.domains[PV_GUEST]
+    xen.host.map_page(DomId(0), domain, Gfn(5), stays=True)
+    xen.host.destroy(domain)
+    assert xen.offline(PV).words == (0x11004,)
+    xen.break_page(PV)
+    assert xen.offline(PV).words == (0x10,)
 
 
 @pytest.mark.parametrize("mfn", [PV, DOM0, ON_SMALL[PageKind.SHARED_INFO]])
