@@ -128,7 +128,7 @@ def test_a_crashed_guest_runs_no_more_and_keeps_its_pages(xen: Xen) -> None:
 
 
 def test_a_page_of_a_dying_domain_is_answered_like_a_living_ones(xen: Xen) -> None:
-    """Dom0 still maps it, so that it is not freed yet; asking again cannot crash its owner twice."""
+    """Dom0 maps it, so that it is not freed yet; and its owner cannot be crashed any more."""
     domain = xen.host.domains[PV_GUEST]
     xen.host.map_page(DomId(0), domain, Gfn(5), stays=True)
     xen.host.destroy(domain)
