@@ -26,7 +26,7 @@ class Heap:
         Those of NUMA node `node` first, then those of the nodes after it. What others claim is
         not there to be had.
         """
-        if count > self._table.free - self._table.claims.of_others(tenant.owner):
+        if count > self._table.available_to(tenant.owner):
             return None
         taken = [np.empty(0, np.int64)]
         for order in SUPERPAGE_ORDERS:
@@ -36,8 +36,8 @@ class Heap:
         return np.concatenate(taken)
 
     def take_on(self, node: int, tenant: Tenant) -> I64 | None:
-        """One frame of this very node, or None (and nothing changed) if it has none free."""
-        if not self._table.free:
+        """One frame of this very node, or None (and nothing changed) if it has none to be had."""
+        if not self._table.available_to(tenant.owner):
             return None
         found = self._table.lists.find(0, 1, node)
         if self._table.lists.node_of(int(found.first[0])) != node:

@@ -136,7 +136,7 @@ class Hypervisor:
 
     def create(self, being: Being) -> Domain | None:
         """A new domain to be `being`; None if there is no room for it."""
-        if being.frames_needed > self.table.free:
+        if being.frames_needed > self.table.available_to(DomId(self._next_domid)):
             return None
         domid = DomId(self._next_domid)
         self._next_domid += 1
