@@ -52,6 +52,7 @@ class On(StrEnum):
         return self in {On.XEN_IMAGE, On.M2P, On.LOW, On.ANONYMOUS}
 
 
+AgentValue = str | bool | int | float | tuple[str, ...]
 GuestName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
@@ -110,6 +111,13 @@ class FaultSettings(Settings):
         return (self.at_seconds + page * self.every_seconds for page in range(self.pages))
 
 
+class PeerSettings(Settings):
+    """Another host, which takes guests from here."""
+
+    name: GuestName
+    memory: Size
+
+
 class TroubleSettings(Settings):
     """How the toolstack misbehaves: what a step always comes to, which path a resume takes."""
 
@@ -128,12 +136,17 @@ class Expect(Settings):
 
 
 class Scenario(Settings):
-    """`title` is a sentence that says what should happen. No guests here: those of the config."""
+    """`title` is a sentence that says what should happen. No guests here: those of the config.
+
+    `agent` are keys of the agent's configuration that this is about, table by table.
+    """
 
     title: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     guests: tuple[GuestSettings, ...] = ()
     faults: tuple[FaultSettings, ...] = ()
     mappings: tuple[MappingSettings, ...] = ()
+    peers: tuple[PeerSettings, ...] = ()
+    agent: dict[str, dict[str, AgentValue]] = Field(default_factory=dict)
     trouble: TroubleSettings = TroubleSettings()
     expect: Expect = Expect()
 

@@ -29,6 +29,7 @@ from emulator.xen.frametable import FrameState
 from emulator.xen.guests import Guest
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import Layout
+from emulator.xen.peers import Peer
 from emulator.xen.toolstack import Toolstack
 from emulator.xen.trouble import Trouble
 
@@ -50,6 +51,8 @@ class World:
     ) -> None:
         self.hypervisor = Hypervisor(layout, Memory(layout.frames))
         self.toolstack = Toolstack(self.hypervisor)
+        for peer in scenario.peers:
+            self.toolstack.peers[peer.name] = Peer(peer.name, peer.memory >> PAGE_SHIFT)
         self.firmware = Firmware(config.host.name, boot_id, config.host.dimms)
         self.ereports = 0
         self.errors = 0
