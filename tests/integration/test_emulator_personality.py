@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agent.contract.hypercall import Call, HostReply, SysctlCommand, SysctlReply
+from agent.contract.hypercall import Call, Errno, HostReply, SysctlCommand, SysctlReply
 from agent.contract.toolstack import ToolCall
 from emulator.config import EmulatorConfig, Personality
 from emulator.edges.hypercall import CALLS
@@ -77,6 +77,15 @@ async def test_the_design_has_not_the_call_of_xen(tmp_path: Path) -> None:
     assert status == 404
     assert text.startswith(f"{Call.SYSCTL}: this host is thread; it has {Call.OFFLINE}, ")
     assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("cmd", SysctlCommand)
+async def test_xen_refuses_the_unprivileged_every_call(tmp_path: Path, cmd: SysctlCommand) -> None:
+    async with running(a_script(xen_config(tmp_path))) as doors:
+        body = {"cmd": cmd, "start": FREE_PAGE, "end": FREE_PAGE}
+        reply = await doors.call("hypercall-unprivileged", Call.SYSCTL, SysctlReply, body)
+        marked = (await doors.truth()).marked
+    assert (reply.ret, reply.errno, reply.words, marked) == (-1, Errno.EPERM, (), ())
 
 
 @pytest.mark.parametrize("body", [{"cmd": 1}, {"cmd": -1, "start": 0, "end": 0}, "{"])
