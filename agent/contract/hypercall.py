@@ -83,10 +83,9 @@ class Refusal(StrEnum):
 class PagesRequest(Wire):
     """Arbitrary pages as `mfns`, or all pages from `first` to `last`, both included; never both."""
 
-    mfns: (
-        Annotated[tuple[MfnField, ...], Field(min_length=1, max_length=PAGES_MAX, strict=False)]
-        | None
-    ) = None
+    mfns: Annotated[
+        tuple[MfnField, ...], Field(min_length=1, max_length=PAGES_MAX, strict=False)
+    ] = ()
     first: MfnField | None = None
     last: MfnField | None = None
 
@@ -95,7 +94,7 @@ class PagesRequest(Wire):
         """The pages that are meant, in the order in which they are answered."""
         if self.first is not None and self.last is not None:
             return range(self.first, self.last + 1)
-        return self.mfns or ()
+        return self.mfns
 
     @field_validator("last")
     @classmethod
@@ -107,7 +106,8 @@ class PagesRequest(Wire):
 
     @model_validator(mode="after")
     def _named_one_way(self) -> Self:
-        given = tuple(key for key in ("mfns", "first", "last") if getattr(self, key) is not None)
+        named = {"mfns": self.mfns or None, "first": self.first, "last": self.last}
+        given = tuple(key for key, pages in named.items() if pages is not None)
         if given not in (("mfns",), ("first", "last")):
             raise ValueError(f"give mfns, or first and last: {' and '.join(given) or 'none'} given")
         return self
