@@ -6,12 +6,12 @@ without the emulator is whole and one with it has `emulator` and `demo` too.
 
 import sys
 from importlib.metadata import entry_points, version
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from agent.commands import agent, cases, decode, feed, status
-from agent.contract.errors import AgentError, PeerError
+from agent.contract.errors import AgentError, PeerError, first_of
 
 GROUP = "pagewarden.commands"
 
@@ -71,7 +71,7 @@ def main() -> None:
     except (AgentError, PeerError) as error:
         sys.exit(_complain(error))
     except ExceptionGroup as group:
-        cause = _cause(group)
+        cause = first_of(group)
         if not isinstance(cause, AgentError | PeerError):
             raise
         sys.exit(_complain(cause))
@@ -82,11 +82,3 @@ def main() -> None:
 def _complain(error: Exception) -> int:
     typer.echo(f"pagewarden: {error}", err=True)
     return 1
-
-
-def _cause(group: ExceptionGroup[Exception]) -> Exception:
-    """The first trouble of tasks that ended together; groups nest as deep as the tasks did."""
-    inner = group.exceptions[0]
-    if isinstance(inner, ExceptionGroup):
-        return _cause(cast("ExceptionGroup[Exception]", inner))
-    return inner

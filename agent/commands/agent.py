@@ -43,4 +43,4 @@ def run(
     if check:
         typer.echo(f"{config}: good; guards {settings.host}, listens to {settings.broker.url}")
         return
-    asyncio.run(service.run(settings))
+    asyncio.run(service.run(settings, config))

@@ -1,6 +1,7 @@
 """An emulated host that answers as real Xen does: through its socket, until it hangs or crashes."""
 
 import asyncio
+import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Awaitable
@@ -12,9 +13,10 @@ import pytest
 from agent.contract.hypercall import Call, Errno, HostReply, SysctlCommand, SysctlReply
 from agent.contract.toolstack import ToolCall
 from emulator.config import EmulatorConfig, Personality
+from emulator.demo.stage import PAGEWARDEN, Bus, agent_config, free_port
 from emulator.edges.hypercall import CALLS
 from emulator.edges.truth import ControlCall, FramesTruth
-from tests.support.emulated import PATIENCE_SECONDS, Doors, a_config, a_script, running
+from tests.support.emulated import NOWHERE, PATIENCE_SECONDS, Doors, a_config, a_script, running
 
 FREE_PAGE = 200_000
 DOM0_PAGE = 1_000
@@ -104,6 +106,16 @@ async def test_a_hung_host_answers_nobody_and_can_still_be_looked_at(tmp_path: P
         assert (await doors.truth()).frames.offlining == 1
 
 
+async def test_an_agent_that_meets_real_xen_ends_at_once_with_one_line(tmp_path: Path) -> None:
+    """It has none of the calls that the agent would make, and never will."""
+    async with running(a_script(xen_config(tmp_path / "s"))):
+        code, said = await an_agent(tmp_path)
+    assert code == 1
+    assert said[-1].startswith("pagewarden: the hypervisor at ")
+    assert "answers as 'xen-4.17', and this agent drives only 'thread': " in said[-1]
+    assert [json.loads(line)["event"] for line in said[:-1]] == ["agent_started", "agent_stopped"]
+
+
 async def test_a_crashed_host_drops_its_caller_and_its_process_ends_with_one_line(
     tmp_path: Path,
 ) -> None:
@@ -128,3 +140,22 @@ async def test_a_crashed_host_drops_its_caller_and_its_process_ends_with_one_lin
     )
     assert b"Traceback" not in errors
     assert list(sockets.iterdir()) == []
+
+
+async def an_agent(folder: Path) -> tuple[int | None, list[str]]:
+    """The exit code of an agent of the host at `folder / "s"`, and its lines; it must end."""
+    config = folder / "agent.toml"
+    text = agent_config(folder, Bus("nobody", NOWHERE, "5"), free_port())
+    config.write_text(
+        text.replace(str(folder / "hypercall.sock"), str(folder / "s/hypercall.sock"))
+    )
+    agent = await asyncio.create_subprocess_exec(
+        *PAGEWARDEN,
+        "agent",
+        "--config",
+        config,
+        stderr=PIPE,
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        _, errors = await agent.communicate()
+    return agent.returncode, errors.decode().splitlines()
