@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated
 
 import typer
@@ -19,6 +20,8 @@ from emulator.demo.play import Verdict, play
 from emulator.demo.screen import print_summary, watching
 from emulator.demo.stage import PAGEWARDEN, BrokerKind, last_words, stage
 from emulator.errors import EmulatorError
+
+_TITLE_WIDTH_MIN = 20  # on a terminal that is narrower still, the terminal itself wraps
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +73,7 @@ def demo(
     Exit codes: 0 the agent told the truth and no guest came to harm; 1 otherwise.
     """
     if list_scenarios:
-        _print_scenarios()
+        _print_scenarios(Console())
         return
     files = [*(replay or []), *(more or [])]
     console = Console()
@@ -162,6 +165,11 @@ def _report(console: Console, verdict: Verdict, *, as_json: bool) -> None:
     print_summary(console, verdict)
 
 
-def _print_scenarios() -> None:
-    for name in scenarios.names():
-        typer.echo(f"{name:<16} {scenarios.load(name).title}")
+def _print_scenarios(console: Console) -> None:
+    """A title goes on below itself on a terminal; in a pipe a scenario is a line."""
+    titles = {name: scenarios.load(name).title for name in scenarios.names()}
+    width = max(map(len, titles), default=0)
+    for name, title in titles.items():
+        room = console.width - width - 2 if console.is_terminal else len(title)
+        for row, part in enumerate(wrap(title, max(room, _TITLE_WIDTH_MIN))):
+            typer.echo(f"{'' if row else name:<{width}}  {part}")
