@@ -147,7 +147,7 @@ class _Agent:
         caps = Caps(pages_of(host.frames, config.retirement.retired_memory_fraction_max))
         docket = Docket(caps, str(host.boot_id))
         await _restore(journal, diagnosis, docket)
-        metrics.seed(docket.cases)
+        metrics.seed(docket.cases, diagnosis.admission.missing)
         overview = Overview(
             config.host, version("pagewarden"), diagnosis, docket, board, journal.history
         )
@@ -293,6 +293,7 @@ def _manners(config: AgentConfig) -> Manners:
     return Manners(
         retry_seconds_first=section.retry_seconds_first,
         retry_seconds_max=section.retry_seconds_max,
+        stopped_retry_seconds_max=section.stopped_retry_seconds_max,
         watch_seconds=section.watch_seconds,
         cases_in_flight_max=section.cases_in_flight_max,
         rungs=section.rungs,

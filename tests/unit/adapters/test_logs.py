@@ -127,6 +127,8 @@ def a_batch_taken(*, out_of_range: int = 0, uncorrected: int = 0) -> BatchTaken:
     return BatchTaken(
         accepted=9,
         duplicates=0,
+        late=0,
+        missing=0,
         errors=9,
         unlocated=0,
         out_of_range=out_of_range,
