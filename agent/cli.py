@@ -18,8 +18,9 @@ GROUP = "pagewarden.commands"
 HELP = """
 Take failing memory pages out of use on virtualisation hosts, without the guests noticing.
 
-The agent listens to corrected memory errors over MQTT, decides which pages are going bad, has the
-hypervisor take them out of use, moves guests off them, and shows what it did to Prometheus.
+The agent listens to corrected memory errors over MQTT, decides which pages
+are going bad, has the hypervisor take them out of use, moves guests off them,
+and shows what it did to Prometheus.
 
 \b
 Start here:     pagewarden demo
@@ -27,7 +28,8 @@ On a host:      pagewarden agent --config /etc/pagewarden/agent.toml
 A recorded log: pagewarden decode /var/log/kern.log
 What it does:   pagewarden status, pagewarden cases, pagewarden case c1
 
-Exit codes: 0 done; 1 it could not be done, and one line says why; 2 the command line is wrong.
+Exit codes: 0 done; 1 it could not be done, and one line says why; 2 the
+command line is wrong.
 """
 
 
