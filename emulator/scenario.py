@@ -115,5 +115,7 @@ def load(name: str) -> Scenario:
 
 def _files() -> dict[str, Path]:
     """The scenarios by name: of the first folder that has any."""
-    found = ({file.stem: file for file in folder.glob("*.toml")} for folder in _FOLDERS)
-    return next(filter(None, found), {})
+    for folder in _FOLDERS:
+        if found := {file.stem: file for file in folder.glob("*.toml")}:
+            return found
+    return {}

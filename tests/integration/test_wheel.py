@@ -51,7 +51,7 @@ def test_the_scenarios_lie_in_the_package_and_no_configuration_beside_it(install
 
 def test_an_editable_install_copies_nothing(tmp_path: Path) -> None:
     """A copy would go stale: the scenarios are read where they are edited."""
-    command = [*BUILD, "-t", "wheel:editable", "-d", tmp_path]
+    command = (*BUILD, "-t", "wheel:editable", "-d", str(tmp_path))
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as file:

@@ -53,3 +53,31 @@ def test_in_a_pipe_a_scenario_is_a_line(capsys: pytest.CaptureFixture[str]) -> N
     command._print_scenarios(Console(width=40, force_terminal=False))
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == scenario.names()
+
+
+def told_of(log: str, folder: Path, capsys: pytest.CaptureFixture[str], *, is_kept: bool) -> str:
+    path = folder / "decode.log"
+    path.write_text(log)
+    command._tell_decoded(path, is_kept=is_kept)
+    return capsys.readouterr().err
+
+
+def test_a_few_refused_lines_are_told_with_their_reasons_behind_the_sums(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = "kern.log:3: half of it\npagewarden: 2 ereports (2 errors), 1 lines refused\n"
+    assert told_of(log, tmp_path, capsys, is_kept=False).splitlines() == [
+        "pagewarden: 2 ereports (2 errors), 1 lines refused",
+        "kern.log:3: half of it",
+    ]
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_of_many_refused_lines_the_first_are_told_and_where_the_others_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, is_kept: bool
+) -> None:
+    log = "".join(f"kern.log:{n}: half of it\n" for n in range(10)) + "pagewarden: 10 lines refused"
+    _, *reasons, last = told_of(log, tmp_path, capsys, is_kept=is_kept).splitlines()
+    where = f"in {tmp_path / 'decode.log'}" if is_kept else "all of them with --keep FOLDER"
+    assert reasons == [f"kern.log:{n}: half of it" for n in range(command.REASONS_SHOWN)]
+    assert last == f"and {10 - command.REASONS_SHOWN} more: {where}"
