@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 _EMULATOR_HELP = """
 Run an emulated host: failing memory, a Xen-like hypervisor, guests that notice.
 
-It publishes ereports over MQTT as a real host would, and answers on three
+It publishes ereports over MQTT as a real host would, and answers on four
 Unix sockets: hypercall.sock and toolstack.sock are what an agent works with,
-control.sock tells the truth and breaks more on request.
+hypercall-unprivileged.sock is what anybody may ask, control.sock tells the
+truth and breaks more on request.
 
 What breaks when is a scenario, or a recording with --replay. Once all sockets
 listen it prints one line, `ready`. It runs until SIGTERM or Ctrl-C. Messages
@@ -69,7 +70,7 @@ def emulator(
         Path | None,
         typer.Option(help="Ereports as JSON lines, in place of a scenario; see `decode --json`."),
     ] = None,
-    sockets: Annotated[Path | None, typer.Option(help="Directory of the three sockets.")] = None,
+    sockets: Annotated[Path | None, typer.Option(help="Directory of the sockets.")] = None,
     broker: Annotated[str | None, typer.Option(help="mqtt://HOST:PORT of the broker.")] = None,
     protocol: Annotated[str | None, typer.Option(help="MQTT 5 or 3.1.1.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same faults.")] = None,

@@ -1,8 +1,8 @@
 """A scenario: which guests there are, what breaks when, and what should have come of it.
 
-Scenarios are TOML files beside this one, in `scenarios/`, so that an installed package has them
-too; a path to any other file does as well. `[expect]` is what a good agent makes of it, in the
-words of its own status: so many cases retired, parked, unretirable.
+Scenarios are TOML files, those of the repository in `config/scenarios/`; an installed package has
+them beside this file, in `scenarios/`. A path to any other file does as well. `[expect]` is what a
+good agent makes of it, in the words of its own status: so many cases retired, parked, unretirable.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,8 @@ from emulator.toml import Settings, checked, read_table
 ERRORS_PER_SECOND_MAX = 100_000.0
 PAGES_PER_FAULT_MAX = 4096
 
-_FOLDER = Path(__file__).parent / "scenarios"
+_PACKAGE = Path(__file__).parent
+_FOLDERS = (_PACKAGE / "scenarios", _PACKAGE.parent / "config" / "scenarios")
 
 
 class On(StrEnum):
@@ -160,16 +161,24 @@ class Scenario(Settings):
 
 def names() -> list[str]:
     """The scenarios that come with the emulator."""
-    return sorted(file.stem for file in _FOLDER.glob("*.toml"))
+    return sorted(_files())
 
 
 def load(name: str) -> Scenario:
     """The scenario `name`, or the one in the file `name` if that ends in `.toml`."""
     if name.endswith(".toml"):
         return checked(Scenario, read_table(Path(name)), name)
-    if name not in names():
+    path = _files().get(name)
+    if path is None:
         raise EmulatorError(
             f"scenario: there is no {name!r}; there are: {', '.join(names())}, or a path to a .toml"
         )
-    path = _FOLDER / f"{name}.toml"
     return checked(Scenario, read_table(path), path.name)
+
+
+def _files() -> dict[str, Path]:
+    """The scenarios by name: of the first folder that has any."""
+    for folder in _FOLDERS:
+        if found := {file.stem: file for file in folder.glob("*.toml")}:
+            return found
+    return {}

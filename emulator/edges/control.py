@@ -75,7 +75,7 @@ class Control:
         )
 
     async def pages(self, ask: PagesRequest) -> FramesTruth:
-        return FramesTruth(pages=tuple(self._frame(Mfn(mfn)) for mfn in ask.mfns))
+        return FramesTruth(pages=tuple(self._frame(Mfn(mfn)) for mfn in ask.pages))
 
     async def fault(self, ask: FaultRequest) -> Truth:
         if ask.on is not None:

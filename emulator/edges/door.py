@@ -2,6 +2,8 @@
 
 A request is a pydantic model or it is refused, 400 and one line of text. So is a body over
 `BODY_BYTES_MAX`, with 413. A surprise of ours is 500 and one line, on both sides.
+
+The file is its owner's alone, unless its name ends in `-unprivileged`: such a door is everybody's.
 """
 
 import socket
@@ -19,6 +21,7 @@ from agent.contract.codec import one_line
 from emulator.errors import EmulatorError
 
 BODY_BYTES_MAX = 1 << 16  # 1,024 frame numbers are 12 kB
+UNPRIVILEGED = "-unprivileged"
 _PATH_BYTES_MAX = 107  # sockaddr_un
 _BACKLOG = 64
 
@@ -98,14 +101,19 @@ def _listen(path: Path) -> socket.socket:
     _make_way(path)
     listening = socket.socket(socket.AF_UNIX)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Others may pass through it, to the one socket that is theirs too.
+        path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         listening.bind(str(path))
-        path.chmod(0o600)  # nobody can connect before `listen`, so nobody slips in
+        path.chmod(_mode_of(path))  # nobody can connect before `listen`, so nobody slips in
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         raise EmulatorError(f"{path}: cannot listen there: {error.strerror}") from None
     return listening
+
+
+def _mode_of(path: Path) -> int:
+    return 0o666 if path.stem.endswith(UNPRIVILEGED) else 0o600
 
 
 def _make_way(path: Path) -> None:

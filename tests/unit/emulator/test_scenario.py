@@ -52,6 +52,13 @@ def test_a_mistake_in_a_scenario_is_one_line(tmp_path: Path, text: str, says: st
     assert "\n" not in str(raised.value)
 
 
+def test_a_mistake_names_the_file_it_is_in(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('title = "x"\nfault = []')
+    with pytest.raises(EmulatorError, match=r"mine\.toml: fault"):
+        scenario.load(str(file))
+
+
 def test_a_fault_on_many_pages_starts_them_one_after_another() -> None:
     fault = FaultSettings(on=On.FREE, at_seconds=1.0, pages=3, every_seconds=0.5)
     assert [at for at, _ in planned(fault)] == [1.0, 1.5, 2.0]
