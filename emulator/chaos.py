@@ -46,7 +46,8 @@ def _lot(hypervisor: Hypervisor, on: On, rng: Generator) -> Callable[[], Mfn] | 
 
 
 def _guests_page(hypervisor: Hypervisor, on: On, rng: Generator) -> Callable[[], Mfn] | None:
-    guests = [guest for guest in hypervisor.guests.values() if guest.domain.kind == on.value]
+    everybody = hypervisor.guests.values()
+    guests = [guest for guest in everybody if On.guests_of(guest.domain.kind) is on]
     if not guests:
         return None
 

@@ -1,7 +1,6 @@
 """From what is configured to what there is: who lives where at the start, and what breaks when."""
 
 from agent.contract.frames import PAGE_SHIFT
-from agent.contract.toolstack import GuestKind
 from emulator.config import EmulatorConfig, HostSettings, Personality
 from emulator.errors import EmulatorError
 from emulator.scenario import FaultSettings, GuestSettings, On, Scenario
@@ -66,7 +65,7 @@ def _check_room(config: EmulatorConfig, guests: tuple[GuestSettings, ...]) -> No
 
 
 def _check_kinds(guests: tuple[GuestSettings, ...], faults: tuple[FaultSettings, ...]) -> None:
-    missing = {On(kind.value) for kind in GuestKind} - {On(guest.kind.value) for guest in guests}
+    missing = {On.HVM, On.PV} - {On.guests_of(guest.kind) for guest in guests}
     for fault in faults:
         if fault.on in missing:
             raise EmulatorError(

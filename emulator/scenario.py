@@ -32,6 +32,11 @@ class On(StrEnum):
     DOM0 = "dom0"
     XEN_HEAP = "xen_heap"
 
+    @classmethod
+    def guests_of(cls, kind: GuestKind) -> "On":
+        """Whose pages those of such a guest are: to the hypervisor a PVH guest's are HVM."""
+        return cls.PV if kind is GuestKind.PV else cls.HVM
+
 
 class GuestSettings(Settings):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from agent.contract.frames import PAGE_SIZE, DomId
+from agent.contract.frames import DomId
 from agent.contract.toolstack import (
     DomainsReply,
     ExchangeRequest,
@@ -24,9 +24,8 @@ from agent.contract.toolstack import (
 )
 from emulator.config import TimingSettings
 from emulator.edges.door import do, tell
+from emulator.timing import span
 from emulator.world import World
-
-_GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +61,15 @@ class ToolstackDoor:
         reply = self.world.toolstack.suspend(ask.domid)
         if _is_done(reply):
             self._stopped.setdefault(ask.domid, Stopped(_now(), self._pages(ask.domid)))
-        await asyncio.sleep(self.timing.suspend_seconds)
+        await self._take_time(ToolCall.SUSPEND)
         return reply
 
     async def exchange(self, ask: ExchangeRequest) -> ToolReply:
-        await asyncio.sleep(self.timing.exchange_seconds_per_page * len(ask.mfns))
+        await self._take_time(ToolCall.EXCHANGE, len(ask.mfns))
         return self.world.toolstack.exchange(ask.domid, ask.mfns)
 
     async def resume(self, ask: ResumeRequest) -> ToolReply:
-        await asyncio.sleep(self.timing.resume_seconds)
+        await self._take_time(ToolCall.RESUME)
         return self._went_on(ask.domid, self.world.toolstack.resume(ask.domid, ask.path))
 
     async def save(self, ask: SaveRequest) -> ToolReply:
@@ -79,13 +78,13 @@ class ToolstackDoor:
         if not _is_done(reply) or not running.pages:
             return reply  # refused, or saved before
         self._stopped[ask.image] = self._stopped.pop(ask.domid, running)
-        await asyncio.sleep(self._seconds(self.timing.save_seconds_per_gib, running.pages))
+        await self._take_time(ToolCall.SAVE, running.pages)
         return reply
 
     async def restore(self, ask: RestoreRequest) -> ToolReply:
         saved = self._stopped.get(ask.image)
         pages = saved.pages if saved else 0
-        await asyncio.sleep(self._seconds(self.timing.restore_seconds_per_gib, pages))
+        await self._take_time(ToolCall.RESTORE, pages)
         return self._went_on(ask.image, self.world.toolstack.restore(ask.image))
 
     def _went_on(self, guest: int | str, reply: ToolReply) -> ToolReply:
@@ -100,8 +99,8 @@ class ToolstackDoor:
         domain = self.world.hypervisor.domains.get(DomId(domid))
         return len(domain.p2m) if domain else 0
 
-    def _seconds(self, seconds_per_gib: float, pages: int) -> float:
-        return seconds_per_gib * pages * PAGE_SIZE / _GIB
+    async def _take_time(self, call: ToolCall, pages: int = 0) -> None:
+        await asyncio.sleep(span(call, self.timing, pages).seconds)
 
 
 def _is_done(reply: ToolReply) -> bool:
