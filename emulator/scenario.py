@@ -12,8 +12,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from agent.contract.toolstack import GuestKind, ResumePath, ToolOutcome
+from agent.contract.toolstack import GuestKind
 from emulator.errors import EmulatorError
+from emulator.mischief import RULES_MAX, Rule
 from emulator.sizes import Size
 from emulator.toml import Settings, checked, read_table
 
@@ -61,14 +62,6 @@ class FaultSettings(Settings):
         return (self.at_seconds + page * self.every_seconds for page in range(self.pages))
 
 
-class TroubleSettings(Settings):
-    """How the toolstack misbehaves: what a step always comes to, which path a resume takes."""
-
-    suspend: ToolOutcome | None = None
-    exchange: ToolOutcome | None = None
-    resume_path: ResumePath | None = None
-
-
 class Expect(Settings):
     """What a good agent makes of it; `corruptions` is true where a guest must come to harm."""
 
@@ -79,12 +72,15 @@ class Expect(Settings):
 
 
 class Scenario(Settings):
-    """`title` is a sentence that says what should happen. No guests here: those of the config."""
+    """`title` is a sentence that says what should happen. No guests here: those of the config.
+
+    `mischief` is armed from the start; what happens when it does is told in `emulator.mischief`.
+    """
 
     title: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     guests: tuple[GuestSettings, ...] = ()
     faults: tuple[FaultSettings, ...] = ()
-    trouble: TroubleSettings = TroubleSettings()
+    mischief: Annotated[tuple[Rule, ...], Field(max_length=RULES_MAX)] = ()
     expect: Expect = Expect()
 
     @model_validator(mode="after")
