@@ -94,6 +94,9 @@ class Tally(Told):
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(ereports=self.ereports + other.ereports, errors=self.errors + other.errors)
 
+    def __sub__(self, other: "Tally") -> "Tally":
+        return Tally(ereports=self.ereports - other.ereports, errors=self.errors - other.errors)
+
 
 class PastTruth(Told):
     """The earlier boots of this host together.

@@ -12,7 +12,7 @@ from emulator.scenario import FaultSettings, On
 
 
 def test_the_promised_scenarios_come_with_the_emulator() -> None:
-    promised = {"straight-line", "fast-resume", "save-restore", "busy-host"}
+    promised = {"straight-line", "fast-resume", "save-restore", "busy-host", "host-reboot"}
     assert promised <= set(scenario.names())
 
 
