@@ -12,8 +12,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from agent.contract.toolstack import GuestKind, Paging, ResumePath, ToolOutcome
+from agent.contract.toolstack import GuestKind, Paging
 from emulator.errors import EmulatorError
+from emulator.mischief import RULES_MAX, Rule
 from emulator.sizes import Size
 from emulator.toml import Settings, checked, read_table
 
@@ -119,14 +120,6 @@ class PeerSettings(Settings):
     memory: Size
 
 
-class TroubleSettings(Settings):
-    """How the toolstack misbehaves: what a step always comes to, which path a resume takes."""
-
-    suspend: ToolOutcome | None = None
-    exchange: ToolOutcome | None = None
-    resume_path: ResumePath | None = None
-
-
 class Expect(Settings):
     """What a good agent makes of it; `corruptions` is true where a guest must come to harm."""
 
@@ -139,7 +132,8 @@ class Expect(Settings):
 class Scenario(Settings):
     """`title` is a sentence that says what should happen. No guests here: those of the config.
 
-    `agent` are keys of the agent's configuration that this is about, table by table.
+    `agent` are keys of the agent's configuration that this is about, table by table. `mischief` is
+    armed from the start; what happens when it does is told in `emulator.mischief`.
     """
 
     title: Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -148,7 +142,7 @@ class Scenario(Settings):
     mappings: tuple[MappingSettings, ...] = ()
     peers: tuple[PeerSettings, ...] = ()
     agent: dict[str, dict[str, AgentValue]] = Field(default_factory=dict)
-    trouble: TroubleSettings = TroubleSettings()
+    mischief: Annotated[tuple[Rule, ...], Field(max_length=RULES_MAX)] = ()
     expect: Expect = Expect()
 
     @model_validator(mode="after")
