@@ -262,8 +262,14 @@ def _acts(config: AgentConfig, observe: Observer, stack: AsyncExitStack) -> Acts
     toolstack = EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe)
     stack.push_async_callback(hypervisor.close)
     stack.push_async_callback(toolstack.close)
-    migrate_to = config.retirement.migrate_to
-    return Acts(hypervisor, toolstack, migrate_to, config.retirement.detach_seconds_max)
+    retirement = config.retirement
+    return Acts(
+        hypervisor,
+        toolstack,
+        retirement.migrate_to,
+        retirement.detach_seconds_max,
+        retirement.cases_in_flight_max,
+    )
 
 
 def _limits(config: AgentConfig) -> JournalLimits:

@@ -6,12 +6,12 @@ state stays and the same command is given again. Every command may be given twic
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from agent.contract.errors import PeerError
-from agent.contract.frames import DomId
+from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageReply, PagesReply
-from agent.contract.toolstack import DomainInfo
+from agent.contract.toolstack import DomainInfo, DomainsReply
 from agent.retirement import answers
 from agent.retirement.case import Case, State
 from agent.retirement.outcome import (
@@ -26,18 +26,29 @@ from agent.retirement.outcome import (
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
 
+PageCall = Callable[[Sequence[Mfn]], Awaitable[PagesReply]]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Acts:
     """Gives commands to one hypervisor and its toolstack.
 
-    A guest is given `detach_seconds` to let go of a device.
+    A guest is given `detach_seconds` to let go of a device. Calls about pages, and questions about
+    domains, have a bound each (`calls_at_once`), so that a silent toolstack never keeps a free page
+    waiting; commands about guests are bounded by who gives them.
     """
 
     hypervisor: Hypervisor
     toolstack: Toolstack
     migrate_to: str = ""
     detach_seconds: float = 30.0
+    calls_at_once: int = 8
+    _page_calls: asyncio.Semaphore = field(init=False)
+    _domain_calls: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._page_calls = asyncio.Semaphore(self.calls_at_once)
+        self._domain_calls = asyncio.Semaphore(self.calls_at_once)
 
     async def give(self, cases: Sequence[Case]) -> tuple[Outcome, ...]:
         """Give, once, the command that the state of all these cases names; what came of it for
@@ -55,14 +66,14 @@ class Acts:
     async def is_stopped(self, owner: DomId) -> bool:
         """True if that domain is known to stand still."""
         try:
-            return answers.is_stopped(await self.toolstack.domains(), owner)
+            return answers.is_stopped(await self._domains(), owner)
         except PeerError:
             return False
 
     async def stopped(self) -> tuple[DomainInfo, ...]:
         """The domains that are known to stand still."""
         try:
-            return answers.stopped(await self.toolstack.domains())
+            return answers.stopped(await self._domains())
         except PeerError:
             return ()
 
@@ -99,34 +110,45 @@ class Acts:
         return commands[state]
 
     async def _offline(self, case: Case) -> Outcome:
-        page = _only(await self.hypervisor.query([case.mfn]), case)
+        page = await self._page(self.hypervisor.query, case)
         if page.is_broken:
             # Xen crashes the owner of a broken page that is asked for again, or panics.
             return answers.to_broken(page)
-        page = _only(await self.hypervisor.offline([case.mfn]), case)
+        page = await self._page(self.hypervisor.offline, case)
         return answers.to_offline(page, await self._guest(page))
 
     async def _query(self, case: Case) -> Outcome:
-        page = _only(await self.hypervisor.query([case.mfn]), case)
+        page = await self._page(self.hypervisor.query, case)
         if page.is_broken:
             return answers.to_broken(page)
         return answers.to_query(page, await self._guest(page))
 
     async def _wait(self, case: Case) -> Outcome:
-        page = _only(await self.hypervisor.query([case.mfn]), case)
+        page = await self._page(self.hypervisor.query, case)
         if page.is_broken:
             return answers.to_broken(page)
         return answers.to_wait(page, await self._guest(page))
 
     async def _swap(self, case: Case) -> Outcome:
-        return answers.to_swap(_only(await self.hypervisor.swap([case.mfn]), case))
+        return answers.to_swap(await self._page(self.hypervisor.swap, case))
+
+    async def _page(self, call: PageCall, case: Case) -> PageReply:
+        """The one answer to a call about one page."""
+        async with self._page_calls:
+            reply = await call([case.mfn])
+        if [page.mfn for page in reply.pages] != [case.mfn]:
+            raise PeerError(f"asked about page {case.mfn:#x}, the hypervisor answered about others")
+        return reply.pages[0]
+
+    async def _domains(self) -> DomainsReply:
+        async with self._domain_calls:
+            return await self.toolstack.domains()
 
     async def _guest(self, page: PageReply) -> Guest:
         """What the toolstack says of the domain that must let go of the page, if one must."""
         if page.owner is None or not answers.is_pending(page):
             return UNLISTED
-        domains = await self.toolstack.domains()
-        return answers.to_guest(domains, DomId(page.owner), self.migrate_to)
+        return answers.to_guest(await self._domains(), DomId(page.owner), self.migrate_to)
 
     async def _detach(self, case: Case) -> Outcome:
         """Take all of its devices from the guest, within the time that it is given."""
@@ -153,7 +175,7 @@ class Acts:
         return Done()
 
     async def _home(self, case: Case) -> DomId | None:
-        return answers.domid_of(await self.toolstack.domains(), case.guest)
+        return answers.domid_of(await self._domains(), case.guest)
 
     async def _drop_shadows(self, case: Case) -> Outcome:
         return answers.to_command(await self.toolstack.drop_shadows(_owner(case)))
@@ -178,13 +200,6 @@ class Acts:
 
     async def _migrate(self, case: Case) -> Outcome:
         return answers.to_command(await self.toolstack.migrate(_owner(case), self.migrate_to))
-
-
-def _only(reply: PagesReply, case: Case) -> PageReply:
-    """The one answer to a request about one page."""
-    if [page.mfn for page in reply.pages] != [case.mfn]:
-        raise PeerError(f"asked about page {case.mfn:#x}, the hypervisor answered about others")
-    return reply.pages[0]
 
 
 def _owner(case: Case) -> DomId:

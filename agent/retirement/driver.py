@@ -38,14 +38,10 @@ class Driver:
     _driven: set[Mfn] = field(default_factory=set[Mfn])
     _sleepers: dict[Mfn, asyncio.Event] = field(default_factory=dict[Mfn, asyncio.Event])
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _commands: asyncio.Semaphore = field(init=False)
     _steps: Steps = field(init=False)
     _turns: Turns = field(init=False)
 
     def __post_init__(self) -> None:
-        # Stops have a bound of their own, so that guests whose toolstack is silent never keep a
-        # free page waiting.
-        self._commands = asyncio.Semaphore(self.manners.cases_in_flight_max)
         self._steps = Steps(
             self.acts,
             self.log,
@@ -110,8 +106,7 @@ class Driver:
         """One step, or a whole stop."""
         if case.needs_turn:
             await self._turns.share(case)
-            return
-        async with self._commands:
+        else:
             await self._steps.take((case,))
 
     async def _watch(self) -> None:

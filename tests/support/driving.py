@@ -78,7 +78,8 @@ class Bench:
     def driver(self) -> Driver:
         ticks = count(1)
         host = cast("Host", Twice(self.host)) if self.twice else self.host
-        acts = Acts(host, host, self.manners.terms.migrate_to, detach_seconds=0.05)
+        to, at_once = self.manners.terms.migrate_to, self.manners.cases_in_flight_max
+        acts = Acts(host, host, to, detach_seconds=0.05, calls_at_once=at_once)
         return Driver(
             acts, self.log, self.docket, self.events.append, lambda: next(ticks), self.manners
         )

@@ -8,7 +8,7 @@ import pytest
 
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageStatus, PageUse
-from agent.contract.toolstack import HERE, DomainState, ToolOutcome
+from agent.contract.toolstack import HERE, DomainsReply, DomainState, ToolOutcome
 from agent.events import CaseMoved, GuestFoundStopped, GuestPaused
 from agent.retirement.case import Case, State
 from agent.retirement.ladder import Rung, Terms
@@ -465,6 +465,26 @@ async def test_guests_whose_toolstack_is_silent_keep_no_free_page_waiting() -> N
 
     await bench.settle(*cases_of(host), until=free_page_moved)
     assert host.stopped == []
+
+
+async def test_a_toolstack_that_says_nothing_at_all_keeps_no_free_page_waiting() -> None:
+    """Before a guest's page is helped the toolstack is asked about the guest."""
+
+    class Deaf(Host):
+        async def domains(self) -> DomainsReply:
+            self.calls.append("domains")
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    host = Deaf({n: Page() for n in range(1, 5)} | {99: Page(PageUse.FREE, None)})
+    bench = Bench(host, replace(quick(), cases_in_flight_max=2))
+    driving = asyncio.create_task(bench.settle(*cases_of(host)))
+    async with asyncio.timeout(5):
+        while not host.is_offlined(99):
+            await asyncio.sleep(0.001)
+    assert host.calls.count("domains") == 2
+    driving.cancel()
+    await asyncio.wait([driving])
 
 
 async def test_a_hypervisor_that_is_silent_is_not_asked_in_a_storm() -> None:
