@@ -34,6 +34,7 @@ from emulator.xen.trouble import Trouble
 _LINE_BYTES = 64
 _NS = 1_000_000_000
 _CATCH_UP_SECONDS = 5.0  # after a stall, a guest works off this much and no more
+_SCRUBBED_PER_SECOND = 1 << 18  # pages an idle CPU wipes: 1 GiB
 
 
 class World:
@@ -87,11 +88,12 @@ class World:
         return batch
 
     def work(self, now: float) -> None:
-        """Let every running guest do what it would have done by `now`."""
+        """Let every running guest do what it would have done by `now`, and idle CPUs scrub."""
         seconds = min(max(now - self._worked_until, 0.0), _CATCH_UP_SECONDS)
         self._worked_until = now
         if self.is_quiet:
             return
+        self.hypervisor.table.scrubber.idle(round(_SCRUBBED_PER_SECOND * seconds))
         for guest in self.guests:
             guest.run(round(self._accesses_per_second * seconds), self._workload_chance)
         self.hypervisor.work(self._workload_chance)

@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.contract.columns import I64
 from emulator.xen.buddy import Runs
-from emulator.xen.frametable import FrameTable, Tenant
+from emulator.xen.frametable import UNASSIGNED, FrameTable, Tenant
 
 SUPERPAGE_ORDERS = (18, 9, 0)  # 1 GiB, 2 MiB, 4 KiB
 
@@ -20,12 +20,13 @@ class Heap:
     def __init__(self, table: FrameTable) -> None:
         self._table = table
 
-    def take(self, count: int, tenant: Tenant, node: int = 0) -> I64 | None:
+    def take(self, count: int, tenant: Tenant = UNASSIGNED, node: int = 0) -> I64 | None:
         """`count` frames for `tenant`, or None (and nothing changed) if so many are not free.
 
-        Those of NUMA node `node` first, then those of the nodes after it.
+        Those of NUMA node `node` first, then those of the nodes after it. What others claim is
+        not there to be had.
         """
-        if count > self._table.free:
+        if count > self._table.free - self._table.claims.of_others(tenant.owner):
             return None
         taken = [np.empty(0, np.int64)]
         for order in SUPERPAGE_ORDERS:

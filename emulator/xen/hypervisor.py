@@ -45,7 +45,8 @@ class Hypervisor:
         self.layout = layout
         self.memory = memory
         self.defects = defects
-        self.table = FrameTable(layout.frames, layout.nodes)
+        self.table = FrameTable(layout.frames, layout.nodes, memory.scrub)
+        self.table.defects = defects
         self.heap = Heap(self.table)
         self.domains: dict[DomId, Domain] = {}
         self.dying: dict[DomId, Domain] = {}
@@ -157,6 +158,7 @@ class Hypervisor:
         self.table.references.release(own_frames(domain))
         self.mappers.owner_has_gone(domain.domid)
         self._bury()
+        self.table.claims.stake(domain.domid, 0, self.table.free)
 
     def crash(self, domid: DomId) -> None:
         """Stop a domain for good. Its frames are its own until it is destroyed."""

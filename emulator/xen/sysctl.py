@@ -42,6 +42,7 @@ class PageOfflineOp:
     def __init__(self, host: Hypervisor, defects: Defects = XEN_4_17) -> None:
         self.down: HostDown | None = None
         self.pages = PageOps(host, defects)
+        host.table.defects = defects
         self._defects = defects
 
     def call(self, ask: SysctlRequest, caller: Caller = TOOL) -> SysctlReply | HostDown:

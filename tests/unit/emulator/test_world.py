@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from agent.contract.columns import Batch
-from agent.contract.frames import PAGE_SHIFT, Mfn
+from agent.contract.frames import PAGE_SHIFT, DomId, Mfn
 from agent.contract.hypercall import PageStatus, PageUse
 from agent.contract.toolstack import GuestKind, ResumePath
 from emulator.config import EmulatorConfig
@@ -179,3 +179,11 @@ def test_each_place_on_the_dimms_belongs_to_one_page() -> None:
     pages = 1 << 12
     places = {place_of(mfn << PAGE_SHIFT, dimms=8) for mfn in range(pages)}
     assert len(places) == pages
+
+
+def test_what_a_dead_guest_left_is_scrubbed_as_time_goes_by() -> None:
+    world = a_world()
+    world.hypervisor.destroy(world.hypervisor.domains[DomId(1)])
+    left = world.hypervisor.table.scrubber.unscrubbed
+    world.work(0.1)
+    assert (left, world.hypervisor.table.scrubber.unscrubbed) == ((1024,), (0,))
