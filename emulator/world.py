@@ -16,7 +16,7 @@ import numpy as np
 from agent.contract.columns import Batch
 from agent.contract.frames import PAGE_SHIFT, PAGE_SIZE, Mfn, mfn_of
 from emulator.chaos import draw
-from emulator.config import EmulatorConfig
+from emulator.config import EmulatorConfig, Personality
 from emulator.dimms import place_of
 from emulator.firmware import Firmware
 from emulator.machine.banks import COUNT_MAX, Bank, Registers
@@ -24,6 +24,7 @@ from emulator.machine.faults import Fault, Faults
 from emulator.machine.memory import Memory
 from emulator.plan import planned, when
 from emulator.scenario import FaultSettings, Scenario, TroubleSettings
+from emulator.xen.defects import MENDED, XEN_4_17
 from emulator.xen.frametable import FrameState
 from emulator.xen.guests import Guest
 from emulator.xen.hypervisor import Hypervisor
@@ -34,6 +35,7 @@ from emulator.xen.trouble import Trouble
 _LINE_BYTES = 64
 _NS = 1_000_000_000
 _CATCH_UP_SECONDS = 5.0  # after a stall, a guest works off this much and no more
+_DEFECTS = {Personality.THREAD: MENDED, Personality.XEN_4_17: XEN_4_17}
 _SCRUBBED_PER_SECOND = 1 << 18  # pages an idle CPU wipes: 1 GiB
 
 
@@ -48,7 +50,9 @@ class World:
         boot_id: UUID,
         started_ns: int,
     ) -> None:
-        self.hypervisor = Hypervisor(layout, Memory(layout.frames))
+        self.hypervisor = Hypervisor(
+            layout, Memory(layout.frames), _DEFECTS[config.host.personality]
+        )
         self.toolstack = Toolstack(self.hypervisor)
         self.firmware = Firmware(config.host.name, boot_id, config.host.dimms)
         self.ereports = 0
