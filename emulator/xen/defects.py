@@ -21,6 +21,7 @@ The tool that is to exchange a page has its own, each hidden behind the one befo
     T1  it names dom0 as the owner of the page tables, and is refused for every page that is mapped
     T2  it keeps too few bits of an entry: the guest may not write to its page any more
     T3  it writes rubbish into the M2P
+    T8  it does not mind a device that writes to the page
 """
 
 from dataclasses import dataclass, field, fields
@@ -48,6 +49,7 @@ class Defects:
     exchange_names_wrong_owner: bool = True  # T1
     exchange_loses_attributes: bool = True  # T2
     exchange_garbles_m2p: bool = True  # T3
+    exchange_ignores_devices: bool = True  # T8
 
 
 XEN_4_17 = Defects()

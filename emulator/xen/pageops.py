@@ -99,7 +99,7 @@ class PageOps:
         return not self._pod_locks.take(holder, cpu)
 
     def _is_pv(self, domid: DomId) -> bool:
-        return domid == DOM0 or self._host.domains[domid].kind is GuestKind.PV
+        return domid == DOM0 or self._host.there_is(domid).kind is GuestKind.PV
 
     def _again(self, mfn: Mfn) -> Answer | HostDown:
         """D8: a broken page is asked about while it has an owner, and the owner pays."""

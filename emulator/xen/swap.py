@@ -16,6 +16,7 @@ from agent.contract.hypercall import PagesReply, PageUse, Refusal
 from emulator.xen import offline
 from emulator.xen.domains import Domain
 from emulator.xen.frametable import FrameState, FrameTable
+from emulator.xen.heap import Heap
 
 MoveAll = Callable[[Domain, I64], object]
 
@@ -25,12 +26,13 @@ class Swap:
     """The call on one host; `move` is how the pages of one domain are moved."""
 
     table: FrameTable
+    heap: Heap
     domains: dict[DomId, Domain]
     move: MoveAll
 
     def swap(self, mfns: Sequence[int]) -> PagesReply:
         """Swap the p2m entries of HVM pages that are OFFLINING: of all of them, or of none."""
-        roomy = self._count_pending(mfns) <= self.table.free
+        roomy = self._count_pending(mfns) <= self.heap.within_reach()
 
         def judge(mfn: Mfn) -> Refusal | None:
             if self.table.state_of(mfn) is FrameState.OFFLINED:
@@ -46,7 +48,7 @@ class Swap:
             self.move(self.domains[DomId(domid)], pending[owners == domid])
 
     def _unfit(self, mfn: Mfn) -> Refusal | None:
-        if self.table.use_of(mfn) is not PageUse.HVM:
+        if self.table.use_of(mfn) is not PageUse.HVM or self.table.gfn_of(mfn) is None:
             return Refusal.NOT_OWNED_BY_HVM
         if self.table.state_of(mfn) is not FrameState.OFFLINING:
             return Refusal.NOT_OFFLINE_PENDING
