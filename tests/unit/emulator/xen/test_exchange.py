@@ -15,7 +15,19 @@ from emulator.xen.layout import GuestSpec
 from emulator.xen.moving import Step, Trip
 from emulator.xen.toolstack import Toolstack
 from emulator.xen.trouble import Trouble
-from tests.support.hosts import FIRST, HVM, L1, PLAIN, PV, SECOND, fill, frame_of, host_of, pend
+from tests.support.hosts import (
+    FIRST,
+    HVM,
+    L1,
+    PLAIN,
+    PV,
+    SECOND,
+    fill,
+    frame_of,
+    host_of,
+    mark,
+    pend,
+)
 
 DONE, REFUSED, FAILED = ToolOutcome.DONE, ToolOutcome.REFUSED, ToolOutcome.FAILED
 TRY_AGAIN, DAMAGED = ToolOutcome.TRY_AGAIN, ToolOutcome.GUEST_MAY_BE_DAMAGED
@@ -30,7 +42,7 @@ class Stopped:
         self.host: Hypervisor = host_of(*specs, defects=defects)
         self.tools = Toolstack(self.host)
         self.domain = self.host.domains[FIRST]
-        self.mfn = int(pend(self.host, FIRST, PLAIN)[0])
+        self.mfn = mark(self.host, FIRST, PLAIN)
         self.domain.state = DomainState.SUSPENDED
 
     def exchange(self, *mfns: int) -> tuple[ToolOutcome, str, tuple[int, ...]]:
@@ -104,7 +116,7 @@ def test_the_pages_that_stand_in_the_way_are_named() -> None:
 
 def test_without_the_pages_that_stood_in_the_way_the_others_can_go() -> None:
     it = Stopped(PV)
-    mapped = int(pend(it.host, FIRST, 6)[0])
+    mapped = mark(it.host, FIRST, 6)
     it.host.map_page(DOM0, it.domain, Gfn(6))
     blamed = set(it.exchange(it.mfn, mapped)[2])
     assert it.exchange(*({it.mfn, mapped} - blamed)) == (DONE, "", ())
@@ -152,7 +164,7 @@ def test_what_others_keep_of_a_page_that_was_given_up_cannot_be_exchanged() -> N
 
 def test_another_guests_page_is_refused() -> None:
     it = Stopped(PV, HVM)
-    mfn = int(pend(it.host, SECOND, 0)[0])
+    mfn = mark(it.host, SECOND, 0)
     assert it.exchange(mfn) == (REFUSED, f"page {mfn:#x} is not of domain 1", (mfn,))
 
 
@@ -200,7 +212,7 @@ def test_real_xens_tool_knows_no_guests_but_pv_ones() -> None:
 @pytest.mark.parametrize("gfn", [PLAIN, L1])
 def test_defect_t1_every_page_that_the_guest_maps_is_refused(gfn: Gfn) -> None:
     it = Stopped(PV, defects=XEN_4_17)
-    mfn = int(pend(it.host, FIRST, gfn)[0])
+    mfn = mark(it.host, FIRST, gfn)
     assert it.exchange(mfn) == (FAILED, "clear pte failed", ())
 
 
@@ -216,7 +228,7 @@ def test_defect_t8_a_device_is_not_minded_and_goes_on_writing_to_the_old_frame(
 ) -> None:
     it = Stopped(NIC, defects=replace(MENDED, exchange_ignores_devices=True))
     gfn = next(iter(NIC.buffers))
-    mfn = int(pend(it.host, FIRST, gfn)[0])
+    mfn = mark(it.host, FIRST, gfn)
     exchanged = it.exchange(mfn)[0]
     it.tools.resume(FIRST)
     it.host.work(rng)

@@ -25,6 +25,7 @@ from tests.support.hosts import (
     frame_of,
     holes,
     host_of,
+    mark,
     pend,
 )
 
@@ -38,7 +39,7 @@ def two(
     """A giver and a taker, and the frame behind the giver's page `PLAIN`, which is pending."""
     specs = replace(giver, name="giver"), replace(taker, name="taker")
     host = host_of(*specs, defects=defects)
-    return host, Mfn(int(pend(host, GIVER, PLAIN)[0]))
+    return host, mark(host, GIVER, PLAIN)
 
 
 def given(host: Hypervisor, mfn: Mfn) -> bool:
@@ -59,7 +60,7 @@ def test_a_page_that_is_ballooned_out_is_a_hole_and_the_guest_knows(
 
 def test_a_marked_page_that_is_ballooned_out_is_offlined_at_once() -> None:
     host = host_of(PV)
-    mfn = Mfn(int(pend(host, FIRST, PLAIN)[0]))
+    mfn = mark(host, FIRST, PLAIN)
     host.balloon_out(host.domains[FIRST], np.array([PLAIN]))
     assert host.table.state_of(mfn) is FrameState.OFFLINED
 

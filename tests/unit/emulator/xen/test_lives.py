@@ -22,7 +22,7 @@ from emulator.xen.layout import GuestSpec
 from emulator.xen.peers import Peer
 from emulator.xen.toolstack import Toolstack
 from emulator.xen.trouble import Trouble
-from tests.support.hosts import FIRST, HVM, PLAIN, PV, SECOND, fill, frame_of, host_of, pend
+from tests.support.hosts import FIRST, HVM, PLAIN, PV, SECOND, fill, frame_of, host_of, mark, pend
 
 DONE, REFUSED, FAILED = ToolOutcome.DONE, ToolOutcome.REFUSED, ToolOutcome.FAILED
 TRY_AGAIN, NOBODY = ToolOutcome.TRY_AGAIN, ToolOutcome.NO_SUCH_DOMAIN
@@ -99,7 +99,7 @@ def test_a_new_guest_has_none_of_the_retired_frames(tools: Toolstack, host: Hype
 def test_a_destroyed_guest_is_gone_with_its_pending_pages(
     tools: Toolstack, host: Hypervisor
 ) -> None:
-    mfn = int(pend(host, FIRST, PLAIN)[0])
+    mfn = mark(host, FIRST, PLAIN)
     assert told(tools.destroy(FIRST)) == (DONE, 1)
     assert (domids(tools), host.page_query([mfn]).pages[0].status) == ([2], PageStatus.OFFLINED)
 
@@ -228,7 +228,7 @@ def test_without_a_domain_id_left_a_guest_is_not_ended(tools: Toolstack, host: H
 def test_a_guest_that_migrates_here_goes_on_in_another_domain(
     tools: Toolstack, host: Hypervisor, rng: Generator
 ) -> None:
-    mfn = int(pend(host, FIRST, PLAIN)[0])
+    mfn = mark(host, FIRST, PLAIN)
     host.guests[FIRST].run(1000, rng)
     assert told(tools.migrate(FIRST)) == (DONE, 3)
     guest = host.guests[DomId(3)]

@@ -11,7 +11,7 @@ from agent.contract.toolstack import DomainState, GuestKind
 from emulator.xen.frametable import FrameState
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec
-from tests.support.hosts import FIRST, PLAIN, PV, fill, frame_of, holes, host_of, pend
+from tests.support.hosts import FIRST, PLAIN, PV, fill, frame_of, holes, host_of, mark, pend
 
 TOOL = DomId(7)
 SPEC = replace(PV, ring_pages=2)
@@ -68,7 +68,7 @@ def test_a_mapper_of_a_page_that_was_given_up_misses_nothing(
 
 
 def test_a_page_that_was_given_up_leaves_when_its_mapper_has_let_go(host: Hypervisor) -> None:
-    mfn = int(pend(host, FIRST, PLAIN)[0])
+    mfn = mark(host, FIRST, PLAIN)
     host.map_page(TOOL, host.domains[FIRST], PLAIN)
     host.balloon_out(host.domains[FIRST], np.array([PLAIN]))
     between = host.table.state_of(mfn)
@@ -139,7 +139,8 @@ def test_a_shared_page_that_is_mapped_is_the_guests_own_from_then_on() -> None:
     host = host_of(SPECIAL)
     domain = host.domains[FIRST]
     host.map_page(TOOL, domain, Gfn(SPECIAL.cows[0]))
-    assert (domain.is_shared.any(), host.check()) == (False, [])
+    assert not domain.is_shared.any()
+    assert host.check() == []
 
 
 def test_a_shared_page_cannot_be_mapped_without_room() -> None:

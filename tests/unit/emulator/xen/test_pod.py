@@ -14,7 +14,7 @@ from emulator.xen.frametable import FrameState
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec
 from emulator.xen.pages import PageKind
-from tests.support.hosts import FIRST, fill, holes, host_of
+from tests.support.hosts import FIRST, SECOND, fill, holes, host_of
 
 LAZY = GuestSpec("web", GuestKind.HVM, 64, pod_pages=8)  # its pages 56 to 63
 
@@ -114,7 +114,7 @@ def test_without_any_other_the_cache_is_one_smaller(host: Hypervisor, domain: Do
 
 
 def test_what_others_claim_takes_nobodys_place(host: Hypervisor, domain: Domain) -> None:
-    host.table.claims.stake(FIRST + 1, host.host.free, host.host.free)
+    host.table.claims.stake(SECOND, host.host.free, host.host.free)
     host.page_offline_pending(cache_of(domain)[:1])
     assert len(domain.pod_cache) == 7
 

@@ -12,7 +12,7 @@ from emulator.xen.domains import Domain
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec
 from emulator.xen.toolstack import Toolstack
-from tests.support.hosts import FIRST, HVM, PV, SHADOWED, fill, host_of
+from tests.support.hosts import FIRST, HVM, PV, SECOND, SHADOWED, fill, host_of
 
 POOLED = replace(SHADOWED, pool_pages=8, state_pages=2)
 
@@ -68,7 +68,7 @@ def test_the_pool_gets_as_many_as_there_are() -> None:
 
 def test_what_others_claim_is_not_taken_for_a_pool() -> None:
     host, domain, _ = marked()
-    host.table.claims.stake(FIRST + 1, host.host.free - 1, host.host.free)
+    host.table.claims.stake(SECOND, host.host.free - 1, host.host.free)
     host.drop_shadows(domain)
     assert len(domain.pool) == 7
 
