@@ -40,10 +40,6 @@ class Device:
         self._frames = NONE
         domain.devices = tuple(name for name in domain.devices if name != self.name)
 
-    def forget(self) -> None:
-        """Its domain is gone, and its frames are others' by now."""
-        self._frames = NONE
-
     def run(self, guest: Guest, memory: Memory, rng: Generator) -> None:
         """Fill its buffers anew, and tell the guest what is in them."""
         if not len(self._frames):

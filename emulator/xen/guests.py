@@ -125,9 +125,8 @@ class Guest:
     def give_up(self, gfns: I64) -> None:
         """The guest's balloon has these pages now."""
         self.workload.given_up[gfns] = True
-        if self._known is not None:
+        if self.domain.tables is not None:
             unmap(self._memory, self.domain.table_frames, self.domain.p2m[gfns])
-            self._known.p2m[gfns] = NO_FRAME
 
     def take_in(self, gfns: I64) -> None:
         """The guest has these pages from somebody else, who left something in them."""

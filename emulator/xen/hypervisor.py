@@ -183,9 +183,6 @@ class Hypervisor:
         # Whoever still holds its guest can run it no more.
         domain.state = DomainState.DYING
         self.dying[domain.domid] = domain
-        for device in map(self.devices.get, domain.devices):
-            if device is not None:
-                device.forget()
         self.sharing.leave(domain.p2m[domain.is_shared])
         self.table.references.release(own_frames(domain))
         self.mappers.owner_has_gone(domain.domid)
