@@ -42,8 +42,6 @@ class Device:
 
     def run(self, guest: Guest, memory: Memory, rng: Generator) -> None:
         """Fill its buffers anew, and tell the guest what is in them."""
-        if not len(self._frames):
-            return
         words = rng.integers(1 << 64, size=len(self._frames), dtype=np.uint64)
         memory.write(self._frames, words)
         guest.workload.words[self._gfns] = words
