@@ -214,7 +214,7 @@ class FrameTable:
 
     def gfn_of(self, mfn: Mfn) -> Gfn | None:
         """The M2P: what the owning guest calls this frame. None where no guest has it."""
-        gfn = int(self._gfn_plus_1[mfn]) - 1
+        gfn = int(self._gfn_plus_1[mfn]) - 1 if 0 <= mfn < self.frames else -1
         return None if gfn < 0 else Gfn(gfn)
 
     def gfns_of(self, mfns: I64) -> I64:

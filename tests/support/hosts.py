@@ -49,6 +49,11 @@ def pend(host: Hypervisor, domid: DomId, *gfns: int) -> I64:
     return mfns
 
 
+def mark(host: Hypervisor, domid: DomId, gfn: int) -> Mfn:
+    """The same for one page."""
+    return Mfn(int(pend(host, domid, gfn)[0]))
+
+
 def fill(host: Hypervisor) -> None:
     """Offline every free page, so that there is room for nothing."""
     free = host.table.free_within(0, host.table.frames).tolist()
