@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent.contract.frames import DomId, Gfn, Mfn
-from agent.contract.toolstack import DomainState, GuestKind, Paging, ToolCall, ToolOutcome, ToolReply
+from agent.contract.toolstack import (
+    DomainState,
+    GuestKind,
+    Paging,
+    ToolCall,
+    ToolOutcome,
+    ToolReply,
+)
 from emulator.xen.defects import Defects
 from emulator.xen.domains import NO_FRAME, Domain
 from emulator.xen.frametable import FrameState
@@ -62,7 +69,7 @@ class HostMachine(RuleBasedStateMachine):
         self.toolstack = small_host(self.defects)
         self.ledger = Ledger()
         self.taken_out: set[int] = set()
-        self.gone: set[int] = set()  # what was OFFLINED a step ago
+        self.gone: set[Mfn] = set()  # what was OFFLINED a step ago
         self.states: dict[DomId, DomainState] = {}
         self.attached = {"nic": DomId(4), "gpu": DomId(5)}
         self.torn: list[Workload] = []
@@ -328,13 +335,14 @@ class HostMachine(RuleBasedStateMachine):
             assert set(domain.devices) == mine
 
     def the_parts_of_the_host_agree(self) -> None:
-        torn = tuple(f"domain {g.domain.domid} " for g in self.host.guests.values() if self.is_torn(g))
+        guests = self.host.guests.values()
+        torn = tuple(f"domain {guest.domain.domid} " for guest in guests if self.is_torn(guest))
         assert [wrong for wrong in self.host.check() if not wrong.startswith(torn)] == []
 
     def no_guest_is_corrupted_or_faults(self) -> None:
         for domid, guest in self.host.guests.items():
-            harm = (guest.workload.corruptions, guest.workload.faults)
-            assert self.is_torn(guest) or (domid, *harm, self.wrong_in(guest)) == (domid, 0, 0, 0)
+            harm = (guest.workload.corruptions, guest.workload.faults, guest.verify())
+            assert self.is_torn(guest) or (domid, *harm) == (domid, 0, 0, 0)
 
     # Help for the rules.
 
@@ -389,9 +397,6 @@ class HostMachine(RuleBasedStateMachine):
 
     def is_torn(self, guest: Guest) -> bool:
         return any(guest.workload is torn for torn in self.torn)
-
-    def wrong_in(self, guest: Guest) -> int:
-        return guest.verify()
 
     def marked(self) -> dict[Mfn, FrameState]:
         """The frames that are marked; free and used ones are counted by the invariants."""

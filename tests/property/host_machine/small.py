@@ -5,6 +5,8 @@
     mail   HVM with shadows and a pool for them; shares pages with web
     net    PV with a device
     game   HVM with a device
+
+Xen's own pages and dom0's, one kind after the other, are at the bottom.
 """
 
 from agent.contract.frames import Mfn

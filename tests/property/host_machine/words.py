@@ -13,7 +13,7 @@ from emulator.xen.pages import PageKind
 FILLER = 0x01010101
 BROKEN = 0x2000
 OFFLINED, AGAIN = 0x2, 0x10
-LAST_OF_WORD = 16
+OWNER_SHIFT = 16
 
 # The word for a page in use; the owner's id is added to where it is that of a domain.
 IN_USE: dict[PageKind, int] = {
@@ -31,6 +31,12 @@ IN_USE: dict[PageKind, int] = {
     PageKind.ANONYMOUS: 0x7FF40408,
 }
 OF_DOMAINS = {PageKind.PV, PageKind.HVM, PageKind.PAGE_TABLE, PageKind.SHARED_INFO, PageKind.DOM0}
+QUERIED: dict[FrameState | None, int] = {
+    FrameState.FREE: 0,
+    FrameState.IN_USE: 0,
+    FrameState.OFFLINING: 0x8,
+    FrameState.OFFLINED: 0x2,
+}
 OWNED = OF_DOMAINS | {PageKind.COW, PageKind.LOW, PageKind.M2P}
 
 
@@ -65,7 +71,7 @@ def offlined(page: Page, *, as_broken: bool = False) -> Said:
             return _again(page)
         case PageKind.FREE | PageKind.POD_CACHE:
             return Said(OFFLINED | extra)
-    owner = page.owner << LAST_OF_WORD if page.kind in OF_DOMAINS else 0
+    owner = page.owner << OWNER_SHIFT if page.kind in OF_DOMAINS else 0
     return Said(IN_USE[page.kind] + owner + extra)
 
 
@@ -81,8 +87,7 @@ def onlined(page: Page) -> Said:
 def queried(page: Page) -> Said:
     if page.kind in (PageKind.ABSENT, PageKind.NOT_RAM):
         return Said(None, Errno.EINVAL)
-    word = {FrameState.OFFLINING: 0x8, FrameState.OFFLINED: 0x2}.get(page.state or FrameState.FREE, 0)
-    return Said(word | (0x10 if page.is_broken else 0))
+    return Said(QUERIED[page.state] | (0x10 if page.is_broken else 0))
 
 
 def _again(page: Page) -> Said:
