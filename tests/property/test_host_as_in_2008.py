@@ -10,7 +10,7 @@ from agent.contract.frames import Mfn
 from agent.contract.hypercall import PagesReply, PageStatus, Refusal
 from emulator.xen.defects import MENDED
 from emulator.xen.frametable import FrameState
-from tests.property.host_machine.machine import CALLS, GFNS, MFNS, NTH, OF_NOTE, HostMachine
+from tests.property.host_machine.rules import CALLS, GFNS, MFNS, NTH, OF_NOTE, HostMachine
 from tests.property.host_machine.small import FRAMES
 from tests.support.effort import thorough
 

@@ -14,7 +14,7 @@ from agent.contract.toolstack import DomainState
 from emulator.xen.defects import XEN_4_17, HostDown
 from emulator.xen.pageops import Answer
 from emulator.xen.sysctl import Caller, PageOfflineOp
-from tests.property.host_machine.machine import CALLS, MFNS, OF_NOTE, HostMachine
+from tests.property.host_machine.rules import CALLS, MFNS, OF_NOTE, HostMachine
 from tests.property.host_machine.small import FRAMES
 from tests.property.host_machine.words import FILLER, Page, Said, offlined, onlined, queried
 from tests.support.effort import thorough
@@ -25,7 +25,6 @@ OFFLINE, ONLINE, QUERY = SysctlCommand
 
 class HostAsXen417(HostMachine):
     defects = XEN_4_17
-    never_exchanges = True
 
     def boot(self) -> None:
         super().boot()
