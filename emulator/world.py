@@ -24,6 +24,7 @@ from emulator.machine.faults import Fault, Faults
 from emulator.machine.memory import Memory
 from emulator.plan import planned, when
 from emulator.scenario import FaultSettings, Scenario, TroubleSettings
+from emulator.visits import Visits
 from emulator.xen.defects import MENDED, XEN_4_17
 from emulator.xen.frametable import FrameState
 from emulator.xen.guests import Guest
@@ -64,6 +65,7 @@ class World:
         self._bank = Bank()
         self._faults = Faults()
         self._faulty: set[Mfn] = set()
+        self._visits = Visits(list(scenario.mappings))
         self._plan = planned(*scenario.faults, *config.faults)
         self._chance, self._workload_chance = np.random.default_rng(config.seed).spawn(2)
         self.trouble(scenario.trouble)
@@ -81,6 +83,7 @@ class World:
         """The errors up to `now`, as ereports; None if there were none."""
         if self.is_quiet:
             return None
+        self._visits.step(self.hypervisor, now, self._chance)
         self._begin_faults(now)
         self._heed_readers(now)
         harvests = list(self._reported(now))

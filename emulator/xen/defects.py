@@ -14,6 +14,7 @@ and it is for the edge to fall silent. The numbers are those of the defects as w
     D9  a frame number is cut to 32 bits without a word
     D10 the count of the range 0 to 2^32 - 1 wraps to 0
     -   offlining takes free pages that are claimed, and the claims stand
+    -   an uncorrected error in a page that guests share is a BUG of Xen's
 
 The tool that is to exchange a page has its own, each hidden behind the one before:
 
@@ -22,6 +23,9 @@ The tool that is to exchange a page has its own, each hidden behind the one befo
     T2  it keeps too few bits of an entry: the guest may not write to its page any more
     T3  it writes rubbish into the M2P
     T8  it does not mind a device that writes to the page
+
+Xen's carving without alignment is not here: what hands a page out twice are the stale orders that
+it leaves inside of buddies, and these free lists leave none.
 """
 
 from dataclasses import dataclass, field, fields
@@ -45,6 +49,7 @@ class Defects:
     mfns_are_truncated: bool = True  # D9
     whole_range_wraps: bool = True  # D10
     claims_outlive_their_pages: bool = True
+    shared_page_error_is_a_bug: bool = True
     exchange_is_for_pv_only: bool = True
     exchange_names_wrong_owner: bool = True  # T1
     exchange_loses_attributes: bool = True  # T2

@@ -242,16 +242,12 @@ class FrameTable:
         self.claims.spend(tenant.owner, len(mfns))
 
     def assign(self, mfns: I64, tenant: Tenant) -> None:
-        """Give frames to `tenant` that are allocated, and nobody's or just given up."""
+        """Give `tenant` frames that are allocated: for the first time, or back after all."""
         self._step(mfns, Step.ASSIGN)
         if self.defects.assign_forgets_marks:  # D4
             self._step(mfns, Step.ONLINE)
             self._broken.difference_update(map(Mfn, mfns.tolist()))
         self._let(mfns, tenant)
-
-    def give_up(self, mfns: I64) -> None:
-        """These frames stay allocated and are nobody's, as while their domain exchanges them."""
-        self._let(mfns, UNASSIGNED)
 
     def retype(self, mfns: I64, kind: PageKind) -> None:
         """Their owner uses these frames as `kind` from now on."""

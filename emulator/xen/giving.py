@@ -59,7 +59,6 @@ class Giving:
     def take_in(self, guest: Guest, gfns: I64, mfns: I64) -> None:
         """The guest has these frames behind its pages now, with what is in them."""
         domain = guest.domain
-        self.table.give_up(mfns)
         self.table.assign(mfns, domain.tenant)
         self.table.map(mfns, gfns)
         domain.p2m[gfns] = mfns

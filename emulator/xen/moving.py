@@ -140,6 +140,8 @@ class Mover:
         if domain.tables is not None:
             retarget(self.memory, domain.table_frames, pages.new, pages.old)
         domain.pinned |= pages.pinned
+        self.table.assign(pages.old, domain.tenant)
+        self.table.retype(pages.old[pages.are_tables], PageKind.PAGE_TABLE)
         self.table.references.release(pages.new)
 
     def _note_strays(self, pages: _Pages) -> None:

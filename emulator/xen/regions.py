@@ -31,7 +31,7 @@ class Regions:
         return alike
 
     def node_of(self, mfn: int) -> int:
-        return min(mfn // _span(self.frames, self.nodes), self.nodes - 1)
+        return int(node_of(np.array(mfn), self.frames, self.nodes))
 
     def runs(self) -> Runs:
         return Runs(self.starts, np.append(self.starts[1:], self.frames))

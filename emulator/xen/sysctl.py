@@ -42,7 +42,7 @@ class PageOfflineOp:
     def __init__(self, host: Hypervisor) -> None:
         self.down: HostDown | None = None
         self.pages = PageOps(host)
-        self._defects = host.defects
+        self.defects = host.defects
 
     def call(self, ask: SysctlRequest, caller: Caller = TOOL) -> SysctlReply | HostDown:
         if self.down is not None:
@@ -68,13 +68,13 @@ class PageOfflineOp:
         """The frames that are meant; none for what is refused. D9 is here."""
         if ask.end < ask.start:
             return range(0)
-        if not self._defects.mfns_are_truncated:
+        if not self.defects.mfns_are_truncated:
             return range(ask.start, ask.end + 1) if ask.end <= MFN_MAX else range(0)
         return range(ask.start & MFN_MAX, (ask.end & MFN_MAX) + 1)
 
     def _wrapped(self) -> SysctlReply | HostDown:
         """D10: as many words as fit 32 bits are none, and the first one is written all the same."""
-        if not self._defects.whole_range_wraps:
+        if not self.defects.whole_range_wraps:
             return untouched(Errno.EINVAL)
         return HostDown(Down.CRASHED, "a page fault in Xen: the count of a range wrapped to 0")
 

@@ -13,16 +13,19 @@ from agent.contract.hypercall import PageUse
 from emulator.xen.defects import MENDED, XEN_4_17, Defects
 from emulator.xen.frametable import FrameState, FrameTable, Tenant
 from emulator.xen.heap import Heap
+from emulator.xen.moving import Move, Step, Trip
+from emulator.xen.pages import PageKind
 from tests.support.heap import frames
-from tests.support.xen import Xen
+from tests.support.xen import ON_SMALL, PV_GUEST, SMALL, Xen
 
 PV = Tenant(PageUse.PV, DomId(7))
-PAGE = Mfn(5)
+PAGE = ON_SMALL[PageKind.PV]
 ONE = frames(PAGE)
+FRAMES = SMALL.frames
 
 
 def table_with(defects: Defects) -> FrameTable:
-    table = FrameTable(16)
+    table = FrameTable(FRAMES)
     table.defects = defects
     return table
 
@@ -38,13 +41,13 @@ def assigned_late(defects: Defects) -> FrameTable:
 
 
 def given_back(defects: Defects) -> FrameTable:
-    """A pending page was to be exchanged, which failed."""
-    table = table_with(defects)
-    table.allocate(ONE, PV)
-    table.offline(PAGE)
-    table.give_up(ONE)
-    table.assign(ONE, PV)
-    return table
+    """A pending page of a guest was to be exchanged, which failed half-way."""
+    xen = Xen(SMALL, defects)
+    xen.offline(PAGE)
+    domain = xen.host.domains[PV_GUEST]
+    assert xen.host.move(domain, ONE, Trip(Step.COPY)) is Move.UNDONE
+    assert xen.host.check() == []
+    return xen.host.table
 
 
 def broken_late(defects: Defects) -> FrameTable:
@@ -61,7 +64,7 @@ def test_xen_has_all_defects_and_mended_has_none() -> None:
 
 
 def test_a_frame_table_is_mended_until_its_host_says_otherwise() -> None:
-    assert (FrameTable(16).defects, Xen().host.table.defects) == (MENDED, XEN_4_17)
+    assert (FrameTable(FRAMES).defects, Xen().host.table.defects) == (MENDED, XEN_4_17)
 
 
 @pytest.mark.parametrize("assigned", [assigned_late, given_back])
@@ -75,7 +78,7 @@ def test_defect_4_a_page_that_is_assigned_is_not_offlining_any_more(
 def test_defect_4_it_is_not_broken_any_more_either_and_is_handed_out_again() -> None:
     table = assigned_late(XEN_4_17)
     table.release(ONE)
-    assert (table.is_broken(PAGE), table.free, table.check()) == (False, 16, [])
+    assert (table.is_broken(PAGE), table.free, table.check()) == (False, FRAMES, [])
 
 
 @pytest.mark.parametrize("assigned", [assigned_late, given_back])
@@ -92,16 +95,15 @@ def test_defect_4_once_mended_the_page_leaves_when_it_is_freed() -> None:
     assert (table.state_of(PAGE), table.is_broken(PAGE)) == (FrameState.OFFLINED, True)
 
 
-def test_a_page_that_is_given_up_is_nobodys() -> None:
-    table = table_with(MENDED)
-    table.allocate(ONE, PV)
-    table.give_up(ONE)
-    assert (table.holder_of(PAGE), table.owned_by(ONE, PV)) == (DomId(0), False)
+def test_a_page_table_that_is_given_back_is_still_one() -> None:
+    host, mfn = Xen(SMALL, MENDED).host, ON_SMALL[PageKind.PAGE_TABLE]
+    host.move(host.domains[PV_GUEST], frames(mfn), Trip(Step.COPY))
+    assert (host.table.kind_of(mfn), host.check()) == (PageKind.PAGE_TABLE, [])
 
 
 def test_a_heap_can_hand_out_pages_that_are_to_be_assigned() -> None:
-    table = FrameTable(16)
-    mfns = Heap(table).take(16)
+    table = FrameTable(FRAMES)
+    mfns = Heap(table).take(FRAMES)
     assert mfns is not None
     table.assign(mfns, PV)
     assert table.owned_by(mfns, PV)
@@ -112,8 +114,8 @@ def test_a_page_that_breaks_before_it_leaves_goes_to_the_broken_list(defects: De
     table = table_with(defects)
     table.mark_broken(PAGE)
     table.offline(PAGE)
-    table.offline(Mfn(6))
-    assert (table.broken_list(), table.offlined_list()) == ({PAGE}, {6})
+    table.offline(Mfn(PAGE + 1))
+    assert (table.broken_list(), table.offlined_list()) == ({PAGE}, {PAGE + 1})
 
 
 @pytest.mark.parametrize("defects", [XEN_4_17, MENDED])

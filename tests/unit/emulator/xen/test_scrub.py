@@ -9,6 +9,7 @@ from emulator.machine.memory import Memory
 from emulator.xen import scrub
 from emulator.xen.frametable import FrameTable, Tenant
 from tests.support.heap import GUEST, frames
+from tests.support.xen import HVM_GUEST, Xen
 
 XEN = Tenant(PageUse.XEN_HEAP)
 
@@ -126,3 +127,11 @@ def test_scrubbing_costs_a_large_host_nothing_until_something_is_freed() -> None
     table.release(frames(1 << 27))
     table.scrubber.rest()
     assert table.scrubber.unscrubbed == (0, 0)
+
+
+def test_what_a_dead_guest_wrote_is_wiped_from_the_hosts_memory() -> None:
+    xen = Xen().host
+    mfns = xen.domains[HVM_GUEST].p2m.copy()
+    xen.destroy(xen.domains[HVM_GUEST])
+    xen.table.scrubber.rest()
+    assert not xen.memory.read(mfns).any()

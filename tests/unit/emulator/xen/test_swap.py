@@ -147,3 +147,10 @@ def test_room_for_some_is_room_for_none(host: Hypervisor) -> None:
     host.page_offline_pending([HVM, HVM + 1])
     host.p2m_swap([HVM, HVM + 1])
     assert (host.host.offlining, host.host.free) == (2, 1)
+
+
+def test_a_guest_is_swapped_off_many_pages_in_one_call(host: Hypervisor) -> None:
+    mfns = host.domains[WEB].p2m[:200].tolist()
+    host.page_offline_pending(mfns)
+    host.p2m_swap(mfns)
+    assert (host.host.offlined, host.guests[WEB].verify(), host.check()) == (200, 0, [])
