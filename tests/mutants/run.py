@@ -25,7 +25,7 @@ from queue import SimpleQueue
 from tests.mutants.mutants import ROOT, Mutant, mutants
 
 WORKERS = 2
-DEADLINE_SECONDS = 300
+DEADLINE_SECONDS = 600
 COPIED = ("agent", "emulator", "tests")
 REST = (
     "tests/unit/emulator/xen",
@@ -34,7 +34,7 @@ REST = (
     "tests/property/test_host_as_xen_4_17.py",
 )
 OPTIONS = ("-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--hypothesis-seed=8412")
-SETTINGS = {"PAGEWARDEN_EXAMPLES": "200"}
+SETTINGS = {"PAGEWARDEN_EXAMPLES": "100"}
 
 _FAILED = re.compile(r"^FAILED (\S+)", re.MULTILINE)
 _ONE_FAILED = 1  # pytest's exit codes
@@ -110,7 +110,7 @@ def judge(tree: Path, mutant: Mutant) -> Verdict:
             first = read_off(mutant, tested(tree, mutant.tests))
             return first if first.why != SURVIVED else read_off(mutant, tested(tree, *REST))
         except subprocess.TimeoutExpired:
-            return Verdict(mutant, f"the deadline of {DEADLINE_SECONDS} s")
+            return Verdict(mutant, None, f"no verdict within {DEADLINE_SECONDS} s")
 
 
 @contextmanager
