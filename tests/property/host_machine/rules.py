@@ -198,7 +198,12 @@ class HostMachine(WatchedHost):
         if domain is not None:
             mfns = self.take_out_of(domain, gfns)
             self.suspend(nth)
-            self.judge_exchange(mfns, self.toolstack.exchange(domain.domid, mfns))
+            must_move = (
+                self.nothing_hinders(domain, mfns) and not self.defects.exchange_is_for_pv_only
+            )
+            reply = self.toolstack.exchange(domain.domid, mfns)
+            assert reply.outcome is DONE or not must_move
+            self.judge_exchange(mfns, reply)
             self.resume(nth)
 
     @rule(nth=NTH, gfns=GFNS, at=STEPS, is_final=st.booleans())
@@ -300,6 +305,15 @@ class HostMachine(WatchedHost):
         if reply.outcome is DONE:
             states = self.marked()
             assert {states.get(Mfn(mfn)) for mfn in mfns} == {FrameState.OFFLINED}
+
+    def nothing_hinders(self, domain: Domain, mfns: list[int]) -> bool:
+        """True if these pages are the domain's own and pending, and nobody else uses them."""
+        its_own = domain.p2m[(domain.p2m != NO_FRAME) & ~domain.is_shared]
+        others = [*self.host.table.references.mapped, *domain.strays]
+        pending = self.host.table.offlining_among(np.array(mfns))
+        is_free = len(pending) == len(mfns) <= self.host.table.free and not domain.devices
+        is_its_own = bool(np.isin(mfns, its_own).all()) and not np.isin(mfns, others).any()
+        return is_free and is_its_own and not domain.has_crashed
 
     def could_starve(self, domain: Domain) -> bool:
         """True if the guest may touch a page for which there is no frame: that is a fault."""
