@@ -36,7 +36,7 @@ REST = (
 OPTIONS = ("-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--hypothesis-seed=8412")
 SETTINGS = {"PAGEWARDEN_EXAMPLES": "100"}
 
-_FAILED = re.compile(r"^FAILED (\S+)", re.MULTILINE)
+_FAILED = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
 _ONE_FAILED = 1  # pytest's exit codes
 _ALL_PASSED = 0
 SURVIVED = "all tests passed"
