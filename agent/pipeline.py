@@ -155,7 +155,7 @@ class Pipeline:
 
     def _tell_opened(self, case: Case) -> None:
         self.observe(CaseOpened(case))
-        if case.reason in CAPS:
+        if case.reason is not None and case.reason in CAPS:
             self.observe(CapReached(case.reason))
 
 
