@@ -42,7 +42,9 @@ from agent.pipeline import Pipeline
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps, pages_of
 from agent.retirement.docket import Docket
-from agent.retirement.driver import Driver, Manners
+from agent.retirement.driver import Driver
+from agent.retirement.ladder import Terms
+from agent.retirement.manners import Manners
 from agent.waiting import set_within
 
 STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
@@ -262,8 +264,7 @@ async def _restore(journal: Journal, diagnosis: Diagnosis, docket: Docket) -> No
         finding = diagnosis.take(batch)
         if isinstance(finding, Finding):  # a smaller N may find now what it did not find then
             changed += docket.open(finding.judgement.verdicts, wall_clock())
-    for case in changed:
-        await journal.save(case)
+    await journal.save(*changed)
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:
@@ -278,7 +279,14 @@ def _acts(config: AgentConfig, observe: Observer, stack: AsyncExitStack) -> Acts
     toolstack = EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe)
     stack.push_async_callback(hypervisor.close)
     stack.push_async_callback(toolstack.close)
-    return Acts(hypervisor, toolstack)
+    retirement = config.retirement
+    return Acts(
+        hypervisor,
+        toolstack,
+        retirement.migrate_to,
+        retirement.detach_seconds_max,
+        retirement.cases_in_flight_max,
+    )
 
 
 def _limits(config: AgentConfig) -> JournalLimits:
@@ -296,7 +304,9 @@ def _manners(config: AgentConfig) -> Manners:
         stopped_retry_seconds_max=section.stopped_retry_seconds_max,
         watch_seconds=section.watch_seconds,
         cases_in_flight_max=section.cases_in_flight_max,
-        rungs=section.rungs,
+        gather_seconds=section.gather_seconds_max,
+        mapped_seconds=section.mapped_seconds_max,
+        terms=Terms(section.rungs, section.migrate_to),
     )
 
 

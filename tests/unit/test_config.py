@@ -59,7 +59,7 @@ def test_every_key_is_in_the_shipped_file() -> None:
             "diagnosis.page.n must be greater than or equal to 1 (got 0)",
         ),
         ('host = "h"\n[hypervisor]\nkind = "xen"', 'hypervisor.kind: "xen" is not built yet'),
-        ('host = "h"\n[retirement]\nrungs = ["hope"]', "retirement.rungs.0 must be 'swap'"),
+        ('host = "h"\n[retirement]\nrungs = ["hope"]', "retirement.rungs.0 must be 'wait'"),
         ("host = ", "not TOML"),
         ('host = "h"\n[metrics]\nlisten = "127.0.0.1:70000"', "metrics.listen: the port must be"),
         ('host = "h"\n[journal]\nretention_days = inf', "journal.retention_days must be"),
