@@ -57,6 +57,11 @@ class Workload:
     def __post_init__(self) -> None:
         self.given_up = np.zeros(len(self.words), np.bool_)
 
+    @property
+    def harm(self) -> int:
+        """How often it did not find what it should have."""
+        return self.corruptions + self.faults
+
     def in_use(self, gfns: I64) -> I64:
         """Those of these pages that the guest still has."""
         return gfns[~self.given_up[gfns]]
