@@ -29,7 +29,7 @@ from agent.checkup import Checkup
 from agent.clock import wall_clock
 from agent.config import AgentConfig
 from agent.contract import topics
-from agent.contract.errors import AgentError, Unreachable
+from agent.contract.errors import AgentError, Unreachable, first_of
 from agent.contract.hypercall import HostReply
 from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
@@ -37,6 +37,7 @@ from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
 from agent.events import Event, Observer
 from agent.handshake import Handshake
+from agent.introduction import checked
 from agent.pipeline import Pipeline
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps, pages_of
@@ -64,29 +65,50 @@ class Observers:
             observe(event)
 
 
-async def run(config: AgentConfig) -> None:
-    """Run until SIGTERM or SIGINT: one life for each boot of the host.
+class _Stop(asyncio.Event):
+    """Set when the agent is told to stop; `why` says by what."""
+
+    why = ""
+
+    def tell(self, number: signal.Signals) -> None:
+        self.why = self.why or number.name
+        self.set()
+
+
+async def run(config: AgentConfig, path: Path) -> None:
+    """Run until SIGTERM or SIGINT. `path` is where `config` was read from, for the log.
 
     Raises:
         AgentError: if something it needs cannot be had, or is lost for good.
     """
     logs.set_up_logs(config.log.level)
     asyncio.get_running_loop().set_exception_handler(logs.tell_loop_trouble)
+    logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
     async with _stop_signal() as stop:
-        while not stop.is_set():
-            async with AsyncExitStack() as stack:
-                agent = await _Agent.make(config, stack, stop)
-                if agent is not None:
-                    await agent.run(stop)
+        try:
+            await _live(config, stop)
+        except Exception as error:
+            logs.tell_stop(failure=first_of(error))
+            raise
+        logs.tell_stop(stop.why)
+
+
+async def _live(config: AgentConfig, stop: asyncio.Event) -> None:
+    """One life for each boot of the host."""
+    while not stop.is_set():
+        async with AsyncExitStack() as stack:
+            agent = await _Agent.make(config, stack, stop)
+            if agent is not None:
+                await agent.run(stop)
 
 
 @asynccontextmanager
-async def _stop_signal() -> AsyncGenerator[asyncio.Event]:
+async def _stop_signal() -> AsyncGenerator[_Stop]:
     """Set by SIGTERM or SIGINT for as long as the context lasts."""
-    stop = asyncio.Event()
+    stop = _Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.tell, number)
     try:
         yield stop
     finally:
@@ -125,7 +147,7 @@ class _Agent:
         caps = Caps(pages_of(host.frames, config.retirement.retired_memory_fraction_max))
         docket = Docket(caps, str(host.boot_id))
         await _restore(journal, diagnosis, docket)
-        metrics.seed(docket.cases)
+        metrics.seed(docket.cases, diagnosis.admission.missing)
         overview = Overview(
             config.host, version("pagewarden"), diagnosis, docket, board, journal.history
         )
@@ -211,7 +233,7 @@ async def _first_contact(
     """What the hypervisor says it is; None if told to stop before it said anything.
 
     Raises:
-        AgentError: if it is another host than the configured one.
+        AgentError: if it is another host than the configured one, or not one that we can drive.
     """
     while not stop.is_set():
         try:
@@ -220,12 +242,7 @@ async def _first_contact(
             board.renew(Health((f"the hypervisor does not answer: {error}",)))
             await set_within(stop, FIRST_CONTACT_SECONDS)
         else:
-            if host.host != config.host:
-                raise AgentError(
-                    f"host is {config.host!r} in the configuration, but the hypervisor at "
-                    f"{config.hypervisor.hypercall_socket} is host {host.host!r}: correct one"
-                )
-            return host
+            return checked(host, config.host, config.hypervisor.hypercall_socket)
     return None
 
 
@@ -276,6 +293,7 @@ def _manners(config: AgentConfig) -> Manners:
     return Manners(
         retry_seconds_first=section.retry_seconds_first,
         retry_seconds_max=section.retry_seconds_max,
+        stopped_retry_seconds_max=section.stopped_retry_seconds_max,
         watch_seconds=section.watch_seconds,
         cases_in_flight_max=section.cases_in_flight_max,
         rungs=section.rungs,
