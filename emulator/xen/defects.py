@@ -7,18 +7,22 @@ and it is for the edge to fall silent. The numbers are those of the defects as w
     D2  a page offlined while it is dirty counts as unscrubbed for ever, and a CPU never halts
     D3  a page brought online holds what the guest before left in it
     D4  giving pages to a domain forgets that they are OFFLINING, or broken
-    D5  a page of a paging pool that was marked goes back into the pool, and is used again
+    D5  a marked page of a paging pool goes back into the pool, and is used again
     D6  an offlined page that breaks stays on the list of the offlined ones that are whole
     D7  the lock of a PV domain's populate-on-demand cache is never initialised
     D8  asking again about a broken page that has an owner crashes the owner
     D9  a frame number is cut to 32 bits without a word
     D10 the count of the range 0 to 2^32 - 1 wraps to 0
-    T1  an exchange names the wrong owner of the page tables, and is refused for every mapped page
-    T2  an exchange drops the low attribute bits of the entries that it edits
-    T3  an exchange leaves the M2P of the new page saying that it is page 0
-    -   an exchange is for PV guests only
     -   offlining takes free pages that are claimed, and the claims stand
     -   an uncorrected error in a page that guests share is a BUG of Xen's
+
+The tool that is to exchange a page has its own, each hidden behind the one before:
+
+    -   it knows no guests but PV ones
+    T1  it names dom0 as the owner of the page tables, and is refused for every page that is mapped
+    T2  it keeps too few bits of an entry: the guest may not write to its page any more
+    T3  it writes rubbish into the M2P
+    T8  it does not mind a device that writes to the page
 
 Xen's carving without alignment is not here: what hands a page out twice are the stale orders that
 it leaves inside of buddies, and these free lists leave none.
@@ -44,12 +48,13 @@ class Defects:
     again_crashes_owner: bool = True  # D8
     mfns_are_truncated: bool = True  # D9
     whole_range_wraps: bool = True  # D10
+    claims_outlive_their_pages: bool = True
+    shared_page_error_is_a_bug: bool = True
+    exchange_is_for_pv_only: bool = True
     exchange_names_wrong_owner: bool = True  # T1
     exchange_loses_attributes: bool = True  # T2
     exchange_garbles_m2p: bool = True  # T3
-    exchange_is_for_pv_only: bool = True
-    claims_outlive_their_pages: bool = True
-    shared_page_error_is_a_bug: bool = True
+    exchange_ignores_devices: bool = True  # T8
 
 
 XEN_4_17 = Defects()

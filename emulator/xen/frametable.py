@@ -218,7 +218,7 @@ class FrameTable:
 
     def gfn_of(self, mfn: Mfn) -> Gfn | None:
         """The M2P: what the owning guest calls this frame. None where no guest has it."""
-        gfn = int(self._gfn_plus_1[mfn]) - 1
+        gfn = int(self._gfn_plus_1[mfn]) - 1 if 0 <= mfn < self.frames else -1
         return None if gfn < 0 else Gfn(gfn)
 
     def gfns_of(self, mfns: I64) -> I64:
@@ -233,6 +233,10 @@ class FrameTable:
     def owned(self, domid: DomId) -> I64:
         """Every frame that this domain holds. Reads every frame: for small hosts."""
         return np.flatnonzero(self._owner == domid)
+
+    def holders(self) -> set[DomId]:
+        """Every domain that holds a frame, dom0 left out. Reads every frame: for small hosts."""
+        return set(map(DomId, np.unique(self._owner[self._owner > 0]).tolist()))
 
     def allocate(self, mfns: I64, tenant: Tenant = UNASSIGNED) -> None:
         """Take free frames, and assign them too unless that is to come."""

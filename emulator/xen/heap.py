@@ -5,11 +5,15 @@ missing and to be had in one piece, then for 2 MiB, and for single pages last. W
 everybody is seated from the lowest free frame upward, so that one finds them again.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from agent.contract.columns import I64
 from emulator.xen.buddy import Runs
 from emulator.xen.frametable import UNASSIGNED, FrameTable, Tenant
+
+Take = Callable[[int, Tenant], I64 | None]  # what it gives, or None without room
 
 SUPERPAGE_ORDERS = (18, 9, 0)  # 1 GiB, 2 MiB, 4 KiB
 

@@ -3,7 +3,7 @@
 It reads every frame, so it is for small hosts, tests and judges.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
@@ -19,15 +19,18 @@ from emulator.xen.settling import own_frames
 
 
 def unsound(
-    table: FrameTable, memory: Memory, guests: Iterable[Guest], dying: Iterable[Domain]
+    table: FrameTable, memory: Memory, guests: Iterable[Guest], dying: Collection[Domain]
 ) -> Iterator[str]:
     """Where p2m, M2P, page tables, ownership and references disagree."""
+    gone = table.holders() - {domain.domid for domain in dying}
     for guest in guests:
         domain = guest.domain
-        claims = _claims(table, guest) | _claims_of_pv(table, memory, domain)
+        gone.discard(domain.domid)
+        claims = _claims(table, guest) | _claims_of_pv(memory, domain)
         yield from (
             f"domain {domain.domid} {wrong}" for wrong, holds in claims.items() if not holds
         )
+    yield from (f"domain {domid} is gone and still holds frames" for domid in sorted(gone))
     yield from _about_references(table, dying)
 
 
@@ -69,8 +72,7 @@ def _should_write(domain: Domain, gfns: I64) -> Bools:
     return writable
 
 
-def _claims_of_pv(table: FrameTable, memory: Memory, domain: Domain) -> dict[str, bool]:
-    del table
+def _claims_of_pv(memory: Memory, domain: Domain) -> dict[str, bool]:
     tables = domain.tables
     if tables is None:
         return {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agent.contract.frames import MFN_MAX, Mfn
 from agent.contract.hypercall import Errno, SysctlCommand, SysctlReply, SysctlRequest
-from emulator.xen.defects import XEN_4_17, Defects, Down, HostDown
+from emulator.xen.defects import Down, HostDown
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.pageops import Answer, PageOps
 from emulator.xen.words import FILLER
@@ -39,11 +39,10 @@ TOOL = Caller()
 class PageOfflineOp:
     """The call on one host, which it may bring `down`: then nothing is answered any more."""
 
-    def __init__(self, host: Hypervisor, defects: Defects = XEN_4_17) -> None:
+    def __init__(self, host: Hypervisor) -> None:
         self.down: HostDown | None = None
-        self.pages = PageOps(host, defects)
-        host.table.defects = defects
-        self.defects = defects
+        self.pages = PageOps(host)
+        self.defects = host.defects
 
     def call(self, ask: SysctlRequest, caller: Caller = TOOL) -> SysctlReply | HostDown:
         if self.down is not None:

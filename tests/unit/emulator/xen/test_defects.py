@@ -63,7 +63,7 @@ def test_xen_has_all_defects_and_mended_has_none() -> None:
     assert set(has) == {(True, False)}
 
 
-def test_a_host_is_mended_until_real_xens_call_is_made_on_it() -> None:
+def test_a_frame_table_is_mended_until_its_host_says_otherwise() -> None:
     assert (FrameTable(FRAMES).defects, Xen().host.table.defects) == (MENDED, XEN_4_17)
 
 
