@@ -10,7 +10,7 @@ from agent.contract.toolstack import HERE, ToolOutcome
 from agent.retirement.case import State
 from agent.retirement.ladder import Terms
 from tests.support.driving import Bench, ListLog, cases_of, quick
-from tests.support.host import LOST, UNHEARD, Host, Page, Power, PowerCut, a_host
+from tests.support.host import LOST, UNHEARD, Domain, Host, Page, Power, PowerCut, a_host
 
 CALLS = (
     *("offline", "query", "swap", "suspend", "exchange", "resume", "save", "restore"),
@@ -22,7 +22,12 @@ USES = (PageUse.HVM, PageUse.PV, PageUse.PAGE_TABLE, PageUse.SHADOW, PageUse.HVM
 answers = st.sampled_from([LOST, UNHEARD, *set(ToolOutcome) - {ToolOutcome.NO_SUCH_DOMAIN}])
 troubles = st.dictionaries(st.sampled_from(CALLS), st.lists(answers, max_size=6))
 pages = st.lists(
-    st.builds(Page, use=st.sampled_from(USES), mappers=st.sampled_from([(), (), (9,)])),
+    st.builds(
+        Page,
+        use=st.sampled_from(USES),
+        owner=st.sampled_from([7, 7, 8]),
+        mappers=st.sampled_from([(), (), (9,)]),
+    ),
     min_size=1,
     max_size=5,
 )
@@ -32,6 +37,7 @@ devices = st.sampled_from([(), (), ("nic",), ("gpu", "nic")])
 @st.composite
 def hosts(draw: st.DrawFn) -> Host:
     host = a_host(*draw(pages), devices=draw(devices))
+    host.guests[8] = Domain("web")
     host.trouble = draw(troubles)
     return host
 

@@ -1,11 +1,13 @@
 """Cases and answers for the tests of retirement."""
 
 from dataclasses import replace
+from uuid import UUID
 
 from agent.contract.frames import Mfn
 from agent.contract.hypercall import PageReply, PageStatus, PageUse
 from agent.retirement.case import Case, State
 
+BOOT = UUID(int=1)
 MFN = Mfn(0x1234)
 
 

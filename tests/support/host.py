@@ -7,7 +7,6 @@ scripted by the name of the call; lines are counted, so that the power can go of
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from uuid import UUID
 
 from agent.contract.errors import Unreachable
 from agent.contract.frames import DomId, Mfn
@@ -29,8 +28,8 @@ from agent.contract.toolstack import (
     ToolOutcome,
     ToolReply,
 )
+from tests.support.cases import BOOT
 
-BOOT = UUID(int=1)
 FIRST = 0x1234
 
 LOST = "carried out, but nobody hears the answer"

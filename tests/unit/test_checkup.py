@@ -9,7 +9,8 @@ from agent.contract.errors import Unreachable
 from agent.contract.hypercall import HostReply
 from agent.contract.toolstack import DomainsReply
 from agent.retirement.acts import Acts
-from tests.support.host import BOOT, Host
+from tests.support.cases import BOOT
+from tests.support.host import Host
 
 
 @dataclass(slots=True)
