@@ -29,7 +29,7 @@ class Giving:
 
     def can_give_up(self, domain: Domain, mfn: Mfn) -> bool:
         """True for plain memory of this domain, of its own, that no device of its writes to."""
-        gfn = self.table.gfn_of(mfn)
+        gfn = self.table.gfn_of(mfn) if self.table.owner_of(mfn) == domain.domid else None
         if gfn is None or int(domain.p2m[gfn]) != mfn or domain.is_shared[gfn]:
             return False
         is_buffer = any(gfn in self.devices[name].buffers for name in domain.devices)

@@ -14,7 +14,7 @@ from emulator.xen.domains import NO_FRAME, Domain
 from emulator.xen.frametable import FrameState, FrameTable, Tenant
 from emulator.xen.guests import Guest
 from emulator.xen.pages import PageKind
-from emulator.xen.pagetables import attributes_of, frames_of, is_present, walk
+from emulator.xen.pagetables import LEVELS, attributes_of, frames_of, is_present, walk
 from emulator.xen.settling import own_frames
 
 
@@ -87,7 +87,20 @@ def _claims_of_pv(memory: Memory, domain: Domain) -> dict[str, bool]:
             frames_of(entries[gfns]), domain.p2m[gfns]
         ),
         "has a root that is not pinned": tables.root in domain.pinned,
+        "is led through frames that are not its tables": all(
+            _names_just(memory, domain.p2m[tables.on_level(level)], domain.p2m[below])
+            for level, below in enumerate(map(tables.on_level, range(1, LEVELS)), 2)
+        ),
     }
+
+
+def _names_just(memory: Memory, at: I64, below: I64) -> bool:
+    """True if the tables at these frames name those of the level below, in their order.
+
+    A table that was left behind still holds what it held, and would lead to the right end too.
+    """
+    entries = memory.tables(at).ravel()[: len(below)]
+    return np.array_equal(frames_of(entries), below)
 
 
 def _about_references(table: FrameTable, dying: Iterable[Domain]) -> Iterator[str]:
