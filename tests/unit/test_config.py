@@ -97,7 +97,7 @@ def test_nonsense_in_the_environment_is_one_line(monkeypatch: pytest.MonkeyPatch
         ("pagewarden_diagnosis__page__n", "many", "diagnosis.page.n must be "),
         ("PAGEWARDEN_BROKER", '{"url": 1}', "broker.url must be "),
         ("PAGEWARDEN_BROKER__URI", "mqtt://b", "unknown key broker.uri; did you mean url?"),
-        ("PAGEWARDEN_RETIREMENT__RUNGS", '["hope"]', "retirement.rungs.0 must be 'swap'"),
+        ("PAGEWARDEN_RETIREMENT__RUNGS", '["hope"]', "retirement.rungs.0 must be 'wait'"),
         (
             "PAGEWARDEN_BROKER__RETRY_SECONDS_MAX",
             "0.1",
