@@ -29,7 +29,7 @@ from agent.checkup import Checkup
 from agent.clock import wall_clock
 from agent.config import AgentConfig
 from agent.contract import topics
-from agent.contract.errors import AgentError, Unreachable
+from agent.contract.errors import AgentError, Unreachable, first_of
 from agent.contract.hypercall import HostReply
 from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
@@ -37,11 +37,14 @@ from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
 from agent.events import Event, Observer
 from agent.handshake import Handshake
+from agent.introduction import checked
 from agent.pipeline import Pipeline
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps, pages_of
 from agent.retirement.docket import Docket
-from agent.retirement.driver import Driver, Manners
+from agent.retirement.driver import Driver
+from agent.retirement.ladder import Terms
+from agent.retirement.manners import Manners
 from agent.waiting import set_within
 
 STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
@@ -64,29 +67,50 @@ class Observers:
             observe(event)
 
 
-async def run(config: AgentConfig) -> None:
-    """Run until SIGTERM or SIGINT: one life for each boot of the host.
+class _Stop(asyncio.Event):
+    """Set when the agent is told to stop; `why` says by what."""
+
+    why = ""
+
+    def tell(self, number: signal.Signals) -> None:
+        self.why = self.why or number.name
+        self.set()
+
+
+async def run(config: AgentConfig, path: Path) -> None:
+    """Run until SIGTERM or SIGINT. `path` is where `config` was read from, for the log.
 
     Raises:
         AgentError: if something it needs cannot be had, or is lost for good.
     """
     logs.set_up_logs(config.log.level)
     asyncio.get_running_loop().set_exception_handler(logs.tell_loop_trouble)
+    logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
     async with _stop_signal() as stop:
-        while not stop.is_set():
-            async with AsyncExitStack() as stack:
-                agent = await _Agent.make(config, stack, stop)
-                if agent is not None:
-                    await agent.run(stop)
+        try:
+            await _live(config, stop)
+        except Exception as error:
+            logs.tell_stop(failure=first_of(error))
+            raise
+        logs.tell_stop(stop.why)
+
+
+async def _live(config: AgentConfig, stop: asyncio.Event) -> None:
+    """One life for each boot of the host."""
+    while not stop.is_set():
+        async with AsyncExitStack() as stack:
+            agent = await _Agent.make(config, stack, stop)
+            if agent is not None:
+                await agent.run(stop)
 
 
 @asynccontextmanager
-async def _stop_signal() -> AsyncGenerator[asyncio.Event]:
+async def _stop_signal() -> AsyncGenerator[_Stop]:
     """Set by SIGTERM or SIGINT for as long as the context lasts."""
-    stop = asyncio.Event()
+    stop = _Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.tell, number)
     try:
         yield stop
     finally:
@@ -125,7 +149,7 @@ class _Agent:
         caps = Caps(pages_of(host.frames, config.retirement.retired_memory_fraction_max))
         docket = Docket(caps, str(host.boot_id))
         await _restore(journal, diagnosis, docket)
-        metrics.seed(docket.cases)
+        metrics.seed(docket.cases, diagnosis.admission.missing)
         overview = Overview(
             config.host, version("pagewarden"), diagnosis, docket, board, journal.history
         )
@@ -211,7 +235,7 @@ async def _first_contact(
     """What the hypervisor says it is; None if told to stop before it said anything.
 
     Raises:
-        AgentError: if it is another host than the configured one.
+        AgentError: if it is another host than the configured one, or not one that we can drive.
     """
     while not stop.is_set():
         try:
@@ -220,12 +244,7 @@ async def _first_contact(
             board.renew(Health((f"the hypervisor does not answer: {error}",)))
             await set_within(stop, FIRST_CONTACT_SECONDS)
         else:
-            if host.host != config.host:
-                raise AgentError(
-                    f"host is {config.host!r} in the configuration, but the hypervisor at "
-                    f"{config.hypervisor.hypercall_socket} is host {host.host!r}: correct one"
-                )
-            return host
+            return checked(host, config.host, config.hypervisor.hypercall_socket)
     return None
 
 
@@ -245,8 +264,7 @@ async def _restore(journal: Journal, diagnosis: Diagnosis, docket: Docket) -> No
         finding = diagnosis.take(batch)
         if isinstance(finding, Finding):  # a smaller N may find now what it did not find then
             changed += docket.open(finding.judgement.verdicts, wall_clock())
-    for case in changed:
-        await journal.save(case)
+    await journal.save(*changed)
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:
@@ -261,7 +279,14 @@ def _acts(config: AgentConfig, observe: Observer, stack: AsyncExitStack) -> Acts
     toolstack = EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe)
     stack.push_async_callback(hypervisor.close)
     stack.push_async_callback(toolstack.close)
-    return Acts(hypervisor, toolstack)
+    retirement = config.retirement
+    return Acts(
+        hypervisor,
+        toolstack,
+        retirement.migrate_to,
+        retirement.detach_seconds_max,
+        retirement.cases_in_flight_max,
+    )
 
 
 def _limits(config: AgentConfig) -> JournalLimits:
@@ -276,9 +301,12 @@ def _manners(config: AgentConfig) -> Manners:
     return Manners(
         retry_seconds_first=section.retry_seconds_first,
         retry_seconds_max=section.retry_seconds_max,
+        stopped_retry_seconds_max=section.stopped_retry_seconds_max,
         watch_seconds=section.watch_seconds,
         cases_in_flight_max=section.cases_in_flight_max,
-        rungs=section.rungs,
+        gather_seconds=section.gather_seconds_max,
+        mapped_seconds=section.mapped_seconds_max,
+        terms=Terms(section.rungs, section.migrate_to),
     )
 
 

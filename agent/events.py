@@ -7,16 +7,22 @@ these frozen values. Observers listen and never act, and an observer's failure i
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.contract.frames import DomId
 from agent.contract.hypercall import Refusal
 from agent.retirement.case import Case, State
 
 
 @dataclass(frozen=True, slots=True)
 class BatchTaken:
-    """A batch was decided and made durable. Numbers count ereports, `errors` the errors in them."""
+    """A batch was decided and made durable. Numbers count ereports, `errors` the errors in them.
+
+    `late` are those that had been seen missing; `missing` is how many still are, after the batch.
+    """
 
     accepted: int
     duplicates: int
+    late: int
+    missing: int
     errors: int
     unlocated: int
     out_of_range: int
@@ -44,9 +50,10 @@ class GapSeen:
 
 @dataclass(frozen=True, slots=True)
 class EreportsLost:
-    """Nobody could send these again: they are given up, and counted."""
+    """Nobody could send these again: they are given up, and counted. `missing`: still hoped for."""
 
     count: int
+    missing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,13 @@ class GuestPaused:
     """A guest stood still this long, because of us."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFoundStopped:
+    """At the start this domain stood still, and no case of ours is why: it was not touched."""
+
+    domid: DomId
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +130,7 @@ Event = (
     | CaseOpened
     | CaseMoved
     | GuestPaused
+    | GuestFoundStopped
     | CapReached
     | CallMade
     | BrokerConnected

@@ -35,7 +35,7 @@ def watching(console: Console, stage: Stage, *, quiet: bool) -> Generator[Watch,
         yield lambda _: None
     elif console.is_terminal:
         picture = Picture(stage)
-        with Live(console=console, refresh_per_second=8, transient=True) as live:
+        with Live(console=console, refresh_per_second=8) as live:  # its last view stays
             yield lambda evidence: live.update(picture.drawn(evidence))
     else:
         yield Lines(console).watch
@@ -144,7 +144,7 @@ def _guests(evidence: Evidence) -> RenderableType:
     table = Table("guest", "kind", "state", "reads", "corrupt", box=None, header_style="dim")
     for guest in evidence.truth.guests:
         colour = "green" if guest.state is DomainState.RUNNING else "yellow"
-        harm = f"[red]{guest.corruptions}[/]" if guest.corruptions else "0"
+        harm = f"[red]{guest.harm}[/]" if guest.harm else "0"
         state = f"[{colour}]{guest.state}[/]"
         table.add_row(guest.name, guest.kind, state, f"{guest.reads:,}", harm)
     pauses = evidence.status.guest_pauses_seconds

@@ -40,14 +40,8 @@ class Device:
         self._frames = NONE
         domain.devices = tuple(name for name in domain.devices if name != self.name)
 
-    def forget(self) -> None:
-        """Its domain is gone, and its frames are others' by now."""
-        self._frames = NONE
-
     def run(self, guest: Guest, memory: Memory, rng: Generator) -> None:
         """Fill its buffers anew, and tell the guest what is in them."""
-        if not len(self._frames):
-            return
         words = rng.integers(1 << 64, size=len(self._frames), dtype=np.uint64)
         memory.write(self._frames, words)
         guest.workload.words[self._gfns] = words

@@ -151,6 +151,10 @@ class FrameTable:
         """How many frames could be allocated now."""
         return int(self._counts[FrameState.FREE])
 
+    def available_to(self, domid: DomId | None) -> int:
+        """How many of them `domid` could have; None: whoever is no domain. Others have claims."""
+        return self.free - self.claims.of_others(domid)
+
     def marked(self) -> dict[Mfn, FrameState]:
         """Every frame that is OFFLINING or OFFLINED, in the order in which that was asked."""
         return dict(self._marked)

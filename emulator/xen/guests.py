@@ -57,6 +57,11 @@ class Workload:
     def __post_init__(self) -> None:
         self.given_up = np.zeros(len(self.words), np.bool_)
 
+    @property
+    def harm(self) -> int:
+        """How often it did not find what it should have."""
+        return self.corruptions + self.faults
+
     def in_use(self, gfns: I64) -> I64:
         """Those of these pages that the guest still has."""
         return gfns[~self.given_up[gfns]]
@@ -125,9 +130,8 @@ class Guest:
     def give_up(self, gfns: I64) -> None:
         """The guest's balloon has these pages now."""
         self.workload.given_up[gfns] = True
-        if self._known is not None:
+        if self.domain.tables is not None:
             unmap(self._memory, self.domain.table_frames, self.domain.p2m[gfns])
-            self._known.p2m[gfns] = NO_FRAME
 
     def take_in(self, gfns: I64) -> None:
         """The guest has these pages from somebody else, who left something in them."""

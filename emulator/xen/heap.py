@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 
 from agent.contract.columns import I64
-from agent.contract.frames import DomId
 from emulator.xen.buddy import Runs
 from emulator.xen.frametable import UNASSIGNED, FrameTable, Tenant
 
@@ -25,17 +24,13 @@ class Heap:
     def __init__(self, table: FrameTable) -> None:
         self._table = table
 
-    def within_reach(self, owner: DomId | None = None) -> int:
-        """How many frames `owner` could be given, or whoever is no domain."""
-        return self._table.free - self._table.claims.of_others(owner)
-
     def take(self, count: int, tenant: Tenant = UNASSIGNED, node: int = 0) -> I64 | None:
         """`count` frames for `tenant`, or None (and nothing changed) if so many are not free.
 
         Those of NUMA node `node` first, then those of the nodes after it. What others claim is
         not there to be had.
         """
-        if count > self.within_reach(tenant.owner):
+        if count > self._table.available_to(tenant.owner):
             return None
         taken = [np.empty(0, np.int64)]
         for order in SUPERPAGE_ORDERS:
@@ -45,8 +40,8 @@ class Heap:
         return np.concatenate(taken)
 
     def take_on(self, node: int, tenant: Tenant) -> I64 | None:
-        """One frame of this very node, or None (and nothing changed) if it has none free."""
-        if self.within_reach(tenant.owner) < 1:
+        """One frame of this very node, or None (and nothing changed) if it has none to be had."""
+        if not self._table.available_to(tenant.owner):
             return None
         found = self._table.lists.find(0, 1, node)
         if self._table.lists.node_of(int(found.first[0])) != node:

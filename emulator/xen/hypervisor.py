@@ -58,7 +58,7 @@ class Hypervisor:
         self.mappers = Mappers(self.table, memory)
         self._pod = PopulateOnDemand(self.table, self.heap, memory)
         self._mover = Mover(self.table, self.heap, memory, defects)
-        self._swap = Swap(self.table, self.heap, self.domains, self.move)
+        self._swap = Swap(self.table, self.domains, self.move)
         self._giving = Giving(self.table, self.devices)
         self._settler = Settler(self.table, self.heap, memory, self.sharing)
         self._next_domid = 1 + len(layout.guests)
@@ -159,7 +159,7 @@ class Hypervisor:
 
     def create(self, being: Being) -> Domain | None:
         """A new domain to be `being`; None if there is no room for it."""
-        has_room = being.frames_needed <= self.heap.within_reach()
+        has_room = being.frames_needed <= self.table.available_to(DomId(self._next_domid))
         return self._create(being) if has_room else None
 
     def replace(self, domain: Domain, being: Being) -> Domain | None:
@@ -183,9 +183,6 @@ class Hypervisor:
         # Whoever still holds its guest can run it no more.
         domain.state = DomainState.DYING
         self.dying[domain.domid] = domain
-        for device in map(self.devices.get, domain.devices):
-            if device is not None:
-                device.forget()
         self.sharing.leave(domain.p2m[domain.is_shared])
         self.table.references.release(own_frames(domain))
         self.mappers.owner_has_gone(domain.domid)
@@ -249,7 +246,8 @@ class Hypervisor:
         """How many frames could be allocated if this domain were destroyed."""
         frames = own_frames(domain)
         kept = {*self.table.offlining_among(frames).tolist(), *self.mappers.staying(domain.domid)}
-        return self.heap.within_reach() + int(np.count_nonzero(~np.isin(frames, list(kept))))
+        freed = int(np.count_nonzero(~np.isin(frames, list(kept))))
+        return self.table.available_to(DomId(self._next_domid)) + freed
 
     def _giver_of(self, mfn: Mfn) -> Domain | None:
         """The domain that could give this page to another one now."""

@@ -23,6 +23,6 @@ def refill(table: FrameTable, heap: Heap, domain: Domain, *, keeps_marked: bool)
         return
     table.release(marked)
     kept = domain.pool[~np.isin(domain.pool, marked)]
-    count = min(len(marked), heap.within_reach(domain.domid))
+    count = min(len(marked), table.available_to(domain.domid))
     new = heap.take(max(count, 0), Tenant(PageKind.PAGING_POOL, domain.domid))
     domain.pool = kept if new is None else np.concatenate([kept, new])

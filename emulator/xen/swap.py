@@ -16,7 +16,6 @@ from agent.contract.hypercall import PagesReply, PageUse, Refusal
 from emulator.xen import offline
 from emulator.xen.domains import Domain
 from emulator.xen.frametable import FrameState, FrameTable
-from emulator.xen.heap import Heap
 
 MoveAll = Callable[[Domain, I64], object]
 
@@ -26,13 +25,12 @@ class Swap:
     """The call on one host; `move` is how the pages of one domain are moved."""
 
     table: FrameTable
-    heap: Heap
     domains: dict[DomId, Domain]
     move: MoveAll
 
     def swap(self, mfns: Sequence[int]) -> PagesReply:
         """Swap the p2m entries of HVM pages that are OFFLINING: of all of them, or of none."""
-        roomy = self._count_pending(mfns) <= self.heap.within_reach()
+        roomy = self._count_pending(mfns) <= self.table.available_to(None)
 
         def judge(mfn: Mfn) -> Refusal | None:
             if self.table.state_of(mfn) is FrameState.OFFLINED:

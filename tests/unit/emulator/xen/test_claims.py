@@ -4,9 +4,11 @@ import pytest
 
 from agent.contract.frames import DomId
 from agent.contract.hypercall import PageUse
+from agent.contract.toolstack import GuestKind
 from emulator.xen.claims import Claims
 from emulator.xen.frametable import FrameTable, Tenant
 from emulator.xen.heap import Heap
+from emulator.xen.layout import GuestSpec
 from tests.support.xen import PV_GUEST, Xen
 
 ONE, TWO = DomId(1), DomId(2)
@@ -82,3 +84,14 @@ def test_a_domain_that_is_destroyed_claims_nothing_any_more() -> None:
     host.table.claims.stake(PV_GUEST, 10, host.table.free)
     host.destroy(host.domains[PV_GUEST])
     assert host.table.claims.outstanding == 0
+
+
+@pytest.mark.parametrize(("nth", "is_made"), [(0, True), (1, False)])
+def test_a_domain_is_made_from_what_it_claims_and_not_from_what_another_does(
+    nth: int, is_made: bool
+) -> None:
+    """The next domain is the third."""
+    host = Xen().host
+    host.table.claims.stake(DomId(3 + nth), host.table.free, host.table.free)
+    made = host.create(host.newborn(GuestSpec("new", GuestKind.HVM, 16)))
+    assert (made is not None, host.check()) == (is_made, [])

@@ -5,7 +5,7 @@ from typing import TypedDict, Unpack
 
 import pytest
 
-from agent.contract.frames import MFN_MAX, Mfn
+from agent.contract.frames import FIRST_RESERVED_DOMID, MFN_MAX, Mfn
 from agent.contract.toolstack import GuestKind, Paging
 from emulator.xen.layout import GuestSpec, Layout
 
@@ -24,6 +24,7 @@ def test_a_layout_knows_what_its_tenants_need() -> None:
         (0, 0, 0, (), "frames must be 1 to"),
         (MFN_MAX + 2, 0, 0, (), "frames must be 1 to"),
         (64, -1, 0, (), "must be at least 0"),
+        (1 << 20, 0, 0, (guest(),) * FIRST_RESERVED_DOMID, "a host has at most 32751 guests"),
         (64, 32, 32, (guest(pages=1),), "has 64 frames, but its tenants need 65"),
         (64, 0, 0, (guest(), guest()), "two guests are called web"),
         (64, 0, 0, (guest(at=(3,)), guest("db", at=(3,))), "frame 0x3 is to be owned twice"),
@@ -39,6 +40,12 @@ def test_a_host_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         Layout(frames, xen_heap_frames, dom0_frames, guests)
+
+
+@pytest.mark.parametrize("nodes", [0, 65])
+def test_a_host_has_as_many_nodes_as_xen_keeps_apart(nodes: int) -> None:
+    with pytest.raises(ValueError, match="nodes must be 1 to 64"):
+        Layout(1024, 0, 0, nodes=nodes)
 
 
 def test_a_guest_needs_a_page() -> None:

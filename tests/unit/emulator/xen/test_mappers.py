@@ -77,6 +77,15 @@ def test_a_page_that_was_given_up_leaves_when_its_mapper_has_let_go(host: Hyperv
     assert (between, after, host.check()) == (FrameState.OFFLINING, FrameState.OFFLINED, [])
 
 
+def test_a_page_that_was_given_up_is_none_of_the_guests_although_it_is_mapped(
+    host: Hypervisor,
+) -> None:
+    mfn = frame_of(host.domains[FIRST], PLAIN)
+    host.map_page(TOOL, host.domains[FIRST], PLAIN)
+    host.balloon_out(host.domains[FIRST], np.array([PLAIN]))
+    assert (host.table.gfn_of(mfn), host.table.owner_of(mfn)) == (None, FIRST)
+
+
 def test_nobody_lets_go_of_what_he_does_not_map(host: Hypervisor) -> None:
     with pytest.raises(ValueError, match="domain 7 does not map frame 0x5"):
         host.unmap_page(TOOL, frame_of(host.domains[FIRST], PLAIN))
