@@ -137,7 +137,8 @@ class Expect(Settings):
     """What a good agent makes of it; `corruptions` is true where a guest must come to harm.
 
     Not its doing: pages that are `broken` are marked by Xen itself, and `crashed` guests are ended
-    by the hardware, or by mischief.
+    by the hardware, or by mischief. `pauses` is how often guests stand still; None: that is not the
+    point.
     """
 
     retired: Annotated[int, Field(ge=0)] = 0
@@ -145,6 +146,7 @@ class Expect(Settings):
     unretirable: Annotated[int, Field(ge=0)] = 0
     broken: Annotated[int, Field(ge=0)] = 0
     crashed: tuple[GuestName, ...] = ()
+    pauses: Annotated[int, Field(ge=0)] | None = None
     corruptions: bool = False
 
     @property

@@ -45,6 +45,7 @@ def disagreements(evidence: Evidence) -> list[str]:
         *_about_frames(evidence),
         *_about_guests(evidence.truth),
         *_about_counts(evidence),
+        *_about_pauses(evidence),
         *_about_errors_that_were_not_corrected(evidence.truth),
     ]
 
@@ -100,6 +101,12 @@ def _about_counts(evidence: Evidence) -> Iterator[str]:
         if not low <= ours <= high:
             theirs = f"{low:,}" if low == high else f"{low:,} to {high:,}"
             yield f"the agent counted {ours:,} {name}, the host made {theirs}"
+
+
+def _about_pauses(evidence: Evidence) -> Iterator[str]:
+    pauses, wanted = evidence.status.guest_pauses_seconds.count, evidence.truth.expect.pauses
+    if evidence.truth.source_done and wanted not in (None, pauses):
+        yield f"guests stood still {pauses} times, and {wanted} would have done"
 
 
 def _about_errors_that_were_not_corrected(truth: Truth) -> Iterator[str]:
