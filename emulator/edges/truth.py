@@ -49,12 +49,15 @@ class Ready(Told):
 
 
 class FrameTruth(Told):
-    """`state` is free, in_use, offlining or offlined, and absent beyond the host's memory."""
+    """`state` is free, in_use, offlining or offlined, and absent beyond the host's memory. It
+    `is_broken` if it had an uncorrected error: then Xen itself has marked it.
+    """
 
     mfn: MfnField
     state: str
     use: PageUse
     owner: DomIdField | None = None
+    is_broken: bool = False
 
 
 class FramesTruth(Told):
