@@ -144,12 +144,14 @@ class World:
         Nor is one that has left for a peer.
         """
         self._disk = _whole(self._disk, unwritten)
-        elsewhere = _names_on(self._disk) | _names_at(self._peers.values())
-        there = tuple(guest for guest in self._layout.guests if guest.name not in elsewhere)
+        elsewhere = self._disk.guests() | _names_at(self._peers.values())
+        there = [guest for guest in self._layout.guests if guest.name not in elsewhere]
+        away = [guest for guest in self._layout.guests if guest.name in elsewhere]
         self._visits.forget()
         self.stand_still()
         firmware = replace(self.firmware, boot_id=boot_id)
-        self._boot(firmware, replace(self._layout, guests=there), now)
+        layout = replace(self._layout, guests=tuple(there), away=tuple(away))
+        self._boot(firmware, layout, now)
         self._heed_readers(now)
 
     def add_fault(self, fault: FaultSettings, now: float) -> None:
@@ -235,13 +237,6 @@ def _whole(disk: Images, unwritten: AbstractSet[str]) -> Images:
         if image is not None and name not in unwritten:
             left.put(name, replace(image, saved_from=DomId(FIRST_RESERVED_DOMID)))
     return left
-
-
-def _names_on(disk: Images) -> set[str]:
-    images = map(disk.get, disk.waiting())
-    return {
-        image.being.spec.name for image in images if image is not None and image.being is not None
-    }
 
 
 def _names_at(peers: Iterable[Peer]) -> set[str]:

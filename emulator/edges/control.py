@@ -68,7 +68,7 @@ class Control:
     async def truth(self) -> Truth:
         life, world, hypervisor = self.life, self.world, self.world.hypervisor
         telemetry, state = life.boot.telemetry, life.boot.fate.state
-        domains = world.toolstack.domains()
+        domains = await life.boot.toolstack.domains()
         is_over = world.is_done and not life.is_replaying and state is HostState.UP
         return Truth(
             host=world.firmware.host,

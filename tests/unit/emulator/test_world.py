@@ -308,6 +308,16 @@ def test_a_guest_that_was_whole_on_disk_waits_there_after_a_reboot() -> None:
     assert [guest.workload.corruptions for guest in world.guests] == [0, 0, 0, 0]
 
 
+def test_the_device_of_a_guest_on_the_disk_is_still_of_the_host_after_a_reboot() -> None:
+    world = a_world()
+    world.toolstack.detach(3, "nic")
+    world.toolstack.save(3, "image")
+    rebooted(world, at=10)
+    domid = world.toolstack.restore("image").domid
+    assert domid is not None
+    assert world.toolstack.attach(domid, "nic").outcome is ToolOutcome.DONE
+
+
 def test_a_guest_whose_image_was_not_whole_boots_afresh() -> None:
     world = a_world()
     world.toolstack.save(2, "image")
