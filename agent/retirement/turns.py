@@ -19,7 +19,7 @@ from agent.contract.frames import Mfn
 from agent.retirement import batch
 from agent.retirement.case import Case
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import NotNow
+from agent.retirement.outcome import NotNow, Overtaken
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
@@ -90,12 +90,16 @@ class Turns:
             await self._serve(given)
 
     async def _begin(self, cases: Sequence[Case]) -> None:
-        """Touch no guest that somebody else has stopped: it would run when we are done."""
+        """Touch no guest that somebody else has stopped: it would run when we are done. Nor one for
+        a page that it has no more: whose it was is an answer, and answers grow old.
+        """
         owner = cases[0].owner
         if owner is not None and await self.steps.acts.is_stopped(owner):
             await self.steps.skip(cases, NotNow(Reason.STOPPED_BY_OTHERS))
-        else:
-            await self._serve(cases)
+            return
+        lost = await self.steps.acts.lost_by(tuple(filter(batch.is_untouched, cases)))
+        await self.steps.skip(lost, Overtaken())
+        await self._serve([case for case in cases if case not in lost])
 
     async def _serve(self, cases: Sequence[Case]) -> None:
         """Give commands until no case needs the guest: it runs then, and has its devices."""
