@@ -1,7 +1,7 @@
 """Chance: which page goes bad next, drawn from the seed.
 
-A guest's page is drawn from its working set, so that harm to it is noticed; no page is drawn twice.
-Where there is no such page now (the guest is being saved, say) the answer is None: ask again.
+No page is drawn twice. Where there is no such page now (the guest is being saved, say) the answer
+is None: ask again.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from numpy.random import Generator
 from agent.contract.frames import Mfn
 from agent.contract.hypercall import PageUse
 from emulator.scenario import On
+from emulator.targets import bounds, listed
 from emulator.xen.frametable import FrameState
 from emulator.xen.hypervisor import Hypervisor
 
@@ -32,33 +33,17 @@ def draw(hypervisor: Hypervisor, on: On, taken: AbstractSet[Mfn], rng: Generator
 
 def _lot(hypervisor: Hypervisor, on: On, rng: Generator) -> Callable[[], Mfn] | None:
     """Something that draws one page from where such pages are; None if there are none."""
-    if on in (On.HVM, On.PV):
-        return _guests_page(hypervisor, on, rng)
-    layout = hypervisor.layout
-    dom0_from = layout.behind(layout.xen_heap_frames)
-    rest_from = layout.behind(layout.xen_heap_frames + layout.dom0_frames)
-    first, last = {
-        On.XEN_HEAP: (0, dom0_from),
-        On.DOM0: (dom0_from, rest_from),
-        On.FREE: (rest_from, layout.frames),
-    }[on]
-    return (lambda: Mfn(int(rng.integers(first, last)))) if first < last else None
-
-
-def _guests_page(hypervisor: Hypervisor, on: On, rng: Generator) -> Callable[[], Mfn] | None:
-    guests = [guest for guest in hypervisor.guests.values() if guest.domain.kind == on.value]
-    if not guests:
-        return None
-
-    def one() -> Mfn:
-        guest = guests[int(rng.integers(len(guests)))]
-        gfn = int(rng.integers(guest.workload.working_set_pages))
-        return Mfn(int(guest.domain.p2m[gfn]))
-
-    return one
+    within = bounds(hypervisor.layout, on)
+    if within is not None:
+        first, last = within
+        return (lambda: Mfn(int(rng.integers(first, last)))) if first < last else None
+    frames = listed(hypervisor, on)
+    return (lambda: Mfn(int(rng.choice(frames)))) if len(frames) else None
 
 
 def _is(hypervisor: Hypervisor, mfn: Mfn, on: On) -> bool:
     table = hypervisor.table
     in_place = table.state_of(mfn) in (FrameState.FREE, FrameState.IN_USE)
-    return in_place and table.use_of(mfn) is PageUse(on.value)
+    return in_place and (
+        bounds(hypervisor.layout, on) is None or table.use_of(mfn) is PageUse(on.value)
+    )

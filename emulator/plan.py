@@ -1,15 +1,24 @@
 """From what is configured to what there is: who lives where at the start, and what breaks when."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.contract.frames import PAGE_SHIFT
+from agent.contract.toolstack import GuestKind
 from emulator.config import EmulatorConfig, HostSettings, Personality
 from emulator.errors import EmulatorError
-from emulator.scenario import FaultSettings, GuestSettings, On, Scenario
+from emulator.needs import NEEDS
+from emulator.scenario import FaultSettings, GuestSettings, MappingSettings, Scenario
 from emulator.sizes import shown
-from emulator.xen.domains import PAGES_OF
 from emulator.xen.layout import GuestSpec, Layout
 from emulator.xen.pages import PLACES_OF_XEN_FRAMES, Place, places_of_xen
+
+# What goes with each guest, about as much as on a real host.
+_SHARED_INFO_PAGES = 2  # shared_info, and a frame of the grant table
+_POOL_PAGES_MIN = 16
+_PAGES_A_POOL_PAGE = 256
+_STATE_PAGES = 2
+_BUFFER_PAGES = 16
 
 Planned = tuple[float, FaultSettings]
 
@@ -23,14 +32,18 @@ def layout_of(config: EmulatorConfig, scenario: Scenario) -> Layout:
     host = config.host
     guests = scenario.guests or config.guests
     _check_room(config, guests)
-    _check_kinds(guests, (*scenario.faults, *config.faults))
-    return Layout(
-        host.memory >> PAGE_SHIFT,
-        host.xen_heap >> PAGE_SHIFT,
-        host.dom0 >> PAGE_SHIFT,
-        tuple(_spec(guest, config.workload.working_set) for guest in guests),
-        _places(host),
-    )
+    _check_kinds(config, scenario)
+    _check_mappings(guests, scenario.mappings)
+    try:
+        return Layout(
+            host.memory >> PAGE_SHIFT,
+            host.xen_heap >> PAGE_SHIFT,
+            host.dom0 >> PAGE_SHIFT,
+            tuple(_spec(guest, config.workload.working_set) for guest in guests),
+            _places(host),
+        )
+    except ValueError as error:
+        raise EmulatorError(f"host and guests: {error}") from None
 
 
 def planned(*faults: FaultSettings) -> list[Planned]:
@@ -43,7 +56,23 @@ def when(entry: Planned) -> float:
 
 
 def _spec(guest: GuestSettings, working_set: int) -> GuestSpec:
-    spec = GuestSpec(guest.name, guest.kind, guest.memory >> PAGE_SHIFT)
+    is_pv = guest.kind is GuestKind.PV
+    pages = guest.memory >> PAGE_SHIFT
+    spec = GuestSpec(
+        guest.name,
+        guest.kind,
+        pages,
+        paging=guest.paging,
+        shared_pages=_SHARED_INFO_PAGES,
+        pool_pages=0 if is_pv else _POOL_PAGES_MIN + pages // _PAGES_A_POOL_PAGE,
+        state_pages=0 if is_pv else _STATE_PAGES,
+        pod_pages=(guest.populate_on_demand or 0) >> PAGE_SHIFT,
+        cow_pages=(guest.shared_memory or 0) >> PAGE_SHIFT,
+        ring_pages=guest.rings,
+        buffer_pages=_BUFFER_PAGES if guest.devices else 0,
+        devices=guest.devices,
+        keeps_devices=guest.keeps_devices,
+    )
     return replace(spec, working_set_pages=min(spec.usable, working_set >> PAGE_SHIFT))
 
 
@@ -66,10 +95,20 @@ def _check_room(config: EmulatorConfig, guests: tuple[GuestSettings, ...]) -> No
         )
 
 
-def _check_kinds(guests: tuple[GuestSettings, ...], faults: tuple[FaultSettings, ...]) -> None:
-    missing = {On.HVM, On.PV} - {On(PAGES_OF[guest.kind]) for guest in guests}
-    for fault in faults:
-        if fault.on in missing:
+def _check_mappings(guests: Sequence[GuestSettings], mappings: Sequence[MappingSettings]) -> None:
+    names = {guest.name for guest in guests}
+    for mapping in mappings:
+        if mapping.guest not in names:
+            raise EmulatorError(f"mappings.guest: there is no guest {mapping.guest!r}")
+
+
+def _check_kinds(config: EmulatorConfig, scenario: Scenario) -> None:
+    guests = scenario.guests or config.guests
+    for fault in (*scenario.faults, *config.faults):
+        if fault.on.needs_xen and config.host.personality is Personality.THREAD:
             raise EmulatorError(
-                f"faults.on: {fault.on.value!r}, but no guest is of that kind; add one to guests"
+                f"faults.on: {fault.on.value!r} is only on a host whose personality is xen-4.17"
             )
+        need = NEEDS.get(fault.on)
+        if need is not None and not need.there(guests, scenario.mappings):
+            raise EmulatorError(f"faults.on: {fault.on.value!r}, but {need.why}")

@@ -8,11 +8,11 @@ words of its own status: so many cases retired, parked, unretirable.
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from agent.contract.toolstack import GuestKind, ResumePath, ToolOutcome
+from agent.contract.toolstack import GuestKind, Paging, ResumePath, ToolOutcome
 from emulator.errors import EmulatorError
 from emulator.sizes import Size
 from emulator.toml import Settings, checked, read_table
@@ -24,19 +24,74 @@ _FOLDER = Path(__file__).parent / "scenarios"
 
 
 class On(StrEnum):
-    """Whose page a fault is put on."""
+    """What kind of page a fault is put on."""
 
     FREE = "free"
-    HVM = "hvm"
-    PV = "pv"
+    HVM = "hvm"  # plain memory of an HVM or PVH guest that has no device
+    PV = "pv"  # plain memory of a PV guest that has no device
+    PAGE_TABLE = "page_table"  # of a PV guest
+    SUPERPAGE = "superpage"  # memory of an HVM guest that one EPT entry of 2 MiB leads to
+    MAPPED = "mapped"  # a guest's, and mapped by another domain: rings, and see [[mappings]]
+    DEVICE = "device"  # memory of a guest that has a device
+    ON_DEMAND = "on_demand"  # waits to be populated
+    SHADOW = "shadow"  # of a guest's paging pool
+    HVM_STATE = "hvm_state"  # a vlapic's and its like
+    SHARED = "shared"  # by memory sharing
+    SHARED_INFO = "shared_info"  # Xen's heap, shared with a guest
+    DYING = "dying"  # its guest is gone, and others still map it
     DOM0 = "dom0"
     XEN_HEAP = "xen_heap"
+    XEN_IMAGE = "xen_image"  # this and the rest: only on a host whose personality is xen-4.17
+    M2P = "m2p"
+    LOW = "low"
+    ANONYMOUS = "anonymous"
+
+    @property
+    def needs_xen(self) -> bool:
+        """True if only real Xen has such pages."""
+        return self in {On.XEN_IMAGE, On.M2P, On.LOW, On.ANONYMOUS}
+
+
+AgentValue = str | bool | int | float | tuple[str, ...]
+GuestName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
 class GuestSettings(Settings):
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    """A guest. `populate_on_demand` and `shared_memory` are parts of its `memory`.
+
+    `keeps_devices`: it refuses to let go of them.
+    """
+
+    name: GuestName
     kind: GuestKind
     memory: Size = 64 << 20
+    paging: Literal[Paging.HAP, Paging.SHADOW] = Paging.HAP
+    populate_on_demand: Size | None = None
+    shared_memory: Size | None = None
+    rings: Annotated[int, Field(ge=0, le=64)] = 0
+    devices: Annotated[tuple[GuestName, ...], Field(max_length=8)] = ()
+    keeps_devices: bool = False
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_has(self) -> Self:
+        translated = (self.paging is Paging.SHADOW, self.populate_on_demand, self.shared_memory)
+        if self.kind is GuestKind.PV and any(translated):
+            raise ValueError(
+                "a PV guest has no paging, populate_on_demand or shared_memory; leave these out"
+            )
+        return self
+
+
+class MappingSettings(Settings):
+    """Dom0 maps `pages` of a guest's plain pages, from `at_seconds` on, for `seconds`; without
+    them, until the guest is gone. If it `outlives_guest`, it does not let go even then.
+    """
+
+    guest: GuestName
+    pages: Annotated[int, Field(gt=0, le=1024)] = 1
+    at_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    outlives_guest: bool = False
 
 
 class FaultSettings(Settings):
@@ -54,6 +109,13 @@ class FaultSettings(Settings):
     def starts(self) -> Iterator[float]:
         """When each of its pages goes bad, in seconds since the world began."""
         return (self.at_seconds + page * self.every_seconds for page in range(self.pages))
+
+
+class PeerSettings(Settings):
+    """Another host, which takes guests from here."""
+
+    name: GuestName
+    memory: Size
 
 
 class TroubleSettings(Settings):
@@ -74,11 +136,17 @@ class Expect(Settings):
 
 
 class Scenario(Settings):
-    """`title` is a sentence that says what should happen. No guests here: those of the config."""
+    """`title` is a sentence that says what should happen. No guests here: those of the config.
+
+    `agent` are keys of the agent's configuration that this is about, table by table.
+    """
 
     title: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     guests: tuple[GuestSettings, ...] = ()
     faults: tuple[FaultSettings, ...] = ()
+    mappings: tuple[MappingSettings, ...] = ()
+    peers: tuple[PeerSettings, ...] = ()
+    agent: dict[str, dict[str, AgentValue]] = Field(default_factory=dict)
     trouble: TroubleSettings = TroubleSettings()
     expect: Expect = Expect()
 

@@ -24,10 +24,12 @@ from emulator.machine.faults import Fault, Faults
 from emulator.machine.memory import Memory
 from emulator.plan import planned, when
 from emulator.scenario import FaultSettings, Scenario, TroubleSettings
+from emulator.visits import Visits
 from emulator.xen.frametable import FrameState
 from emulator.xen.guests import Guest
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import Layout
+from emulator.xen.peers import Peer
 from emulator.xen.toolstack import Toolstack
 from emulator.xen.trouble import Trouble
 
@@ -49,6 +51,8 @@ class World:
     ) -> None:
         self.hypervisor = Hypervisor(layout, Memory(layout.frames))
         self.toolstack = Toolstack(self.hypervisor)
+        for peer in scenario.peers:
+            self.toolstack.peers[peer.name] = Peer(peer.name, peer.memory >> PAGE_SHIFT)
         self.firmware = Firmware(config.host.name, boot_id, config.host.dimms)
         self.ereports = 0
         self.errors = 0
@@ -59,6 +63,7 @@ class World:
         self._bank = Bank()
         self._faults = Faults()
         self._faulty: set[Mfn] = set()
+        self._visits = Visits(list(scenario.mappings))
         self._plan = planned(*scenario.faults, *config.faults)
         self._chance, self._workload_chance = np.random.default_rng(config.seed).spawn(2)
         self.trouble(scenario.trouble)
@@ -76,6 +81,7 @@ class World:
         """The errors up to `now`, as ereports; None if there were none."""
         if self.is_quiet:
             return None
+        self._visits.step(self.hypervisor, now, self._chance)
         self._begin_faults(now)
         self._heed_readers(now)
         harvests = list(self._reported(now))

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from emulator import scenario as scenarios
+from emulator.demo.agent_config import Tables
 from emulator.demo.play import Verdict, play
 from emulator.demo.screen import print_summary, watching
 from emulator.demo.stage import PAGEWARDEN, BrokerKind, last_words, stage
@@ -77,7 +78,8 @@ def demo(
     try:
         with _folder(keep) as folder:
             host = _host(scenario, files, seed, folder)
-            verdict = asyncio.run(_run(console, folder, broker, host, seconds, as_json))
+            agent = {} if files else scenarios.load(scenario).agent
+            verdict = asyncio.run(_run(console, folder, broker, host, agent, seconds, as_json))
     except EmulatorError as error:
         typer.echo(f"pagewarden: {error}", err=True)
         raise typer.Exit(1) from None
@@ -92,11 +94,12 @@ async def _run(
     folder: Path,
     broker: BrokerKind,
     host: tuple[str, ...],
+    agent: Tables,
     seconds: float | None,
     quiet: bool,
 ) -> Verdict:
     _end_on(signal.SIGTERM, signal.SIGHUP)
-    async with stage(folder, broker, host) as running:
+    async with stage(folder, broker, host, agent) as running:
         with watching(console, running, quiet=quiet) as watch:
             return await play(running, watch, seconds, replays="--replay" in host)
 

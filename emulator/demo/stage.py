@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from emulator.demo.agent_config import Tables, agent_config, as_toml, laid_over
 from emulator.errors import EmulatorError
 
 READY_SECONDS_MAX = 20.0
@@ -59,9 +60,10 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    folder: Path, broker: BrokerKind, host: tuple[str, ...]
+    folder: Path, broker: BrokerKind, host: tuple[str, ...], agent_keys: Tables
 ) -> AsyncGenerator[Stage, None]:
-    """All three running; `host` are the options of the emulated host.
+    """All three running; `host` are the options of the emulated host, `agent_keys` what is to be
+    different in the agent's configuration.
 
     Raises:
         EmulatorError: with what the process that did not start said last.
@@ -73,7 +75,8 @@ async def stage(
         await stack.enter_async_context(_process("emulator", emulator, folder, says_ready=True))
         port = free_port()
         config = folder / "agent.toml"
-        config.write_text(agent_config(folder, bus, port), encoding="utf-8")
+        keys = agent_config(folder, bus.url, bus.protocol, port)
+        config.write_text(as_toml(laid_over(keys, agent_keys)), encoding="utf-8")
         agent = (*PAGEWARDEN, "agent", "--config", str(config))
         process = await stack.enter_async_context(_process("agent", agent, folder))
         yield Stage(folder, bus, f"http://127.0.0.1:{port}/metrics", process)
@@ -183,23 +186,3 @@ def _mosquitto_config(port: int) -> str:
         "log_type error",
     )
     return "\n".join(lines) + "\n"
-
-
-def agent_config(folder: Path, bus: Bus, metrics_port: int) -> str:
-    return f"""\
-host = "hv-1"
-[broker]
-url = "{bus.url}"
-protocol = "{bus.protocol}"
-[journal]
-path = "{folder / "pagewarden.db"}"
-[retirement]
-watch_seconds = 5.0
-[hypervisor]
-hypercall_socket = "{folder / "hypercall.sock"}"
-toolstack_socket = "{folder / "toolstack.sock"}"
-[metrics]
-listen = "127.0.0.1:{metrics_port}"
-[control]
-socket = "{folder / "agent.sock"}"
-"""

@@ -194,7 +194,9 @@ class Hypervisor:
             being = newborn(spec, DomId(domid))
             domain = self._enter(self._settler.move_in(DomId(domid), being, mfns), being)
             for name in spec.devices:
-                self.assign(Device(name, spec.name, np.array(spec.buffers)), domain)
+                buffers = np.array(spec.buffers, np.int64)
+                device = Device(name, spec.name, buffers, may_leave=not spec.keeps_devices)
+                self.assign(device, domain)
 
     def _enter(self, domain: Domain, being: Being) -> Domain:
         """Let the guest in, once its domain is furnished."""

@@ -20,11 +20,11 @@ NODES_MAX = 64  # as many as Xen keeps apart on x86
 class GuestSpec:
     """A guest of `pages`. It must own the frames `at`, which become its first pages.
 
-    Its workload keeps to its first `working_set_pages`, or uses all that are not page tables. The
-    last `pod_pages` of an HVM guest have no frame before they are touched. Of the others the last
-    of the working set are, from behind: `ring_pages`, which dom0 maps for its backends;
-    `cow_pages`, which it shares with others until it writes; `buffer_pages`, which its `devices`
-    write to.
+    Its workload keeps to its first `working_set_pages`, or uses all that are not page tables. From
+    behind, its memory is: a PV guest's page tables; `pod_pages` of an HVM guest, which have no
+    frame before they are touched; `cow_pages`, which it shares with others until it writes. The
+    last of its working set before these are `ring_pages`, which dom0 maps for its backends, and
+    before them `buffer_pages`, which its `devices` write to.
 
     Beside its memory there are for its sake: `shared_pages` of Xen's heap, `pool_pages` for its
     shadows or EPT, `state_pages` for its virtual hardware.
@@ -44,6 +44,7 @@ class GuestSpec:
     ring_pages: int = 0
     buffer_pages: int = 0
     devices: tuple[str, ...] = ()
+    keeps_devices: bool = False  # it does not let them be taken away
 
     def __post_init__(self) -> None:
         complaint = self._complaint()
@@ -65,17 +66,18 @@ class GuestSpec:
         return self.working_set_pages or self.usable
 
     @property
+    def cows(self) -> range:
+        end = self.usable - self.pod_pages
+        return range(end - self.cow_pages, end)
+
+    @property
     def rings(self) -> range:
-        end = min(self.working_set, self.usable - self.pod_pages)
+        end = min(self.working_set, self.cows.start)
         return range(end - self.ring_pages, end)
 
     @property
-    def cows(self) -> range:
-        return range(self.rings.start - self.cow_pages, self.rings.start)
-
-    @property
     def buffers(self) -> range:
-        return range(self.cows.start - self.buffer_pages, self.cows.start)
+        return range(self.rings.start - self.buffer_pages, self.rings.start)
 
     @property
     def frames_beside(self) -> int:

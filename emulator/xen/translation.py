@@ -64,6 +64,11 @@ class Ept:
     domain: Domain
     superpages: I64
 
+    def in_superpage(self, gfns: I64) -> Bools:
+        """Which of these pages are parts of a 2 MiB entry."""
+        parts: Bools = self.superpages[gfns >> SUPERPAGE_SHIFT] != NO_FRAME
+        return parts
+
     def find(self, gfns: I64) -> Found:
         first = self.superpages[gfns >> SUPERPAGE_SHIFT]
         whole = first != NO_FRAME

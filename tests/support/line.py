@@ -5,9 +5,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emulator.demo.agent_config import agent_config, as_toml
 from emulator.demo.asking import Asking
 from emulator.demo.judge import Evidence
-from emulator.demo.stage import PAGEWARDEN, Bus, agent_config, free_port, last_words
+from emulator.demo.stage import PAGEWARDEN, free_port, last_words
 from tests.support.mosquitto import Mosquitto
 
 PATIENCE_SECONDS = 20.0
@@ -50,8 +51,8 @@ class Line:
 
     def start_agent(self) -> None:
         """Return once it answers."""
-        bus = Bus("Mosquitto", self.broker.url, "5")
-        self.config.write_text(agent_config(self.folder, bus, self.metrics_port))
+        keys = agent_config(self.folder, self.broker.url, "5", self.metrics_port)
+        self.config.write_text(as_toml(keys))
         with (self.folder / "agent.log").open("ab") as log:
             self._agent = subprocess.Popen(
                 (*PAGEWARDEN, "agent", "--config", str(self.config)), stdout=log, stderr=log
