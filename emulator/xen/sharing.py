@@ -55,6 +55,8 @@ class Sharing:
         Without room for all of them none has, and the write is a fault.
         """
         shared = np.unique(gfns[domain.is_shared[gfns]])
+        if not len(shared):
+            return shared
         new = self._heap.take(len(shared), domain.tenant)
         if new is None:
             return shared[:0]

@@ -183,7 +183,7 @@ class Host:
         if not await self._let_in(call, "", self.nature.timing.hypercall_seconds):
             return None
         self._meddle(mfns)
-        if self._trouble.happens(Kind.TRY_AGAIN):
+        if call != "query" and self._trouble.happens(Kind.TRY_AGAIN):
             return self._not_now(mfns)
         reply = act()
         self._trace("host", f"{call} {_hex(mfns)}: {' '.join(p.status for p in reply.pages)}")

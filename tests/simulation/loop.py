@@ -51,6 +51,7 @@ class VirtualLoop(BaseEventLoop):
         self._now = 0.0
         self._selector = _Jump(self)
         self.set_task_factory(_numbered)
+        self.set_exception_handler(_told_unless_dead)
 
     def time(self) -> float:
         return self._now
@@ -108,6 +109,12 @@ def _numbered(
     task = VirtualTask(Stepped(coro, process), loop=loop, context=context, **named)
     process.own(task)
     return task
+
+
+def _told_unless_dead(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody asked after is told, unless it is of a process that has lost its power."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError | PowerCut):
+        loop.default_exception_handler(context)
 
 
 def _fulfil(answer: "asyncio.Future[T]", func: Callable[..., T], args: tuple[Any, ...]) -> None:
