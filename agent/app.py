@@ -30,7 +30,7 @@ from agent.checkup import Checkup
 from agent.clock import Clock, wall_clock
 from agent.config import AgentConfig
 from agent.contract import topics
-from agent.contract.errors import AgentError, Unreachable
+from agent.contract.errors import AgentError, Unreachable, first_of
 from agent.contract.hypercall import HostReply
 from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
@@ -38,6 +38,7 @@ from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
 from agent.events import Event, Observer
 from agent.handshake import Bus, Handshake
+from agent.introduction import checked
 from agent.pipeline import Delivery, Pipeline
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps, pages_of
@@ -66,29 +67,50 @@ class Observers:
             observe(event)
 
 
-async def run(config: AgentConfig) -> None:
-    """Run until SIGTERM or SIGINT: one life for each boot of the host.
+class _Stop(asyncio.Event):
+    """Set when the agent is told to stop; `why` says by what."""
+
+    why = ""
+
+    def tell(self, number: signal.Signals) -> None:
+        self.why = self.why or number.name
+        self.set()
+
+
+async def run(config: AgentConfig, path: Path) -> None:
+    """Run until SIGTERM or SIGINT. `path` is where `config` was read from, for the log.
 
     Raises:
         AgentError: if something it needs cannot be had, or is lost for good.
     """
     logs.set_up_logs(config.log.level)
     asyncio.get_running_loop().set_exception_handler(logs.tell_loop_trouble)
+    logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
     async with _stop_signal() as stop:
-        while not stop.is_set():
-            async with AsyncExitStack() as stack:
-                await _live(config, stack, stop)
+        try:
+            await _live(config, stop)
+        except Exception as error:
+            logs.tell_stop(failure=first_of(error))
+            raise
+        logs.tell_stop(stop.why)
 
 
-async def _live(config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event) -> None:
+async def _live(config: AgentConfig, stop: asyncio.Event) -> None:
+    """One life for each boot of the host."""
+    while not stop.is_set():
+        async with AsyncExitStack() as stack:
+            await _live_once(config, stack, stop)
+
+
+async def _live_once(config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event) -> None:
     metrics, board = Metrics(version("pagewarden")), HealthBoard()
     public = PublicServer(config.metrics.address, metrics.registry, board)
     stack.callback(public.close)
     parts = await _parts(config, stack, Observers(logs.log_event, metrics.observe), board)
     agent = await Agent.make(config, parts, stop)
     if agent is not None:
-        metrics.seed(agent.driver.docket.cases)
-        overview = agent.overview
+        diagnosis, overview = agent.overview.diagnosis, agent.overview
+        metrics.seed(agent.driver.docket.cases, diagnosis.admission.missing)
         answers = Answers(overview.status, overview.cases, overview.case)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
@@ -96,12 +118,12 @@ async def _live(config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event)
 
 
 @asynccontextmanager
-async def _stop_signal() -> AsyncGenerator[asyncio.Event]:
+async def _stop_signal() -> AsyncGenerator[_Stop]:
     """Set by SIGTERM or SIGINT for as long as the context lasts."""
-    stop = asyncio.Event()
+    stop = _Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.tell, number)
     try:
         yield stop
     finally:
@@ -230,7 +252,7 @@ async def _first_contact(
     """What the hypervisor says it is; None if told to stop before it said anything.
 
     Raises:
-        AgentError: if it is another host than the configured one.
+        AgentError: if it is another host than the configured one, or not one that we can drive.
     """
     while not stop.is_set():
         try:
@@ -239,12 +261,7 @@ async def _first_contact(
             board.renew(Health((f"the hypervisor does not answer: {error}",)))
             await set_within(stop, FIRST_CONTACT_SECONDS)
         else:
-            if host.host != config.host:
-                raise AgentError(
-                    f"host is {config.host!r} in the configuration, but the hypervisor at "
-                    f"{config.hypervisor.hypercall_socket} is host {host.host!r}: correct one"
-                )
-            return host
+            return checked(host, config.host, config.hypervisor.hypercall_socket)
     return None
 
 
@@ -301,6 +318,7 @@ def _manners(config: AgentConfig) -> Manners:
     return Manners(
         retry_seconds_first=section.retry_seconds_first,
         retry_seconds_max=section.retry_seconds_max,
+        stopped_retry_seconds_max=section.stopped_retry_seconds_max,
         watch_seconds=section.watch_seconds,
         cases_in_flight_max=section.cases_in_flight_max,
         rungs=section.rungs,

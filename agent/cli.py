@@ -6,20 +6,21 @@ without the emulator is whole and one with it has `emulator` and `demo` too.
 
 import sys
 from importlib.metadata import entry_points, version
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from agent.commands import agent, cases, decode, feed, status
-from agent.contract.errors import AgentError, PeerError
+from agent.contract.errors import AgentError, PeerError, first_of
 
 GROUP = "pagewarden.commands"
 
 HELP = """
 Take failing memory pages out of use on virtualisation hosts, without the guests noticing.
 
-The agent listens to corrected memory errors over MQTT, decides which pages are going bad, has the
-hypervisor take them out of use, moves guests off them, and shows what it did to Prometheus.
+The agent listens to corrected memory errors over MQTT, decides which pages
+are going bad, has the hypervisor take them out of use, moves guests off them,
+and shows what it did to Prometheus.
 
 \b
 Start here:     pagewarden demo
@@ -27,7 +28,8 @@ On a host:      pagewarden agent --config /etc/pagewarden/agent.toml
 A recorded log: pagewarden decode /var/log/kern.log
 What it does:   pagewarden status, pagewarden cases, pagewarden case c1
 
-Exit codes: 0 done; 1 it could not be done, and one line says why; 2 the command line is wrong.
+Exit codes: 0 done; 1 it could not be done, and one line says why; 2 the
+command line is wrong.
 """
 
 
@@ -71,7 +73,7 @@ def main() -> None:
     except (AgentError, PeerError) as error:
         sys.exit(_complain(error))
     except ExceptionGroup as group:
-        cause = _cause(group)
+        cause = first_of(group)
         if not isinstance(cause, AgentError | PeerError):
             raise
         sys.exit(_complain(cause))
@@ -82,11 +84,3 @@ def main() -> None:
 def _complain(error: Exception) -> int:
     typer.echo(f"pagewarden: {error}", err=True)
     return 1
-
-
-def _cause(group: ExceptionGroup[Exception]) -> Exception:
-    """The first trouble of tasks that ended together; groups nest as deep as the tasks did."""
-    inner = group.exceptions[0]
-    if isinstance(inner, ExceptionGroup):
-        return _cause(cast("ExceptionGroup[Exception]", inner))
-    return inner

@@ -5,7 +5,9 @@ nobody knows is refused, and a complaint names the file, the key, and what would
 `PAGEWARDEN_BROKER__URL=…` in the environment overrides `url` under `[broker]`.
 """
 
+import os
 import tomllib
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -24,6 +26,8 @@ from agent.contract.topics import HostName
 from agent.retirement.ladder import Rung
 
 SERD_N_MAX = 16
+ENV_PREFIX = "PAGEWARDEN_"
+ENV_DELIMITER = "__"
 
 
 class Section(BaseModel):
@@ -83,6 +87,7 @@ class RetirementSection(Section):
     cases_in_flight_max: Annotated[int, Field(ge=1, le=256)] = 8
     retry_seconds_first: Annotated[float, Field(gt=0)] = 0.5
     retry_seconds_max: Annotated[float, Field(gt=0)] = 300.0
+    stopped_retry_seconds_max: Annotated[float, Field(gt=0, le=60)] = 5.0
     watch_seconds: Annotated[float, Field(gt=0)] = 60.0
 
 
@@ -135,7 +140,7 @@ class AgentConfig(BaseSettings):
     """All of it. Times are in the unit that the key's name ends with."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="PAGEWARDEN_", env_nested_delimiter="__"
+        extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER
     )
 
     host: HostName
@@ -151,9 +156,13 @@ class AgentConfig(BaseSettings):
     @model_validator(mode="after")
     def _in_proportion(self) -> Self:
         if self.broker.retry_seconds_max < self.broker.retry_seconds_first:
-            raise ValueError("broker.retry_seconds_max must not be below retry_seconds_first")
+            raise ValueError(
+                "broker.retry_seconds_max must not be below broker.retry_seconds_first"
+            )
         if self.retirement.retry_seconds_max < self.retirement.retry_seconds_first:
-            raise ValueError("retirement.retry_seconds_max must not be below retry_seconds_first")
+            raise ValueError(
+                "retirement.retry_seconds_max must not be below retirement.retry_seconds_first"
+            )
         return self
 
     @classmethod
@@ -183,9 +192,37 @@ def load(path: Path) -> AgentConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AgentError(f"{path}: not TOML: {error}") from None
     except SettingsError as error:
-        raise AgentError(f"environment: {error}: give it as JSON, or set the keys in it") from None
+        blamed = _variables(str(error).split('"')[1].split(".")) or ("environment",)
+        raise AgentError(
+            f"{' or '.join(blamed)}: not JSON: a list is given as JSON, and so is a section, "
+            "or each key of it by a variable of its own"
+        ) from None
     except ValidationError as error:
-        raise AgentError(f"{path}: {complaint(error, AgentConfig)}") from None
+        blamed = _to_blame(error) or (str(path),)
+        raise AgentError(f"{' with '.join(blamed)}: {complaint(error, AgentConfig)}") from None
+
+
+def _to_blame(error: ValidationError) -> tuple[str, ...]:
+    """The environment variables that set what is wrong first; none if the file did."""
+    first = error.errors(include_url=False)[0]
+    if first["loc"]:
+        return _variables(tuple(map(str, first["loc"])))
+    # Two keys that do not go together: the sentence names them both.
+    named = (word.split(".") for word in first["msg"].split() if "." in word)
+    return tuple(variable for key in named for variable in _variables(key))
+
+
+def _variables(key: Sequence[str]) -> tuple[str, ...]:
+    """The environment variables that set `key`, a section that holds it, or something in it."""
+    parts = tuple(part.lower() for part in key)
+    found: list[str] = []
+    for name in os.environ:
+        if name.upper().startswith(ENV_PREFIX):
+            path = tuple(name.lower().removeprefix(ENV_PREFIX.lower()).split(ENV_DELIMITER))
+            common = min(len(path), len(parts))
+            if path[:common] == parts[:common]:
+                found.append(name)
+    return tuple(found)
 
 
 def complaint(error: ValidationError, model: type[BaseModel]) -> str:
@@ -203,7 +240,7 @@ def _sentence(first: ErrorDetails, key: str, model: type[BaseModel]) -> str:
         return f"{key} is missing"
     what = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     where = f"{key} must be " if first["msg"].startswith("Input should be") else f"{key}: "
-    return f"{where if key else ''}{what} (got {first['input']!r})"
+    return f"{where}{what} (got {first['input']!r})" if key else what
 
 
 def _suggestion(location: tuple[str | int, ...], model: type[BaseModel]) -> str:

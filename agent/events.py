@@ -13,10 +13,15 @@ from agent.retirement.case import Case, State
 
 @dataclass(frozen=True, slots=True)
 class BatchTaken:
-    """A batch was decided and made durable. Numbers count ereports, `errors` the errors in them."""
+    """A batch was decided and made durable. Numbers count ereports, `errors` the errors in them.
+
+    `late` are those that had been seen missing; `missing` is how many still are, after the batch.
+    """
 
     accepted: int
     duplicates: int
+    late: int
+    missing: int
     errors: int
     unlocated: int
     out_of_range: int
@@ -44,9 +49,10 @@ class GapSeen:
 
 @dataclass(frozen=True, slots=True)
 class EreportsLost:
-    """Nobody could send these again: they are given up, and counted."""
+    """Nobody could send these again: they are given up, and counted. `missing`: still hoped for."""
 
     count: int
+    missing: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,11 +47,12 @@ class Handshake:
         """Say and ask what is due at `now` (any clock that only goes forward, seconds)."""
         async with self.hand:
             asks, marks = self.admission.due(now), self.admission.applied()
+            missing = self.admission.missing
         if asks.lost:
-            self.observe(EreportsLost(asks.lost))
+            self.observe(EreportsLost(asks.lost, missing))
         await self._tell(marks, now)
-        for missing in asks.ranges:
-            await self.bus.publish(topics.resend(self.host), missing.model_dump_json().encode())
+        for ask in asks.ranges:
+            await self.bus.publish(topics.resend(self.host), ask.model_dump_json().encode())
 
     async def _tell(self, marks: tuple[Applied, ...], now: float) -> None:
         """What changed, and all of it now and then: the broker may have forgotten."""

@@ -131,6 +131,8 @@ class Pipeline:
             BatchTaken(
                 accepted=len(admitted.batch),
                 duplicates=admitted.duplicates,
+                late=admitted.late,
+                missing=self.diagnosis.admission.missing,
                 errors=judged.errors,
                 unlocated=judged.unlocated,
                 out_of_range=judged.out_of_range,

@@ -1,4 +1,4 @@
-"""The emulator's own commands: `emulator`, and the hidden `broker` of the demo.
+"""The emulator's own commands: `emulator`, `break`, and the hidden `broker` of the demo.
 
 What they need is imported when they run: this file is read for every command of `pagewarden`.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emulator import breaking
 from emulator.errors import EmulatorError, first_of
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 _EMULATOR_HELP = """
 Run an emulated host: failing memory, a Xen-like hypervisor, guests that notice.
 
-It publishes ereports over MQTT as a real host would, and answers on three
+It publishes ereports over MQTT as a real host would, and answers on four
 Unix sockets: hypercall.sock and toolstack.sock are what an agent works with,
-control.sock tells the truth and breaks more on request.
+hypercall-unprivileged.sock is what anybody may ask, control.sock tells the
+truth and breaks more on request (`pagewarden break`).
+
+A host that crashes comes back by itself, under a new boot_id.
 
 What breaks when is a scenario, or a recording with --replay. Once all sockets
 listen it prints one line, `ready`. It runs until SIGTERM or Ctrl-C. Messages
@@ -39,8 +43,8 @@ Examples:
   curl --unix-socket run/control.sock http://emulator/v1/truth
 
 \b
-Exit codes: 0 stopped as asked; 1 it could not run, or the host it plays has
-crashed, and one line on stderr says why; 2 the command line is wrong.
+Exit codes: 0 stopped as asked; 1 it could not run, and one line on stderr
+says why; 2 the command line is wrong.
 """
 
 _BROKER_HELP = """
@@ -55,6 +59,7 @@ def register(app: typer.Typer) -> None:
     """Add the emulator's commands to `pagewarden`."""
     app.command("emulator", help=_EMULATOR_HELP)(emulator)
     app.command("broker", help=_BROKER_HELP, hidden=True)(broker)
+    breaking.register(app)
 
 
 def emulator(
@@ -69,7 +74,7 @@ def emulator(
         Path | None,
         typer.Option(help="Ereports as JSON lines, in place of a scenario; see `decode --json`."),
     ] = None,
-    sockets: Annotated[Path | None, typer.Option(help="Directory of the three sockets.")] = None,
+    sockets: Annotated[Path | None, typer.Option(help="Directory of the sockets.")] = None,
     broker: Annotated[str | None, typer.Option(help="mqtt://HOST:PORT of the broker.")] = None,
     protocol: Annotated[str | None, typer.Option(help="MQTT 5 or 3.1.1.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same faults.")] = None,

@@ -50,6 +50,7 @@ class HostSettings(Settings):
     dimms: Annotated[int, Field(gt=0, le=12)] = 8
     personality: Personality = Personality.THREAD
     hypercall_cpu: Annotated[int, Field(ge=0, lt=4096)] = 1
+    reboot_seconds: Seconds = 3.0
 
 
 class BrokerSettings(Settings):
@@ -87,6 +88,15 @@ class TimingSettings(Settings):
     resume_seconds: Seconds = 0.02
     save_seconds_per_gib: Seconds = 2.0
     restore_seconds_per_gib: Seconds = 2.0
+    migrate_seconds_per_gib: Seconds = 1.0
+    migrate_downtime_seconds: Seconds = 0.1
+    detach_seconds: Seconds = 1.0
+    attach_seconds: Seconds = 1.0
+    drop_shadows_seconds: Seconds = 0.05
+    balloon_seconds_per_page: Seconds = 0.0005
+    create_seconds_per_gib: Seconds = 0.5
+    destroy_seconds_per_gib: Seconds = 0.2
+    reboot_seconds: Seconds = 1.0
 
 
 class WorkloadSettings(Settings):

@@ -1,8 +1,8 @@
 """A scenario: which guests there are, what breaks when, and what should have come of it.
 
-Scenarios are TOML files beside this one, in `scenarios/`, so that an installed package has them
-too; a path to any other file does as well. `[expect]` is what a good agent makes of it, in the
-words of its own status: so many cases retired, parked, unretirable.
+Scenarios are TOML files, those of the repository in `config/scenarios/`; an installed package has
+them beside this file, in `scenarios/`. A path to any other file does as well. `[expect]` is what a
+good agent makes of it, in the words of its own status: so many cases retired, parked, unretirable.
 """
 
 from collections.abc import Iterator
@@ -12,15 +12,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from agent.contract.toolstack import GuestKind, Paging, ResumePath, ToolOutcome
+from agent.contract.toolstack import GuestKind, Paging
 from emulator.errors import EmulatorError
+from emulator.mischief import RULES_MAX, Rule
 from emulator.sizes import Size
 from emulator.toml import Settings, checked, read_table
 
 ERRORS_PER_SECOND_MAX = 100_000.0
 PAGES_PER_FAULT_MAX = 4096
 
-_FOLDER = Path(__file__).parent / "scenarios"
+_PACKAGE = Path(__file__).parent
+_FOLDERS = (_PACKAGE / "scenarios", _PACKAGE.parent / "config" / "scenarios")
 
 
 class On(StrEnum):
@@ -118,14 +120,6 @@ class PeerSettings(Settings):
     memory: Size
 
 
-class TroubleSettings(Settings):
-    """How the toolstack misbehaves: what a step always comes to, which path a resume takes."""
-
-    suspend: ToolOutcome | None = None
-    exchange: ToolOutcome | None = None
-    resume_path: ResumePath | None = None
-
-
 class Expect(Settings):
     """What a good agent makes of it; `corruptions` is true where a guest must come to harm."""
 
@@ -138,7 +132,8 @@ class Expect(Settings):
 class Scenario(Settings):
     """`title` is a sentence that says what should happen. No guests here: those of the config.
 
-    `agent` are keys of the agent's configuration that this is about, table by table.
+    `agent` are keys of the agent's configuration that this is about, table by table. `mischief` is
+    armed from the start; what happens when it does is told in `emulator.mischief`.
     """
 
     title: Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -147,7 +142,7 @@ class Scenario(Settings):
     mappings: tuple[MappingSettings, ...] = ()
     peers: tuple[PeerSettings, ...] = ()
     agent: dict[str, dict[str, AgentValue]] = Field(default_factory=dict)
-    trouble: TroubleSettings = TroubleSettings()
+    mischief: Annotated[tuple[Rule, ...], Field(max_length=RULES_MAX)] = ()
     expect: Expect = Expect()
 
     @model_validator(mode="after")
@@ -160,16 +155,24 @@ class Scenario(Settings):
 
 def names() -> list[str]:
     """The scenarios that come with the emulator."""
-    return sorted(file.stem for file in _FOLDER.glob("*.toml"))
+    return sorted(_files())
 
 
 def load(name: str) -> Scenario:
     """The scenario `name`, or the one in the file `name` if that ends in `.toml`."""
     if name.endswith(".toml"):
         return checked(Scenario, read_table(Path(name)), name)
-    if name not in names():
+    path = _files().get(name)
+    if path is None:
         raise EmulatorError(
             f"scenario: there is no {name!r}; there are: {', '.join(names())}, or a path to a .toml"
         )
-    path = _FOLDER / f"{name}.toml"
     return checked(Scenario, read_table(path), path.name)
+
+
+def _files() -> dict[str, Path]:
+    """The scenarios by name: of the first folder that has any."""
+    for folder in _FOLDERS:
+        if found := {file.stem: file for file in folder.glob("*.toml")}:
+            return found
+    return {}

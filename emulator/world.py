@@ -6,15 +6,21 @@
 Pure: `step` and `work` are told the time (seconds since the world began) and draw from the seed, so
 the same seed, steps and calls make the same world. What it counts is what really happened; whoever
 wants to know how well an agent did asks here.
+
+A host lives through many boots. The hardware stays: what is faulty stays faulty, and what it has
+spent is spent. So does the disk: a guest whose image was whole is there, and waits to be restored.
+Everything else begins anew, under a new boot_id: frame table, marks, content, guests and numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
 
 from agent.contract.columns import Batch
-from agent.contract.frames import PAGE_SHIFT, PAGE_SIZE, Mfn, mfn_of
+from agent.contract.frames import FIRST_RESERVED_DOMID, PAGE_SHIFT, PAGE_SIZE, DomId, Mfn, mfn_of
 from emulator.chaos import draw
 from emulator.config import EmulatorConfig
 from emulator.dimms import place_of
@@ -23,15 +29,15 @@ from emulator.machine.banks import COUNT_MAX, Bank, Registers
 from emulator.machine.faults import Fault, Faults
 from emulator.machine.memory import Memory
 from emulator.plan import planned, when
-from emulator.scenario import FaultSettings, Scenario, TroubleSettings
+from emulator.scenario import FaultSettings, Scenario
 from emulator.visits import Visits
 from emulator.xen.frametable import FrameState
 from emulator.xen.guests import Guest
 from emulator.xen.hypervisor import Hypervisor
+from emulator.xen.images import Images
 from emulator.xen.layout import Layout
 from emulator.xen.peers import Peer
 from emulator.xen.toolstack import Toolstack
-from emulator.xen.trouble import Trouble
 
 _LINE_BYTES = 64
 _NS = 1_000_000_000
@@ -39,7 +45,10 @@ _CATCH_UP_SECONDS = 5.0  # after a stall, a guest works off this much and no mor
 
 
 class World:
-    """A host since `started_ns` (nanoseconds since 1970 UTC); `boot_id` names this life of it."""
+    """A host since `started_ns` (nanoseconds since 1970 UTC); `boot_id` names this boot of it.
+
+    `ereports` and `errors` are those of this boot.
+    """
 
     def __init__(
         self,
@@ -49,24 +58,28 @@ class World:
         boot_id: UUID,
         started_ns: int,
     ) -> None:
-        self.hypervisor = Hypervisor(layout, Memory(layout.frames))
-        self.toolstack = Toolstack(self.hypervisor)
-        for peer in scenario.peers:
-            self.toolstack.peers[peer.name] = Peer(peer.name, peer.memory >> PAGE_SHIFT)
-        self.firmware = Firmware(config.host.name, boot_id, config.host.dimms)
-        self.ereports = 0
-        self.errors = 0
+        self._peers = {p.name: Peer(p.name, p.memory >> PAGE_SHIFT) for p in scenario.peers}
         self.is_quiet = False
+        self._layout = layout
         self._started_ns = started_ns
         self._accesses_per_second = config.workload.accesses_per_second
-        self._worked_until = 0.0
         self._bank = Bank()
         self._faults = Faults()
         self._faulty: set[Mfn] = set()
         self._visits = Visits(list(scenario.mappings))
         self._plan = planned(*scenario.faults, *config.faults)
         self._chance, self._workload_chance = np.random.default_rng(config.seed).spawn(2)
-        self.trouble(scenario.trouble)
+        self._disk = Images()
+        self._boot(Firmware(config.host.name, boot_id, config.host.dimms), layout, 0.0)
+
+    def _boot(self, firmware: Firmware, layout: Layout, now: float) -> None:
+        self.firmware = firmware
+        self.hypervisor = Hypervisor(layout, Memory(layout.frames))
+        self.toolstack = Toolstack(self.hypervisor, peers=self._peers, images=self._disk)
+        self.ereports = 0
+        self.errors = 0
+        self._booted_at = now
+        self._worked_until = now
 
     @property
     def is_done(self) -> bool:
@@ -102,13 +115,25 @@ class World:
             guest.run(round(self._accesses_per_second * seconds), self._workload_chance)
         self.hypervisor.work(self._workload_chance)
 
-    def trouble(self, settings: TroubleSettings) -> None:
-        """Make the toolstack misbehave like this, and no more like before."""
-        self.toolstack.trouble = Trouble(
-            suspend=settings.suspend,
-            exchange=settings.exchange,
-            force_resume_path=settings.resume_path,
-        )
+    def stand_still(self) -> None:
+        """The host hangs, or is down: nobody reads its memory, so that no fault can show."""
+        for mfn in self._faulty:
+            self._faults.silence(mfn)
+
+    def reboot(self, boot_id: UUID, now: float, unwritten: AbstractSet[str] = frozenset()) -> None:
+        """Begin another boot at `now`. The images that are `unwritten` were not whole yet.
+
+        The guest of one that was whole is not started anew: it is on the disk, as it was saved.
+        Nor is one that has left for a peer.
+        """
+        self._disk = _whole(self._disk, unwritten)
+        elsewhere = _names_on(self._disk) | _names_at(self._peers.values())
+        there = tuple(guest for guest in self._layout.guests if guest.name not in elsewhere)
+        self._visits.forget()
+        self.stand_still()
+        firmware = replace(self.firmware, boot_id=boot_id)
+        self._boot(firmware, replace(self._layout, guests=there), now)
+        self._heed_readers(now)
 
     def add_fault(self, fault: FaultSettings, now: float) -> None:
         """Put a fault on pages of a kind; `at_seconds` counts from `now`."""
@@ -137,7 +162,8 @@ class World:
                 return  # nobody of that kind is there; the next step looks again
             line = int(self._chance.integers(PAGE_SIZE // _LINE_BYTES)) * _LINE_BYTES
             address = (mfn << PAGE_SHIFT) + line
-            self.add_fault_at(Fault(address, fault.errors_per_second, fault.errors_max), at)
+            began_at = max(at, self._booted_at)
+            self.add_fault_at(Fault(address, fault.errors_per_second, fault.errors_max), began_at)
             del self._plan[0]
 
     def _heed_readers(self, now: float) -> None:
@@ -158,6 +184,27 @@ class World:
                 registers = self._bank.harvest()
                 if registers is not None:
                     yield registers
+
+
+def _whole(disk: Images, unwritten: AbstractSet[str]) -> Images:
+    """The images that a reboot leaves. None of them is of a domain that has its id now."""
+    left = Images()
+    for name in disk.waiting():
+        image = disk.get(name)
+        if image is not None and name not in unwritten:
+            left.put(name, replace(image, saved_from=DomId(FIRST_RESERVED_DOMID)))
+    return left
+
+
+def _names_on(disk: Images) -> set[str]:
+    images = map(disk.get, disk.waiting())
+    return {
+        image.being.spec.name for image in images if image is not None and image.being is not None
+    }
+
+
+def _names_at(peers: Iterable[Peer]) -> set[str]:
+    return {being.spec.name for peer in peers for being in peer.guests}
 
 
 def _portions(errors: int) -> Iterator[int]:

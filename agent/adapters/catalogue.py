@@ -77,11 +77,19 @@ class Intake:
             "messages_refused_total", "Messages that were not let in.", kind=Unfit
         )
         self.ereports = make.counter("ereports_total", "Ereports taken off the bus.", result=Result)
-        self.ereports_missing = make.counter(
-            "ereports_missing_total", "Ereports that did not arrive and were asked for again."
+        self.ereports_missed = make.counter(
+            "ereports_missed_total",
+            "Ereports that did not arrive in their turn, whatever became of them since.",
+        )
+        self.ereports_missing = make.gauge(
+            "ereports_missing", "Ereports that did not arrive yet and are not given up."
+        )
+        self.ereports_recovered = make.counter(
+            "ereports_recovered_total",
+            "Ereports that arrived after they had been missed, or even given up.",
         )
         self.ereports_lost = make.counter(
-            "ereports_lost_total", "Ereports that nobody could send again: given up."
+            "ereports_lost_total", "Ereports given up, because nobody sent them when asked again."
         )
         self.gaps = make.counter("gaps_total", "Gaps seen in the numbers of ereports.")
         self.errors = make.counter(

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import singledispatchmethod
+from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
@@ -98,6 +99,21 @@ def tell_loop_trouble(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
     """
     what = context.get("exception") or context.get("message", "unknown")
     structlog.get_logger().warning("loop_trouble", reason=f"{type(what).__name__}: {what}")
+
+
+def tell_start(version: str, host: str, config: Path, journal: Path) -> None:
+    """The first line of a process: which program, for whom, with what."""
+    paths = {"config": str(config.absolute()), "journal": str(journal.absolute())}
+    structlog.get_logger().info("agent_started", version=version, host=host, **paths)
+
+
+def tell_stop(why: str = "", failure: Exception | None = None) -> None:
+    """Its last line: the signal that ended it in order, or what failed."""
+    log = structlog.get_logger()
+    if failure is None:
+        log.info("agent_stopped", reason=why)
+    else:
+        log.error("agent_stopped", reason=f"{type(failure).__name__}: {failure}")
 
 
 class _Folded(logging.Handler):

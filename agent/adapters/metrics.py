@@ -36,7 +36,7 @@ OTHER = "other"
 
 
 class Metrics:
-    """Hand `observe` every event, and `seed` the cases of an earlier life; expose `registry`."""
+    """Hand `observe` every event, and `seed` what an earlier life left; expose `registry`."""
 
     def __init__(self, version: str, registry: CollectorRegistry | None = None) -> None:
         # They double a page for the sake of a time nobody reads.
@@ -55,8 +55,9 @@ class Metrics:
         build = Info(f"{PREFIX}build", "Which agent this is.", registry=self.registry)
         build.info({"version": version, "python": python_version()})
 
-    def seed(self, cases: Iterable[Case]) -> None:
-        """Count the cases that there are already; once, before any event."""
+    def seed(self, cases: Iterable[Case], missing: int = 0) -> None:
+        """Count the cases and the missing ereports that there are already; before any event."""
+        self._intake.ereports_missing.set(missing)
         for case in cases:
             self._enter(case.state)
 
@@ -79,6 +80,8 @@ class Metrics:
         intake = self._intake
         intake.ereports.labels(Result.ACCEPTED).inc(event.accepted)
         intake.ereports.labels(Result.DUPLICATE).inc(event.duplicates)
+        intake.ereports_recovered.inc(event.late)
+        intake.ereports_missing.set(event.missing)
         intake.unlocated.inc(event.unlocated)
         intake.out_of_range.inc(event.out_of_range)
         intake.uncorrected.inc(event.uncorrected)
@@ -102,11 +105,12 @@ class Metrics:
     @observe.register
     def _(self, event: GapSeen) -> None:
         self._intake.gaps.inc()
-        self._intake.ereports_missing.inc(event.last - event.first + 1)
+        self._intake.ereports_missed.inc(event.last - event.first + 1)
 
     @observe.register
     def _(self, event: EreportsLost) -> None:
         self._intake.ereports_lost.inc(event.count)
+        self._intake.ereports_missing.set(event.missing)
 
     @observe.register
     def _(self, event: PagesEvicted) -> None:

@@ -42,6 +42,7 @@ class Overview:
     board: HealthBoard
     steps: Steps
     _duplicates: int = 0
+    _recovered: int = 0
     _refused: int = 0
     _lost: int = 0
     _pauses: deque[float] = field(default_factory=lambda: deque[float](maxlen=PAUSES_KEPT))
@@ -53,6 +54,7 @@ class Overview:
     @observe.register
     def _(self, event: BatchTaken) -> None:
         self._duplicates += event.duplicates
+        self._recovered += event.late
 
     @observe.register
     def _(self, _: MessageRefused) -> None:
@@ -81,6 +83,7 @@ class Overview:
             duplicates=self._duplicates,
             refused_messages=self._refused,
             missing=self.diagnosis.admission.missing,
+            recovered=self._recovered,
             lost=self._lost,
             pages_tracked=len(self.diagnosis.policy.serd),
             hot_pages=self._hot_pages(),

@@ -24,12 +24,13 @@ def run(
 ) -> None:
     """Run the agent: take errors from the broker, retire failing pages, until told to stop.
 
-    SIGTERM or Ctrl-C stops it cleanly: no more messages are taken, a guest that stands still is
-    brought back, what was decided is written down. After a crash or a power cut it first brings
-    back any guest that it may have left stopped, and then goes on where it was.
+    SIGTERM or Ctrl-C stops it cleanly: no more messages are taken, a guest that
+    stands still is brought back, what was decided is written down. After a crash
+    or a power cut it first brings back any guest that it may have left stopped,
+    and then goes on where it was.
 
-    Metrics and health are served at the address `metrics.listen`; logs go to stderr, as JSON
-    unless that is a terminal.
+    Metrics and health are served at the address `metrics.listen`; logs go to
+    stderr, as JSON unless that is a terminal.
 
     \b
     Examples:
@@ -37,10 +38,11 @@ def run(
       pagewarden agent --check -c agent.toml
       PAGEWARDEN_LOG__LEVEL=debug pagewarden agent
 
-    Exit codes: 0 stopped cleanly, 1 something it needs is not there (one line says what).
+    Exit codes: 0 stopped cleanly, 1 something it needs is not there, or the host
+    is not one that it can drive (one line says what).
     """
     settings = load(config)
     if check:
         typer.echo(f"{config}: good; guards {settings.host}, listens to {settings.broker.url}")
         return
-    asyncio.run(service.run(settings))
+    asyncio.run(service.run(settings, config))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from agent.adapters.client import fetch
 from agent.commands.options import (
@@ -15,9 +15,12 @@ from agent.commands.options import (
     SocketOption,
     socket_of,
 )
+from agent.commands.table import Row, print_table
 from agent.contract.status import CasesView, CaseView, Rest, View
 
 COLOURS = {Rest.OPEN: "yellow", Rest.RETIRED: "green", Rest.PARKED: "cyan", Rest.UNRETIRABLE: "red"}
+
+HEADING = ("case", "page", "state", "used as", "owner", "opened", "reason")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,8 +38,9 @@ def cases(
 ) -> None:
     """List the cases: one for each page that was found to be going bad.
 
-    OPEN cases are under way, RETIRED pages are out of use for good, PARKED ones leave when their
-    owner lets go of them, UNRETIRABLE ones cannot be taken (the reason says why).
+    OPEN cases are under way, RETIRED pages are out of use for good, PARKED ones
+    leave when their owner lets go of them, UNRETIRABLE ones cannot be taken (the
+    reason says why). In a pipe a case is a line, with nothing left out.
 
     \b
     Examples:
@@ -48,16 +52,18 @@ def cases(
     if as_json:
         typer.echo(CasesView(cases=chosen).model_dump_json())
         return
-    table = Table("case", "page", "state", "used as", "owner", "opened", "reason")
-    for one in chosen:
-        table.add_row(*_row(one))
-    Console(highlight=False).print(table if chosen else "no cases")
+    console = Console(highlight=False)
+    if chosen:
+        print_table(console, HEADING, map(_row, chosen))
+    else:
+        console.print("no cases")
 
 
-def _row(one: CaseView) -> tuple[str, ...]:
+def _row(one: CaseView) -> Row:
     owner = "" if one.owner is None else f"dom{one.owner}"
-    state = f"[{COLOURS[one.rest]}]{one.state}[/]"
-    return one.id, f"{one.mfn:#x}", state, one.use or "", owner, _time(one.opened_at), one.reason
+    cells = (f"{one.mfn:#x}", one.use or "", owner, _time(one.opened_at), one.reason)
+    page, *others = map(Text, cells)
+    return Text(one.id), page, Text(one.state, COLOURS[one.rest]), *others
 
 
 def case(
@@ -79,10 +85,8 @@ def case(
         return
     console = Console(highlight=False)
     console.print(f"[bold]{view.id}[/]  page {view.mfn:#x}  [{COLOURS[view.rest]}]{view.state}[/]")
-    table = Table("when", "state", "detail")
-    for step in view.history:
-        table.add_row(_time(step.at), step.state, step.detail)
-    console.print(table)
+    steps = ((Text(_time(step.at)), Text(step.state), Text(step.detail)) for step in view.history)
+    print_table(console, ("when", "state", "detail"), steps)
 
 
 def _time(seconds: float) -> str:

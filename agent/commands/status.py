@@ -56,7 +56,7 @@ def _counts(view: StatusView) -> Table:
     pauses = view.guest_pauses_seconds
     for name, value in {
         "ereports": f"{view.ereports:,} ({view.errors:,} errors), {view.duplicates:,} duplicates",
-        "missing": f"{view.missing:,}, lost {view.lost:,}",
+        "missing": f"{view.missing:,} now; {view.recovered:,} came late, {view.lost:,} given up",
         "messages refused": f"{view.refused_messages:,}",
         "pages counted": f"{view.pages_tracked:,}",
         "cases": ", ".join(f"{count} {rest}" for rest, count in view.cases.items()),

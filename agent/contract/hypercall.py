@@ -1,18 +1,23 @@
 """What one may ask of the hypervisor about pages, and what it answers.
 
-The calls are the ones of the 2008 page-offlining design. A call names arbitrary pages; it is
-atomic: when it answers `changed = false`, no page changed. Over the wire each call is one POST of
-JSON to a Unix socket, at the path in `Call`.
+The calls are the ones of the 2008 page-offlining design. A call names arbitrary pages, or a range
+of them; it is atomic: when it answers `changed = false`, no page changed. Over the wire each call
+is one POST of JSON to a Unix socket, at the path in `Call`.
+
+The socket is the privilege. Behind `hypercall.sock` each page's answer names the page's owner.
+Behind `hypercall-unprivileged.sock` one may only ask, and is told which domains own the pages of
+the call, not which page is whose: such a caller must not learn where a guest's memory lies.
 
 A host whose personality is `xen-4.17` has none of these calls but the one of real Xen, `SYSCTL`:
 a range of pages, and 32-bit words in answer.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum, StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from agent.contract.ereport import Wire
 from agent.contract.frames import MFN_MAX
@@ -76,9 +81,36 @@ class Refusal(StrEnum):
 
 
 class PagesRequest(Wire):
-    """Arbitrary pages, each once."""
+    """Arbitrary pages as `mfns`, or all pages from `first` to `last`, both included; never both."""
 
-    mfns: Annotated[tuple[MfnField, ...], Field(min_length=1, max_length=PAGES_MAX, strict=False)]
+    mfns: Annotated[
+        tuple[MfnField, ...], Field(min_length=1, max_length=PAGES_MAX, strict=False)
+    ] = ()
+    first: MfnField | None = None
+    last: MfnField | None = None
+
+    @property
+    def pages(self) -> Sequence[int]:
+        """The pages that are meant, in the order in which they are answered."""
+        if self.first is not None and self.last is not None:
+            return range(self.first, self.last + 1)
+        return self.mfns
+
+    @field_validator("last")
+    @classmethod
+    def _is_a_range_of_one_call(cls, last: int | None, others: ValidationInfo) -> int | None:
+        first = others.data.get("first")
+        if first is not None and last is not None and not 0 <= last - first < PAGES_MAX:
+            raise ValueError(f"must be {first} (first) to {first + PAGES_MAX - 1}")
+        return last
+
+    @model_validator(mode="after")
+    def _named_one_way(self) -> Self:
+        named = {"mfns": self.mfns or None, "first": self.first, "last": self.last}
+        given = tuple(key for key, pages in named.items() if pages is not None)
+        if given not in (("mfns",), ("first", "last")):
+            raise ValueError(f"give mfns, or first and last: {' and '.join(given) or 'none'} given")
+        return self
 
 
 class PageReply(Wire):
@@ -98,10 +130,15 @@ class PageReply(Wire):
 
 
 class PagesReply(Wire):
-    """Answers in the order of the request. `changed` is false when the call was refused whole."""
+    """Answers in the order of the request. `changed` is false when the call was refused whole.
+
+    `owners` are the domains that hold one of these pages, each once, rising. It is all that an
+    unprivileged caller learns of them.
+    """
 
     changed: bool
     pages: Annotated[tuple[PageReply, ...], Field(strict=False)]
+    owners: Annotated[tuple[DomIdField, ...], Field(strict=False)] = ()
 
 
 class HostReply(Wire):

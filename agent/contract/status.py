@@ -75,7 +75,8 @@ class StatusView(Wire):
     """The agent at a glance.
 
     `ereports`, `errors` and cases count since the journal began; duplicates, refused messages, what
-    was lost and the pauses since this process did.
+    was recovered or lost and the pauses since this process did. `missing` is what has not arrived
+    yet and is not given up; `recovered` is what arrived after it had been missed.
     """
 
     host: str
@@ -89,6 +90,7 @@ class StatusView(Wire):
     duplicates: int = 0
     refused_messages: int = 0
     missing: int = 0
+    recovered: int = 0
     lost: int = 0
     pages_tracked: int = 0
     hot_pages: Annotated[tuple[HotPage, ...], Field(strict=False)] = ()

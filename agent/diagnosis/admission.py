@@ -43,11 +43,15 @@ class Stranger:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """`batch` holds only what is new (it may be empty); `gaps` are those that it made us see."""
+    """`batch` holds only what is new (it may be empty); `gaps` are those that it made us see.
+
+    `late` counts those of the batch that had been seen missing, also if they had been given up.
+    """
 
     batch: Batch
     duplicates: int
     gaps: tuple[Gap, ...]
+    late: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,13 @@ class Admission:
         """Let in each ereport of our host once, whatever the bus did to the message."""
         if batch.host != self.host:
             return Stranger(f"host {batch.host} is not ours: this agent looks after {self.host}")
-        taken = self._boots.get(batch.boot_id, Numbering()).take(batch.seq, self.gaps_max)
-        if taken.new.all():
+        before = self._boots.get(batch.boot_id, Numbering())
+        taken = before.take(batch.seq, self.gaps_max)
+        if taken.new.any():
             self._keep(batch.boot_id, taken.after)
-            return Admitted(batch, 0, taken.opened)
-        if not taken.new.any():
-            return Admitted(batch.only(taken.new), len(batch), ())
-        self._keep(batch.boot_id, taken.after)
-        new = batch.only(taken.new)
-        return Admitted(new, len(batch) - len(new), taken.opened)
+        new = batch if taken.new.all() else batch.only(taken.new)
+        late = int((new.seq < before.next_seq).sum())
+        return Admitted(new, len(batch) - len(new), taken.opened, late)
 
     def _keep(self, boot_id: UUID, after: Numbering) -> None:
         before = self._boots.pop(boot_id, None)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
+from aiohttp import web
 from pydantic import BaseModel
 
 from agent.contract.hypercall import PAGES_MAX, PagesRequest
@@ -46,7 +47,7 @@ async def ask(path: Path, call: str, model: type[Reply], request: BaseModel | No
     """The answer at the Unix socket `path` to a GET, or to a POST of `request`.
 
     Raises:
-        EmulatorError: if nobody answers there, or not as agreed.
+        EmulatorError: if nobody answers there, or not as agreed; what is refused, as it was told.
     """
     method, body = ("GET", None) if request is None else ("POST", request.model_dump_json())
     timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
@@ -56,6 +57,8 @@ async def ask(path: Path, call: str, model: type[Reply], request: BaseModel | No
             aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
             session.request(method, f"http://localhost{call}", data=body) as response,
         ):
+            if response.status == web.HTTPBadRequest.status_code:
+                raise EmulatorError((await response.text()).strip())
             response.raise_for_status()
             return model.model_validate_json(await response.read())
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:

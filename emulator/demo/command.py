@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated
 
 import typer
@@ -20,6 +21,10 @@ from emulator.demo.play import Verdict, play
 from emulator.demo.screen import print_summary, watching
 from emulator.demo.stage import PAGEWARDEN, BrokerKind, last_words, stage
 from emulator.errors import EmulatorError
+
+DECODE_LOG = "decode.log"
+REASONS_SHOWN = 3
+_TITLE_WIDTH_MIN = 20  # on a terminal that is narrower still, the terminal itself wraps
 
 
 def register(app: typer.Typer) -> None:
@@ -55,29 +60,31 @@ def demo(
 ) -> None:
     """Watch failing pages being retired: broker, emulated host and agent as real processes.
 
-    The emulated host has 512 GiB, Xen, dom0 and two guests whose workload checks every word it
-    reads. Pages go bad, the agent hears of it over MQTT, and takes them out of use. It ends by
-    itself when every case rests, and then holds what the agent says against the host's own frame
-    table, domains and guests.
+    The emulated host has 512 GiB, Xen, dom0 and two guests whose workload checks
+    every word it reads. Pages go bad, the agent hears of it over MQTT, and takes
+    them out of use. It ends by itself when every case rests, and then holds what
+    the agent says against the host's own frame table, domains and guests.
 
     \b
     Examples:
       pagewarden demo
       pagewarden demo --scenario save-restore
-      pagewarden demo --scenario fast-resume      (a guest comes to harm, and it is noticed)
+      pagewarden demo --scenario fast-resume   (a guest comes to harm: noticed)
       pagewarden demo --replay /var/log/kern.log --json
 
     \b
     Exit codes: 0 the agent told the truth and no guest came to harm; 1 otherwise.
     """
     if list_scenarios:
-        _print_scenarios()
+        _print_scenarios(Console())
         return
     files = [*(replay or []), *(more or [])]
     console = Console()
     try:
         with _folder(keep) as folder:
             host = _host(scenario, files, seed, folder)
+            if files:
+                _tell_decoded(folder / DECODE_LOG, is_kept=keep is not None)
             agent = {} if files else scenarios.load(scenario).agent
             verdict = asyncio.run(_run(console, folder, broker, host, agent, seconds, as_json))
     except EmulatorError as error:
@@ -147,13 +154,30 @@ def _host(scenario: str, files: list[Path], seed: int, folder: Path) -> tuple[st
 
 def _decoded(files: list[Path], folder: Path) -> Path:
     """The recorded errors of `files`, as `pagewarden decode` reads them."""
-    recording, refused = folder / "recorded.jsonl", folder / "decode.log"
+    recording, refused = folder / "recorded.jsonl", folder / DECODE_LOG
     command = [*PAGEWARDEN, "decode", "--json", *map(str, files)]
     with recording.open("wb") as out, refused.open("wb") as err:
         code = subprocess.run(command, stdout=out, stderr=err, check=False).returncode  # noqa: S603 - our own program
     if code != 0:
         raise EmulatorError(f"--replay: nothing could be read: {last_words(refused)}")
     return recording
+
+
+def _tell_decoded(log: Path, *, is_kept: bool) -> None:
+    """The sums of `decode`, and the first of the lines that it refused, with their reasons."""
+    sums: list[str] = []
+    reasons: list[str] = []
+    refused = 0
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            is_sum = line.startswith("pagewarden: ")
+            refused += not is_sum
+            if is_sum or refused <= REASONS_SHOWN:
+                (sums if is_sum else reasons).append(line.rstrip("\n"))
+    if refused > REASONS_SHOWN:
+        where = f"in {log}" if is_kept else "all of them with --keep FOLDER"
+        reasons.append(f"and {refused - REASONS_SHOWN} more: {where}")
+    typer.echo("\n".join([*sums, *reasons]), err=True)
 
 
 def _report(console: Console, verdict: Verdict, *, as_json: bool) -> None:
@@ -165,6 +189,11 @@ def _report(console: Console, verdict: Verdict, *, as_json: bool) -> None:
     print_summary(console, verdict)
 
 
-def _print_scenarios() -> None:
-    for name in scenarios.names():
-        typer.echo(f"{name:<16} {scenarios.load(name).title}")
+def _print_scenarios(console: Console) -> None:
+    """A title goes on below itself on a terminal; in a pipe a scenario is a line."""
+    titles = {name: scenarios.load(name).title for name in scenarios.names()}
+    width = max(map(len, titles), default=0)
+    for name, title in titles.items():
+        room = console.width - width - 2 if console.is_terminal else len(title)
+        for row, part in enumerate(wrap(title, max(room, _TITLE_WIDTH_MIN))):
+            typer.echo(f"{'' if row else name:<{width}}  {part}")

@@ -2,6 +2,9 @@
 
 The agent is never asked what is so, only what it says; what is so comes from the emulator. Every
 disagreement is a sentence, and a run agrees when there is none.
+
+What a host had reported and nobody had applied when it rebooted is lost with it, if it had not left
+the host; if it had, it may have arrived or not. So there is a least and a most that can be right.
 """
 
 from collections.abc import Iterator
@@ -9,7 +12,7 @@ from dataclasses import dataclass
 
 from agent.contract.status import CaseView, Rest, StatusView
 from agent.contract.toolstack import DomainState
-from emulator.edges.truth import FrameTruth, GuestTruth, Truth
+from emulator.edges.truth import FrameTruth, GuestTruth, HostState, Tally, Truth
 from emulator.scenario import Expect
 
 # Where the frame of a case that rests may be, in truth. A parked page of dom0 cannot be marked: the
@@ -60,6 +63,8 @@ def _about_frames(evidence: Evidence) -> Iterator[str]:
 
 
 def _about_guests(truth: Truth) -> Iterator[str]:
+    if truth.past.corruptions:
+        yield f"guests read what they had not written ({truth.past.corruptions} times) in the past"
     for guest in truth.guests:
         if guest.corruptions or guest.wrong_pages:
             yield f"guest {guest.name} read what it had not written ({_harm(guest)} times)"
@@ -71,18 +76,34 @@ def _about_guests(truth: Truth) -> Iterator[str]:
 
 
 def _about_counts(evidence: Evidence) -> Iterator[str]:
-    said, truth = evidence.status, evidence.truth
-    for name, ours, theirs in (
-        ("ereports", said.ereports, truth.ereports),
-        ("errors", said.errors, truth.errors),
+    said, least, most = (
+        evidence.status,
+        least_reported(evidence.truth),
+        most_reported(evidence.truth),
+    )
+    for name, ours, low, high in (
+        ("ereports", said.ereports, least.ereports, most.ereports),
+        ("errors", said.errors, least.errors, most.errors),
     ):
-        if ours != theirs:
-            yield f"the agent counted {ours:,} {name}, the host made {theirs:,}"
+        if not low <= ours <= high:
+            theirs = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+            yield f"the agent counted {ours:,} {name}, the host made {theirs}"
+
+
+def most_reported(truth: Truth) -> Tally:
+    """All that ever left the host, in any of its boots."""
+    past, present = truth.past, Tally(ereports=truth.ereports, errors=truth.errors)
+    return past.made - past.unsent + present
+
+
+def least_reported(truth: Truth) -> Tally:
+    """All that is known to have arrived, once the present boot's outbox is empty."""
+    return most_reported(truth) - truth.past.unheard
 
 
 def harm(truth: Truth) -> int:
     """How often a guest read what it had not written, and how many of its pages are wrong now."""
-    return sum(map(_harm, truth.guests))
+    return truth.past.corruptions + sum(map(_harm, truth.guests))
 
 
 def _harm(guest: GuestTruth) -> int:
@@ -95,16 +116,16 @@ def is_at_rest(evidence: Evidence, expect: Expect, *, replays: bool) -> bool:
     Where a guest must come to harm, that too has to have happened.
     """
     truth = evidence.truth
-    all_reported = truth.source_done and truth.outbox == 0
     harmed = harm(truth) > 0 or not expect.corruptions
     enough = replays or _enough(evidence.status, expect)
-    return all_reported and is_settled(evidence) and harmed and enough
+    return truth.source_done and is_settled(evidence) and harmed and enough
 
 
 def is_settled(evidence: Evidence) -> bool:
     """True when the agent has applied all that was reported, and no case of it is under way."""
-    said = evidence.status
-    return said.ereports >= evidence.truth.ereports and not said.cases.get(Rest.OPEN, 0)
+    said, truth = evidence.status, evidence.truth
+    all_applied = truth.outbox == 0 and said.ereports >= least_reported(truth).ereports
+    return truth.state is HostState.UP and all_applied and not said.cases.get(Rest.OPEN, 0)
 
 
 def _enough(said: StatusView, expect: Expect) -> bool:

@@ -88,8 +88,7 @@ async def _started(stage: Stage) -> None:
 async def _rested(asking: Asking, stage: Stage, watch: Watch, *, replays: bool) -> None:
     looks = 0
     while looks < LOOKS_AT_REST:
-        _check(stage)
-        evidence = await asking.evidence()
+        evidence = await _evidence(asking, stage)
         watch(evidence)
         at_rest = is_at_rest(evidence, evidence.truth.expect, replays=replays)
         looks = looks + 1 if at_rest else 0
@@ -100,10 +99,28 @@ async def _settled(asking: Asking, stage: Stage) -> Evidence:
     """What is so and what is said once the agent has taken everything there is, and acted on it."""
     with suppress(TimeoutError):
         async with asyncio.timeout(APPLY_SECONDS_MAX):
-            while not is_settled(await asking.evidence()):
-                _check(stage)
+            while True:
+                if is_settled(await _evidence(asking, stage)):
+                    break
                 await asyncio.sleep(LOOK_SECONDS)
-    return await asking.evidence()
+    return await _evidence(asking, stage)
+
+
+async def _evidence(asking: Asking, stage: Stage) -> Evidence:
+    """Between two boots of the host the agent does not answer: ask until it does.
+
+    Raises:
+        EmulatorError: if it does not for `START_SECONDS_MAX`.
+    """
+    deadline = asyncio.get_running_loop().time() + START_SECONDS_MAX
+    while True:
+        _check(stage)
+        try:
+            return await asking.evidence()
+        except EmulatorError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _check(stage: Stage) -> None:

@@ -35,7 +35,7 @@ def watching(console: Console, stage: Stage, *, quiet: bool) -> Generator[Watch,
         yield lambda _: None
     elif console.is_terminal:
         picture = Picture(stage)
-        with Live(console=console, refresh_per_second=8, transient=True) as live:
+        with Live(console=console, refresh_per_second=8) as live:  # its last view stays
             yield lambda evidence: live.update(picture.drawn(evidence))
     else:
         yield Lines(console).watch

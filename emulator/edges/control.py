@@ -1,6 +1,5 @@
 """The door of whoever runs the world: tells the truth, and breaks things on request."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -8,57 +7,77 @@ from aiohttp import web
 
 from agent.contract.frames import Mfn, mfn_of
 from agent.contract.hypercall import PagesRequest, PageUse
+from emulator.edges.boot import Life
 from emulator.edges.door import do, tell
-from emulator.edges.telemetry import Telemetry
 from emulator.edges.truth import (
+    ClearRequest,
     ControlCall,
     CountsTruth,
+    DomainBreakRequest,
     FaultRequest,
     FramesTruth,
     FrameTruth,
     GuestTruth,
+    HostDo,
+    HostRequest,
+    HostState,
     Nothing,
+    RulesTruth,
+    RuleTruth,
     Truth,
 )
 from emulator.machine.faults import Fault
-from emulator.scenario import Scenario, TroubleSettings
+from emulator.mischief import Rule
+from emulator.scenario import Scenario
 from emulator.world import World
+from emulator.xen.defects import Down, HostDown
 from emulator.xen.guests import Guest
+
+HOST_ENDS = {
+    HostDo.CRASH: HostDown(Down.CRASHED, "a crash was asked for"),
+    HostDo.HANG: HostDown(Down.HUNG, "to hang was asked for"),
+    HostDo.REBOOT: HostDown(Down.CRASHED, "a reboot was asked for"),
+}
 
 
 @dataclass(slots=True)
 class Control:
-    """`started_at` is the loop's time at which the world began."""
+    """It answers whatever the host does."""
 
-    world: World
-    telemetry: Telemetry
+    life: Life
     scenario: Scenario
-    started_at: float
-    is_replaying: bool = False
 
     @property
-    def now(self) -> float:
-        """Seconds since the world began."""
-        return asyncio.get_running_loop().time() - self.started_at
+    def world(self) -> World:
+        return self.life.world
 
     def routes(self) -> list[web.RouteDef]:
         return [
             tell(ControlCall.TRUTH, self.truth),
             do(ControlCall.PAGES, PagesRequest, self.pages),
             do(ControlCall.FAULTS, FaultRequest, self.fault),
-            do(ControlCall.TROUBLE, TroubleSettings, self.trouble),
+            tell(ControlCall.MISCHIEF, self.rules),
+            do(ControlCall.MISCHIEF, Rule, self.add_rule),
+            do(ControlCall.MISCHIEF_CLEAR, ClearRequest, self.clear_rules),
+            do(ControlCall.HOST, HostRequest, self.host),
+            do(ControlCall.DOMAIN, DomainBreakRequest, self.domain),
             do(ControlCall.QUIESCE, Nothing, self.quiesce),
         ]
 
     async def truth(self) -> Truth:
-        world, hypervisor, despatch = self.world, self.world.hypervisor, self.telemetry.despatch
+        life, world, hypervisor = self.life, self.world, self.world.hypervisor
+        telemetry, state = life.boot.telemetry, life.boot.fate.state
         domains = world.toolstack.domains()
+        is_over = world.is_done and not life.is_replaying and state is HostState.UP
         return Truth(
             host=world.firmware.host,
             boot_id=world.firmware.boot_id,
+            state=state,
+            past=life.past,
+            mischief=self._rules(),
             title=self.scenario.title,
             expect=self.scenario.expect,
-            seconds=self.now,
+            seconds=life.now,
             ereports=world.ereports,
             errors=world.errors,
             next_seq=world.ereports,
@@ -67,36 +86,65 @@ class Control:
             domains=domains.domains,
             images=domains.images,
             guests=tuple(self._guests()),
-            source_done=world.is_done and not self.is_replaying,
+            source_done=is_over,
             is_quiet=world.is_quiet,
-            broker_connected=self.telemetry.connected,
-            outbox=len(despatch.outbox),
-            unpublished=despatch.unpublished,
+            broker_connected=telemetry.connected,
+            outbox=len(telemetry.despatch.outbox),
+            unpublished=telemetry.despatch.unpublished,
         )
 
     async def pages(self, ask: PagesRequest) -> FramesTruth:
-        return FramesTruth(pages=tuple(self._frame(Mfn(mfn)) for mfn in ask.mfns))
+        return FramesTruth(pages=tuple(self._frame(Mfn(mfn)) for mfn in ask.pages))
 
     async def fault(self, ask: FaultRequest) -> Truth:
         if ask.on is not None:
-            self.world.add_fault(ask.settings(ask.on), self.now)
+            self.world.add_fault(ask.settings(ask.on), self.life.now)
         elif ask.address is not None:
             self._fault_at(Fault(ask.address, ask.errors_per_second, ask.errors_max))
         return await self.truth()
 
-    async def trouble(self, ask: TroubleSettings) -> Truth:
-        self.world.trouble(ask)
+    async def rules(self) -> RulesTruth:
+        return RulesTruth(rules=self._rules())
+
+    async def add_rule(self, rule: Rule) -> RulesTruth:
+        try:
+            self.life.mischief.add(rule)
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from None
+        return await self.rules()
+
+    async def clear_rules(self, ask: ClearRequest) -> RulesTruth:
+        self.life.mischief.clear(ask.number)
+        return await self.rules()
+
+    async def host(self, ask: HostRequest) -> Truth:
+        self.life.boot.fate.end(HOST_ENDS[ask.do])
+        return await self.truth()
+
+    async def domain(self, ask: DomainBreakRequest) -> Truth:
+        domains = self.world.hypervisor.domains.values()
+        named = next((domain for domain in domains if domain.name == ask.name), None)
+        if named is None:
+            there = ", ".join(sorted(domain.name for domain in domains))
+            raise web.HTTPBadRequest(text=f"name: there is no {ask.name!r}; there are: {there}\n")
+        self.world.hypervisor.crash(named.domid)
         return await self.truth()
 
     async def quiesce(self, _: Nothing) -> Truth:
         self.world.quiesce()
         return await self.truth()
 
+    def _rules(self) -> tuple[RuleTruth, ...]:
+        return tuple(
+            RuleTruth(number=armed.number, rule=armed.rule, happened=armed.happened)
+            for armed in self.life.mischief
+        )
+
     def _fault_at(self, fault: Fault) -> None:
         frames = self.world.hypervisor.layout.frames
         if mfn_of(fault.address) >= frames:
             raise web.HTTPBadRequest(text=f"address: this host has {frames} pages of 4 KiB\n")
-        self.world.add_fault_at(fault, self.now)
+        self.world.add_fault_at(fault, self.life.now)
 
     def _frame(self, mfn: Mfn) -> FrameTruth:
         table = self.world.hypervisor.table

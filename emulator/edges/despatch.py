@@ -8,6 +8,7 @@ A parcel that is sent again goes back to its place in the numbering. Patience do
 round of resending that brought nothing, and is fresh again as soon as anything was applied. Pure.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -48,6 +49,7 @@ class Despatch:
     _waiting: dict[int, Parcel] = field(init=False, default_factory=dict[int, Parcel])
     _patience_seconds: float = field(init=False)
     _progress_at: float = field(init=False, default=0.0)
+    _sent_below: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.settings.outbox_parcels_max)
@@ -70,6 +72,10 @@ class Despatch:
         """The one to publish; it stays the next one until it is `published`."""
         return next(iter(self._waiting.values()), None)
 
+    def sending(self, parcel: Parcel) -> None:
+        """It goes out now: from here on nobody can say that it never left."""
+        self._sent_below = max(self._sent_below, parcel.last + 1)
+
     def published(self, parcel: Parcel) -> None:
         self._waiting.pop(parcel.first, None)
 
@@ -90,6 +96,12 @@ class Despatch:
             first: parcel for first, parcel in self._waiting.items() if parcel.last >= mark.next_seq
         }
         return True
+
+    def left(self) -> tuple[list[Parcel], list[Parcel]]:
+        """What is not known to be applied: parcels that have been sent, and those that were not."""
+        kept = self.outbox.overdue(math.inf, 0.0)
+        sent = [parcel for parcel in kept if parcel.first < self._sent_below]
+        return sent, kept[len(sent) :]
 
     def nudge(self, now: float) -> int:
         """Send the oldest again if nothing was applied for too long; how many."""

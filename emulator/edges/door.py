@@ -2,8 +2,13 @@
 
 A request is a pydantic model or it is refused, 400 and one line of text. So is a body over
 `BODY_BYTES_MAX`, with 413. A surprise of ours is 500 and one line, on both sides.
+
+A host in trouble may also give no answer: say nothing as long as the caller waits, or hang up.
+
+The file is its owner's alone, unless its name ends in `-unprivileged`: such a door is everybody's.
 """
 
+import asyncio
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
@@ -19,8 +24,10 @@ from agent.contract.codec import one_line
 from emulator.errors import EmulatorError
 
 BODY_BYTES_MAX = 1 << 16  # 1,024 frame numbers are 12 kB
+UNPRIVILEGED = "-unprivileged"
 _PATH_BYTES_MAX = 107  # sockaddr_un
 _BACKLOG = 64
+_LOOK_SECONDS = 0.05
 
 Ask = TypeVar("Ask", bound=BaseModel)
 
@@ -29,7 +36,7 @@ def tell(path: str, act: Callable[[], Awaitable[BaseModel]]) -> web.RouteDef:
     """GET `path` answers what `act` does."""
 
     async def handle(_: web.Request) -> web.Response:
-        return _json(await act())
+        return answer(await act())
 
     return web.get(path, handle)
 
@@ -42,13 +49,30 @@ def do(path: str, model: type[Ask], act: Callable[[Ask], Awaitable[BaseModel]]) 
             ask = model.model_validate_json(await request.read())
         except ValidationError as error:
             raise web.HTTPBadRequest(text=f"{path}: {one_line(error)}\n") from None
-        return _json(await act(ask))
+        return answer(await act(ask))
 
     return web.post(path, handle)
 
 
-def _json(reply: BaseModel) -> web.Response:
+def answer(reply: BaseModel) -> web.Response:
     return web.json_response(text=reply.model_dump_json())
+
+
+async def say_nothing(request: web.Request, still: Callable[[], bool] = lambda: True) -> None:
+    """Return when the caller has hung up, or when it is `still` no more."""
+    while still() and _waits(request):  # noqa: ASYNC110 - no event tells of a caller that hung up
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def hang_up(request: web.Request) -> web.Response:
+    """Close the connection. What is returned reaches nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
+
+
+def _waits(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
 
 
 @asynccontextmanager
@@ -98,14 +122,19 @@ def _listen(path: Path) -> socket.socket:
     _make_way(path)
     listening = socket.socket(socket.AF_UNIX)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Others may pass through it, to the one socket that is theirs too.
+        path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         listening.bind(str(path))
-        path.chmod(0o600)  # nobody can connect before `listen`, so nobody slips in
+        path.chmod(_mode_of(path))  # nobody can connect before `listen`, so nobody slips in
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         raise EmulatorError(f"{path}: cannot listen there: {error.strerror}") from None
     return listening
+
+
+def _mode_of(path: Path) -> int:
+    return 0o666 if path.stem.endswith(UNPRIVILEGED) else 0o600
 
 
 def _make_way(path: Path) -> None:

@@ -1,7 +1,9 @@
-"""The whole host, running: one world, its doors, its source of ereports, and the guests' work.
+"""The whole host, running: one world, its doors, and one boot of it after another.
 
-Doors open before anything happens, and close after everything has stopped. The source is the only
-task that ever waits for the agent (its outbox may be full); guests work on meanwhile.
+Doors open before anything happens, and close after everything has stopped. They stay open while
+the host is down, and belong to whichever boot there is. The source is the only task that ever waits
+for the agent (its outbox may be full); guests work on meanwhile. A recording ends with the boot in
+which it began.
 """
 
 import asyncio
@@ -13,22 +15,17 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from agent.contract.ereport import Inventory
-from agent.contract.frames import PAGE_SIZE
 from emulator.config import EmulatorConfig
-from emulator.edges import hypercall
+from emulator.edges.boot import Boot, Life, Say
 from emulator.edges.control import Control
 from emulator.edges.door import door
-from emulator.edges.fate import Fate
-from emulator.edges.telemetry import Telemetry
-from emulator.edges.toolstack import ToolstackDoor
+from emulator.edges.fate import wrapped
 from emulator.edges.truth import Ready
+from emulator.mischief import Mischief
 from emulator.plan import layout_of
 from emulator.replay import Recording, dealt
 from emulator.scenario import Scenario
 from emulator.world import World
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +44,24 @@ def replayed(config: EmulatorConfig, recording: Recording) -> Script:
 
 
 class Host:
-    """One life of an emulated host; make it inside a running loop."""
+    """An emulated host, from when it is switched on until nobody needs it any more.
+
+    Make it inside a running loop.
+    """
 
     def __init__(self, script: Script, say: Say) -> None:
-        config, recording = script.config, script.recording
-        layout = layout_of(config, script.scenario)
-        if recording is not None:
-            layout = dealt(layout, recording.frames())
-        self._config = config
-        self._recording = recording
+        self._script = script
+        self._config = script.config
         self._say = say
-        self._fate = Fate()
-        self._world = World(config, script.scenario, layout, uuid4(), time.time_ns())
-        self._telemetry = Telemetry(self._inventory(), config.broker, config.telemetry, say)
-        self._control = Control(
-            self._world,
-            self._telemetry,
-            script.scenario,
-            asyncio.get_running_loop().time(),
-            is_replaying=recording is not None,
-        )
+        world, mischief = _world(script), Mischief()
+        for rule in script.scenario.mischief:
+            mischief.add(rule)
+        boot = Boot(world, mischief, script.config, say)
+        now = asyncio.get_running_loop().time()
+        self._life = Life(world, mischief, boot, now, is_replaying=script.recording is not None)
 
     async def run(self, stop: asyncio.Event, ready: Callable[[Ready], None]) -> None:
-        """Live until `stop`; `ready` is called once every door is open.
-
-        Raises:
-            ExceptionGroup: of an EmulatorError, if the host crashes before that.
-        """
+        """Live until `stop`; `ready` is called once every door is open."""
         async with AsyncExitStack() as doors:
             sockets = self._config.sockets
             for name, routes in self._doors().items():
@@ -82,58 +70,72 @@ class Host:
             await self._live(stop)
 
     def _doors(self) -> dict[str, list[web.RouteDef]]:
-        toolstack = ToolstackDoor(self._world, self._config.timing)
-        return {
-            "hypercall": self._fate.bound(hypercall.routes(self._world, self._config)),
-            "toolstack": self._fate.bound(toolstack.routes()),
-            "control": self._control.routes(),
-        }
+        doors = {name: self._lasting(name) for name in self._life.boot.doors}
+        return {**doors, "control": Control(self._life, self._script.scenario).routes()}
+
+    def _lasting(self, door: str) -> list[web.RouteDef]:
+        """The routes of a door that stays open from one boot to the next."""
+        places = {route.path: place for place, route in enumerate(self._life.boot.doors[door])}
+        return wrapped(
+            self._life.boot.doors[door],
+            lambda route, _: self._life.handler(door, places[route.path]),
+        )
 
     async def _live(self, stop: asyncio.Event) -> None:
-        source = self._break_down() if self._recording is None else self._replay(self._recording)
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._telemetry.run(), name="telemetry"),
-                group.create_task(source, name="source"),
-                group.create_task(self._work(), name="work"),
-                group.create_task(self._fate.crash(), name="fate"),
-            ]
+            boots = group.create_task(self._boots(), name="boots")
             await stop.wait()
-            for task in tasks:
-                task.cancel()
+            boots.cancel()
+
+    async def _boots(self) -> None:
+        """One after another; a host that hangs stays so until somebody reboots it."""
+        recording = self._script.recording
+        source = self._break_down() if recording is None else self._replay(recording)
+        while True:
+            await self._life.boot.run(source=source, work=self._work())
+            self._life.world.stand_still()
+            await self._reboot(await self._life.boot.fate.over())
+            source = self._break_down()
+
+    async def _reboot(self, why: str) -> None:
+        seconds, life = self._config.host.reboot_seconds, self._life
+        self._say(f"the host is down ({why}), and back in {seconds:g} s")
+        await asyncio.sleep(seconds)
+        life.bury(why)
+        life.world.reboot(uuid4(), life.now, life.boot.toolstack.unwritten)
+        life.boot = Boot(life.world, life.mischief, self._config, self._say)
+        self._say(f"the host is back as boot {life.world.firmware.boot_id}")
 
     async def _break_down(self) -> None:
         while True:
-            batch = self._world.step(self._control.now)
+            batch = self._life.world.step(self._life.now)
             if batch is not None:
-                await self._telemetry.send(batch)
+                await self._life.boot.telemetry.send(batch)
             await asyncio.sleep(self._config.telemetry.interval_seconds)
 
     async def _replay(self, recording: Recording) -> None:
-        firmware = self._world.firmware
+        world, firmware = self._life.world, self._life.world.firmware
         for batch in recording.batches(firmware.host, firmware.boot_id):
-            self._world.count_replayed(batch)
-            await self._telemetry.send(batch)
+            world.count_replayed(batch)
+            await self._life.boot.telemetry.send(batch)
             await asyncio.sleep(0)  # let the others in: reading a batch does not wait for anything
-        self._control.is_replaying = False
+        self._life.is_replaying = False
         await self._break_down()
 
     async def _work(self) -> None:
         while True:
-            self._world.work(self._control.now)
+            self._life.world.work(self._life.now)
             await asyncio.sleep(self._config.workload.interval_seconds)
 
-    def _inventory(self) -> Inventory:
-        firmware = self._world.firmware
-        return Inventory(
-            host=firmware.host,
-            boot_id=firmware.boot_id,
-            memory_bytes=self._world.hypervisor.layout.frames * PAGE_SIZE,
-            dimms=firmware.labels,
-        )
-
     def _ready(self) -> Ready:
-        firmware = self._world.firmware
+        firmware = self._life.world.firmware
         return Ready(
             host=firmware.host, boot_id=firmware.boot_id, sockets=str(self._config.sockets)
         )
+
+
+def _world(script: Script) -> World:
+    layout = layout_of(script.config, script.scenario)
+    if script.recording is not None:
+        layout = dealt(layout, script.recording.frames())
+    return World(script.config, script.scenario, layout, uuid4(), time.time_ns())

@@ -1,7 +1,12 @@
-"""The hypercall's door: each call takes the time a real one takes, and is done at its end.
+"""The hypercall's doors: each call takes the time a real one takes, and is done at its end.
 
 Which calls there are is the host's personality: those of the 2008 design, or the one of real Xen.
 The others' are refused with the name of what there is.
+
+There is a door for the privileged and one for anybody. Who comes in by the second is refused every
+call by real Xen, with -1 and EPERM. The design lets him ask and hides which page is whose from him;
+what changes a page is refused with 403 before it is looked at, because he owns none of them, and
+what would come of it is itself an answer about somebody else's memory.
 """
 
 import asyncio
@@ -23,15 +28,38 @@ from emulator.edges.fate import HostDownError
 from emulator.world import World
 from emulator.xen.defects import HostDown
 from emulator.xen.hypervisor import Hypervisor
+from emulator.xen.offline import to_the_unprivileged
 from emulator.xen.sysctl import Caller, PageOfflineOp
 
 CALLS: dict[Personality, tuple[Call, ...]] = {
     Personality.THREAD: (Call.OFFLINE, Call.QUERY, Call.ONLINE, Call.SWAP),
     Personality.XEN_4_17: (Call.SYSCTL,),
 }
+FOR_THE_PRIVILEGED = (Call.OFFLINE, Call.ONLINE, Call.SWAP)
+
+PageCall = Callable[[Sequence[int]], PagesReply]
 
 
 def routes(world: World, config: EmulatorConfig) -> list[web.RouteDef]:
+    """The door of the privileged."""
+    if config.host.personality is Personality.THREAD:
+        answered = _of_the_design(world.hypervisor, config.timing)
+    else:
+        answered = _of_xen(world.hypervisor, config, is_privileged=True)
+    return [*_of_all(world, config), *answered]
+
+
+def of_anybody(world: World, config: EmulatorConfig) -> list[web.RouteDef]:
+    """The door of the unprivileged."""
+    if config.host.personality is Personality.THREAD:
+        answered = _asked_by_anybody(world.hypervisor, config.timing)
+    else:
+        answered = _of_xen(world.hypervisor, config, is_privileged=False)
+    return [*_of_all(world, config), *answered]
+
+
+def _of_all(world: World, config: EmulatorConfig) -> list[web.RouteDef]:
+    """What every door of every host has: who the host is, and what it has not."""
     personality = config.host.personality
 
     async def host() -> HostReply:
@@ -42,33 +70,43 @@ def routes(world: World, config: EmulatorConfig) -> list[web.RouteDef]:
             personality=personality,
         )
 
-    if personality is Personality.THREAD:
-        answered = _of_the_design(world.hypervisor, config.timing)
-    else:
-        answered = _of_xen(world.hypervisor, config)
-    return [tell(Call.HOST, host), *answered, *_refused(personality)]
+    return [tell(Call.HOST, host), *_of_the_others(personality)]
 
 
 def _of_the_design(hypervisor: Hypervisor, timing: TimingSettings) -> list[web.RouteDef]:
-    def timed(
-        call: Callable[[Sequence[int]], PagesReply],
-    ) -> Callable[[PagesRequest], Awaitable[PagesReply]]:
-        async def answer(ask: PagesRequest) -> PagesReply:
-            await asyncio.sleep(timing.hypercall_seconds)
-            return call(ask.mfns)
-
-        return answer
-
     return [
-        do(Call.OFFLINE, PagesRequest, timed(hypervisor.page_offline_pending)),
-        do(Call.QUERY, PagesRequest, timed(hypervisor.page_query)),
-        do(Call.ONLINE, PagesRequest, timed(hypervisor.page_online)),
-        do(Call.SWAP, PagesRequest, timed(hypervisor.p2m_swap)),
+        do(Call.OFFLINE, PagesRequest, _timed(hypervisor.page_offline_pending, timing)),
+        do(Call.QUERY, PagesRequest, _timed(hypervisor.page_query, timing)),
+        do(Call.ONLINE, PagesRequest, _timed(hypervisor.page_online, timing)),
+        do(Call.SWAP, PagesRequest, _timed(hypervisor.p2m_swap, timing)),
     ]
 
 
-def _of_xen(hypervisor: Hypervisor, config: EmulatorConfig) -> list[web.RouteDef]:
-    xen, caller = PageOfflineOp(hypervisor), Caller(cpu=config.host.hypercall_cpu)
+def _asked_by_anybody(hypervisor: Hypervisor, timing: TimingSettings) -> list[web.RouteDef]:
+    def query(mfns: Sequence[int]) -> PagesReply:
+        return to_the_unprivileged(hypervisor.page_query(mfns))
+
+    why = "it changes pages, and only hypercall.sock is for that"
+    return [
+        do(Call.QUERY, PagesRequest, _timed(query, timing)),
+        *(_refused(call, web.HTTPForbidden, why) for call in FOR_THE_PRIVILEGED),
+    ]
+
+
+def _timed(
+    call: PageCall, timing: TimingSettings
+) -> Callable[[PagesRequest], Awaitable[PagesReply]]:
+    async def answer(ask: PagesRequest) -> PagesReply:
+        await asyncio.sleep(timing.hypercall_seconds)
+        return call(ask.pages)
+
+    return answer
+
+
+def _of_xen(
+    hypervisor: Hypervisor, config: EmulatorConfig, *, is_privileged: bool
+) -> list[web.RouteDef]:
+    xen, caller = PageOfflineOp(hypervisor), Caller(is_privileged, config.host.hypercall_cpu)
 
     async def sysctl(ask: SysctlRequest) -> SysctlReply:
         await asyncio.sleep(config.timing.hypercall_seconds)
@@ -80,15 +118,15 @@ def _of_xen(hypervisor: Hypervisor, config: EmulatorConfig) -> list[web.RouteDef
     return [do(Call.SYSCTL, SysctlRequest, sysctl)]
 
 
-def _refused(personality: Personality) -> list[web.RouteDef]:
+def _of_the_others(personality: Personality) -> list[web.RouteDef]:
     """The calls of the other personality."""
-
-    def refuse(call: Call) -> web.RouteDef:
-        async def handle(_: web.Request) -> web.Response:
-            there = ", ".join(CALLS[personality])
-            raise web.HTTPNotFound(text=f"{call}: this host is {personality}; it has {there}\n")
-
-        return web.post(call, handle)
-
+    why = f"this host is {personality}; it has {', '.join(CALLS[personality])}"
     others = (calls for other, calls in CALLS.items() if other is not personality)
-    return [refuse(call) for calls in others for call in calls]
+    return [_refused(call, web.HTTPNotFound, why) for calls in others for call in calls]
+
+
+def _refused(call: Call, answer: type[web.HTTPException], why: str) -> web.RouteDef:
+    async def handle(_: web.Request) -> web.Response:
+        raise answer(text=f"{call}: {why}\n")
+
+    return web.post(call, handle)

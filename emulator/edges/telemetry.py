@@ -11,7 +11,7 @@ for its whole timeout), and a task that is to stop does stop.
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -20,11 +20,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import ValidationError
 
 from agent.contract import topics
-from agent.contract.codec import one_line
+from agent.contract.codec import decode, one_line
 from agent.contract.columns import Batch
 from agent.contract.ereport import Applied, Inventory, Range
+from agent.contract.outbox import Parcel
 from emulator.config import BrokerSettings, TelemetrySettings
 from emulator.edges.despatch import Despatch, parcels_of
+from emulator.edges.truth import Tally
 from emulator.errors import first_of
 
 Answer = TypeVar("Answer")
@@ -58,6 +60,7 @@ class Telemetry:
         self._broker = broker
         self._settings = settings
         self._say = say
+        self._in_hand: Batch | None = None
         self._more = asyncio.Event()
         self._room = asyncio.Event()
 
@@ -67,12 +70,19 @@ class Telemetry:
 
     async def send(self, batch: Batch) -> None:
         """Take `batch` in charge; wait first while there is no room for it."""
+        self._in_hand = batch
         for parcel in parcels_of(batch, self._settings.encoding, self._settings.batch_max):
             while self.despatch.outbox.is_full:
                 self._room.clear()
                 await self._room.wait()
             self.despatch.take(parcel, _now())
+            self._in_hand = batch.only(batch.seq > parcel.last)
             self._more.set()
+
+    def left(self) -> tuple[Tally, Tally]:
+        """What a boot that ends now leaves behind: sent and unheard of, and never sent."""
+        sent, unsent = self.despatch.left()
+        return _tally(sent), _tally(unsent) + _tally_of(self._in_hand)
 
     async def run(self) -> None:
         """Be connected, for ever: one connection after another."""
@@ -169,6 +179,7 @@ class Telemetry:
                 self._more.clear()
                 await self._more.wait()
                 continue
+            self.despatch.sending(parcel)
             await _whole(client.publish(topic, parcel.payload, qos=1))
             self.despatch.published(parcel)
 
@@ -196,6 +207,16 @@ class Telemetry:
             await asyncio.sleep(min(1.0, self._settings.patience_seconds / 4))
             if self.despatch.nudge(_now()):
                 self._more.set()
+
+
+def _tally(parcels: Sequence[Parcel]) -> Tally:
+    return sum((_tally_of(decode(parcel.payload)) for parcel in parcels), Tally())
+
+
+def _tally_of(batch: Batch | None) -> Tally:
+    if batch is None:
+        return Tally()
+    return Tally(ereports=len(batch), errors=int(batch.errors.sum()))
 
 
 async def _whole(call: Awaitable[Answer]) -> Answer:

@@ -7,18 +7,30 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agent.contract.hypercall import DomIdField, MfnField, PageUse
-from agent.contract.toolstack import DomainInfo, DomainState, GuestKind
+from agent.contract.toolstack import DomainInfo, DomainState, GuestKind, NameField
+from emulator.mischief import Rule
 from emulator.scenario import ERRORS_PER_SECOND_MAX, Expect, FaultSettings, On
 
 
 class ControlCall(StrEnum):
-    """The paths of the control socket. `TRUTH` is a GET, the others are POSTs."""
+    """The paths of the control socket. `TRUTH` is a GET, `MISCHIEF` one too, the rest are POSTs."""
 
     TRUTH = "/v1/truth"
     PAGES = "/v1/pages"
     FAULTS = "/v1/faults"
-    TROUBLE = "/v1/trouble"
+    MISCHIEF = "/v1/mischief"  # GET: the rules; POST: one more
+    MISCHIEF_CLEAR = "/v1/mischief/clear"
+    HOST = "/v1/host"
+    DOMAIN = "/v1/domain"
     QUIESCE = "/v1/quiesce"
+
+
+class HostState(StrEnum):
+    """`HUNG`: it answers nobody until it is rebooted. `REBOOTING`: it drops its callers."""
+
+    UP = "up"
+    HUNG = "hung"
+    REBOOTING = "rebooting"
 
 
 class Told(BaseModel):
@@ -73,8 +85,62 @@ class GuestTruth(Told):
     wrong_pages: int | None = None
 
 
+class Tally(Told):
+    """So many ereports, and the errors that they tell of."""
+
+    ereports: int = 0
+    errors: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(ereports=self.ereports + other.ereports, errors=self.errors + other.errors)
+
+    def __sub__(self, other: "Tally") -> "Tally":
+        return Tally(ereports=self.ereports - other.ereports, errors=self.errors - other.errors)
+
+
+class PastTruth(Told):
+    """The earlier boots of this host together.
+
+    `made` is what they reported in all. Of it, `unsent` never left the host and is lost with it;
+    `unheard` did leave, but nobody had said yet that it was applied: it may have arrived, or not.
+    `ended` says how the last one ended.
+    """
+
+    boots: int = 0
+    made: Tally = Tally()
+    unsent: Tally = Tally()
+    unheard: Tally = Tally()
+    corruptions: int = 0
+    ended: str = ""
+
+    def __add__(self, later: "PastTruth") -> "PastTruth":
+        return PastTruth(
+            boots=self.boots + later.boots,
+            made=self.made + later.made,
+            unsent=self.unsent + later.unsent,
+            unheard=self.unheard + later.unheard,
+            corruptions=self.corruptions + later.corruptions,
+            ended=later.ended,
+        )
+
+
+class RuleTruth(Told):
+    """A rule of mischief that is still armed, and how often it has happened."""
+
+    number: int
+    rule: Rule
+    happened: int
+
+
+class RulesTruth(Told):
+    rules: tuple[RuleTruth, ...]
+
+
 class Truth(Told):
     """The world at a glance. `errors` were logged in the bank, `ereports` tell of them.
+
+    What is counted is of this boot, apart from the `past`. While the host is rebooting, the boot
+    that has just ended is told of.
 
     `source_done`: nothing more will be reported unless somebody breaks more. `outbox` counts the
     messages that nobody applied yet, `unpublished` those of them that wait for the broker.
@@ -82,6 +148,9 @@ class Truth(Told):
 
     host: str
     boot_id: UUID
+    state: HostState = HostState.UP
+    past: PastTruth = PastTruth()
+    mischief: tuple[RuleTruth, ...] = ()
     title: str
     expect: Expect
     seconds: float
@@ -118,6 +187,33 @@ class FaultRequest(Told):
         return FaultSettings(
             on=on, errors_per_second=self.errors_per_second, errors_max=self.errors_max
         )
+
+
+class ClearRequest(Told):
+    """Disarm the rule of that number; all of them, if none is named."""
+
+    number: int | None = None
+
+
+class HostDo(StrEnum):
+    CRASH = "crash"
+    HANG = "hang"
+    REBOOT = "reboot"
+
+
+class HostRequest(Told):
+    do: HostDo
+
+
+class DomainDo(StrEnum):
+    CRASH = "crash"
+
+
+class DomainBreakRequest(Told):
+    """Something happens to the domain that has this name now."""
+
+    name: NameField
+    do: DomainDo
 
 
 class Nothing(Told):

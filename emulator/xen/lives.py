@@ -35,11 +35,11 @@ class Lives:
     hypervisor: Hypervisor
     trouble: Trouble = field(default_factory=Trouble)
     peers: dict[str, Peer] = field(default_factory=dict[str, Peer])
-    _images: Images = field(default_factory=Images)
+    images: Images = field(default_factory=Images)
     _successors: dict[DomId, DomId | None] = field(default_factory=dict[DomId, DomId | None])
 
     def images_waiting(self) -> tuple[str, ...]:
-        return self._images.waiting()
+        return self.images.waiting()
 
     def peers_info(self) -> tuple[PeerInfo, ...]:
         return tuple(peer.info() for peer in self.peers.values())
@@ -76,7 +76,7 @@ class Lives:
 
     def save(self, domid: int, image: str) -> ToolReply:
         """Write a guest away and end its domain, which frees its pages."""
-        known = self._images.get(image)
+        known = self.images.get(image)
         if known is not None and known.saved_from == domid:
             return done(domid)
         if known is not None and known.being is not None:
@@ -84,13 +84,13 @@ class Lives:
         domain = self.domain(domid)
         if domain is None:
             return no_domain(domid)
-        if self._images.is_full:
+        if self.images.is_full:
             return refused(f"{IMAGES_MAX} images wait to be restored already")
         return self._hindrance(domain, ToolCall.SAVE) or self._save(domain, image)
 
     def restore(self, image: str) -> ToolReply:
         """Make a domain from an image: a new id, new frames, the old content, and it runs."""
-        known = self._images.get(image)
+        known = self.images.get(image)
         if known is None:
             return reply(ToolOutcome.NO_SUCH_DOMAIN, f"there is no image {image}")
         if known.being is None:
@@ -131,7 +131,7 @@ class Lives:
     def _save(self, domain: Domain, image: str) -> ToolReply:
         being = self.hypervisor.captured(domain)
         self.hypervisor.destroy(domain)
-        self._images.put(image, Image(domain.domid, being))
+        self.images.put(image, Image(domain.domid, being))
         return done(domain.domid)
 
     def _restore(self, name: str, image: Image, being: Being) -> ToolReply:
@@ -140,7 +140,7 @@ class Lives:
         born = self._created(being, f"{being.frames_needed} pages to restore to")
         if born.outcome is ToolOutcome.DONE and born.domid is not None:
             as_domain = DomId(born.domid)
-            self._images.put(name, Image(image.saved_from, being=None, restored_as=as_domain))
+            self.images.put(name, Image(image.saved_from, being=None, restored_as=as_domain))
         return born
 
     def _migrate(self, domain: Domain, to: str) -> ToolReply:

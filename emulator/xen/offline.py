@@ -7,6 +7,9 @@ here.
 
 `changed` means what it says: a call that found everything done already, or only asked, answers
 false.
+
+A broken page is taken out like any other, and its answers say that it is broken. It never comes
+back.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,6 +57,8 @@ def online(table: FrameTable, mfns: Sequence[int], scrub: Act) -> PagesReply:
         table.online_all(mfns)
 
     def judge(mfn: Mfn) -> Refusal | None:
+        if table.is_broken(mfn):
+            return Refusal.BROKEN
         return Refusal.XEN_HEAP if table.kind_of(mfn) is PageKind.XEN_IMAGE else None
 
     return atomically(table, mfns, judge, bring_back)
@@ -65,7 +70,13 @@ def query(table: FrameTable, mfns: Sequence[int]) -> PagesReply:
         standing(table, mfn) if on_host(table, mfn) else refused(table, mfn, Refusal.OUT_OF_RANGE)
         for mfn in map(Mfn, mfns)
     )
-    return PagesReply(changed=False, pages=pages)
+    return _answer(pages)
+
+
+def to_the_unprivileged(reply: PagesReply) -> PagesReply:
+    """`reply` without whose each page is: only the set of owners stays."""
+    pages = tuple(page.model_copy(update={"owner": None, "mappers": ()}) for page in reply.pages)
+    return reply.model_copy(update={"pages": pages})
 
 
 def atomically(table: FrameTable, mfns: Sequence[int], judge: Judge, act: Act) -> PagesReply:
@@ -77,7 +88,7 @@ def atomically(table: FrameTable, mfns: Sequence[int], judge: Judge, act: Act) -
     before = [table.state_of(mfn) for mfn in asked]
     act(np.array(list(dict.fromkeys(asked)), np.int64))
     changed = before != [table.state_of(mfn) for mfn in asked]
-    return PagesReply(changed=changed, pages=tuple(standing(table, mfn) for mfn in asked))
+    return _answer(tuple(standing(table, mfn) for mfn in asked), changed=changed)
 
 
 def refused_whole(
@@ -85,7 +96,7 @@ def refused_whole(
 ) -> PagesReply:
     """Nothing was done: these pages were refused, and the others with them."""
     pages = tuple(refused(table, mfn, refusals.get(mfn, Refusal.PEER_FAILED)) for mfn in mfns)
-    return PagesReply(changed=False, pages=pages)
+    return _answer(pages)
 
 
 def standing(table: FrameTable, mfn: Mfn) -> PageReply:
@@ -96,6 +107,7 @@ def standing(table: FrameTable, mfn: Mfn) -> PageReply:
         use=table.use_of(mfn),
         owner=table.owner_of(mfn),
         mappers=table.references.mappers(mfn),
+        is_broken=table.is_broken(mfn),
     )
 
 
@@ -109,6 +121,11 @@ def refused(table: FrameTable, mfn: Mfn, why: Refusal) -> PageReply:
 def on_host(table: FrameTable, mfn: Mfn) -> bool:
     """True if the host has memory of that number: not beyond its end, nor in a hole."""
     return table.kind_of(mfn) not in NO_MEMORY
+
+
+def _answer(pages: tuple[PageReply, ...], *, changed: bool = False) -> PagesReply:
+    owners = {page.owner for page in pages if page.owner is not None}
+    return PagesReply(changed=changed, pages=pages, owners=tuple(sorted(owners)))
 
 
 def _judged(table: FrameTable, mfn: Mfn, judge: Judge) -> Refusal | None:

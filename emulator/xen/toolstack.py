@@ -28,7 +28,6 @@ from emulator.xen.domains import Domain
 from emulator.xen.exchange import Exchange
 from emulator.xen.lives import Lives
 from emulator.xen.replies import done, no_domain, not_now, refused, reply, troubled
-from emulator.xen.trouble import TORN
 
 
 class Toolstack(Lives):
@@ -60,11 +59,9 @@ class Toolstack(Lives):
         if domain is None:
             return no_domain(domid)
         trouble = self.trouble.exchange
-        if trouble is ToolOutcome.GUEST_MAY_BE_DAMAGED:
-            return Exchange(self.hypervisor).exchange(domain, mfns, TORN)
-        if trouble is not None:
+        if trouble not in (None, ToolOutcome.GUEST_MAY_BE_DAMAGED):
             return troubled(trouble, "exchange")
-        return Exchange(self.hypervisor).exchange(domain, mfns, self.trouble.trip)
+        return Exchange(self.hypervisor).exchange(domain, mfns, self.trouble.exchange_trip)
 
     def resume(self, domid: int, path: ResumePath = ResumePath.SLOW) -> ToolReply:
         """Let a suspended guest go on. Only the slow path makes it read its p2m again."""

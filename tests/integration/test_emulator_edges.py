@@ -17,7 +17,7 @@ from aiomqtt import Client, ProtocolVersion
 
 from agent.contract import topics
 from agent.contract.ereport import Ereport, Inventory
-from agent.contract.hypercall import Call, HostReply, PagesReply, PageStatus
+from agent.contract.hypercall import PAGES_MAX, Call, HostReply, PagesReply, PageStatus, PageUse
 from agent.contract.toolstack import DomainsReply, ToolCall, ToolOutcome, ToolReply
 from emulator.demo.stage import free_port
 from emulator.edges.door import BODY_BYTES_MAX
@@ -43,10 +43,52 @@ HVM_GUEST, PV_GUEST = 1, 2
 FREE_PAGE = 200_000
 
 
-async def test_the_sockets_are_their_owners_alone(tmp_path: Path) -> None:
+async def test_the_sockets_are_their_owners_alone_but_for_the_one_that_is_everybodys(
+    tmp_path: Path,
+) -> None:
     async with running(a_script(a_config(tmp_path))):
         found = modes(tmp_path)
-    assert found == {"hypercall.sock": 0o600, "toolstack.sock": 0o600, "control.sock": 0o600}
+    assert found == {
+        "hypercall.sock": 0o600,
+        "hypercall-unprivileged.sock": 0o666,
+        "toolstack.sock": 0o600,
+        "control.sock": 0o600,
+    }
+
+
+async def test_everybody_may_pass_through_a_directory_that_the_host_made(tmp_path: Path) -> None:
+    async with running(a_script(a_config(tmp_path / "made"))):
+        assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o711
+
+
+async def test_the_unprivileged_learn_the_set_of_owners_and_no_page_of_theirs(
+    tmp_path: Path,
+) -> None:
+    async with running(a_script(a_config(tmp_path))) as doors:
+        first, last = await a_page_of_each_guest(doors)
+        ask = {"mfns": [last, first]}
+        theirs = await doors.call("hypercall-unprivileged", Call.QUERY, PagesReply, ask)
+        ours = await doors.call("hypercall", Call.QUERY, PagesReply, ask)
+    assert [page.owner for page in ours.pages] == [PV_GUEST, HVM_GUEST]
+    assert [page.owner for page in theirs.pages] == [None, None]
+    assert theirs.owners == ours.owners == (HVM_GUEST, PV_GUEST)
+
+
+@pytest.mark.parametrize("call", [Call.OFFLINE, Call.ONLINE, Call.SWAP])
+async def test_the_unprivileged_change_no_page(tmp_path: Path, call: Call) -> None:
+    async with running(a_script(a_config(tmp_path))) as doors:
+        answer = await doors.ask("hypercall-unprivileged", call, {"mfns": [FREE_PAGE]})
+        marked = (await doors.truth()).marked
+    assert answer == (403, f"{call}: it changes pages, and only hypercall.sock is for that\n")
+    assert marked == ()
+
+
+async def test_a_range_is_answered_page_by_page_both_ends_included(tmp_path: Path) -> None:
+    async with running(a_script(a_config(tmp_path))) as doors:
+        ask = {"first": FREE_PAGE, "last": FREE_PAGE + 2}
+        reply = await doors.call("hypercall", Call.OFFLINE, PagesReply, ask)
+    assert [page.mfn for page in reply.pages] == [FREE_PAGE, FREE_PAGE + 1, FREE_PAGE + 2]
+    assert {page.status for page in reply.pages} == {PageStatus.OFFLINED}
 
 
 async def test_the_sockets_are_gone_when_the_host_has_stopped(tmp_path: Path) -> None:
@@ -77,6 +119,11 @@ async def test_a_free_page_is_offlined_and_the_truth_agrees(tmp_path: Path) -> N
         ({"mfns": [-1]}, "mfns.0"),
         ({"mfns": [1 << 32]}, "mfns.0"),
         ({"mfns": [1], "force": True}, "force"),
+        ({"first": 3, "last": 2}, "at last: "),
+        ({"first": 3, "last": 3 + PAGES_MAX}, "at last: "),
+        ({"first": 3}, "give mfns, or first and last: first given"),
+        ({"mfns": [1], "first": 1, "last": 1}, "mfns and first and last given"),
+        ({}, "give mfns, or first and last: none given"),
         ("{", "Invalid JSON"),
         ("", "Invalid JSON"),
     ],
@@ -332,6 +379,18 @@ async def test_a_recording_is_published_whole_and_then_the_source_is_done(
 def modes(folder: Path) -> dict[str, int]:
     """The files in `folder` and what their modes are."""
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+async def a_page_of_each_guest(doors: Doors) -> tuple[int, int]:
+    """Looked for from the bottom, behind Xen and dom0."""
+    found: dict[PageUse, int] = {}
+    for first in range(0, 1 << 18, PAGES_MAX):
+        ask = {"first": first, "last": first + PAGES_MAX - 1}
+        reply = await doors.call("hypercall", Call.QUERY, PagesReply, ask)
+        found |= {page.use: page.mfn for page in reply.pages}
+        if PageUse.HVM in found and PageUse.PV in found:
+            break
+    return found[PageUse.HVM], found[PageUse.PV]
 
 
 async def drained(doors: Doors) -> Truth:

@@ -1,7 +1,7 @@
 """An emulated host that answers as real Xen does: through its socket, until it hangs or crashes."""
 
 import asyncio
-import sys
+import json
 from asyncio.subprocess import PIPE
 from collections.abc import Awaitable
 from pathlib import Path
@@ -9,12 +9,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from agent.contract.hypercall import Call, HostReply, SysctlCommand, SysctlReply
+from agent.contract.hypercall import Call, Errno, HostReply, SysctlCommand, SysctlReply
 from agent.contract.toolstack import ToolCall
 from emulator.config import EmulatorConfig, Personality
+from emulator.demo.agent_config import agent_config, as_toml, laid_over
+from emulator.demo.stage import PAGEWARDEN, free_port
 from emulator.edges.hypercall import CALLS
-from emulator.edges.truth import ControlCall, FramesTruth
-from tests.support.emulated import PATIENCE_SECONDS, Doors, a_config, a_script, running
+from emulator.edges.truth import ControlCall, FramesTruth, Truth
+from tests.support.emulated import NOWHERE, PATIENCE_SECONDS, Doors, a_config, a_script, running
 
 FREE_PAGE = 200_000
 DOM0_PAGE = 1_000
@@ -79,6 +81,15 @@ async def test_the_design_has_not_the_call_of_xen(tmp_path: Path) -> None:
     assert text.count("\n") == 1
 
 
+@pytest.mark.parametrize("cmd", SysctlCommand)
+async def test_xen_refuses_the_unprivileged_every_call(tmp_path: Path, cmd: SysctlCommand) -> None:
+    async with running(a_script(xen_config(tmp_path))) as doors:
+        body = {"cmd": cmd, "start": FREE_PAGE, "end": FREE_PAGE}
+        reply = await doors.call("hypercall-unprivileged", Call.SYSCTL, SysctlReply, body)
+        marked = (await doors.truth()).marked
+    assert (reply.ret, reply.errno, reply.words, marked) == (-1, Errno.EPERM, (), ())
+
+
 @pytest.mark.parametrize("body", [{"cmd": 1}, {"cmd": -1, "start": 0, "end": 0}, "{"])
 async def test_a_malformed_sysctl_is_refused_with_one_line(tmp_path: Path, body: object) -> None:
     async with running(a_script(xen_config(tmp_path))) as doors:
@@ -95,27 +106,60 @@ async def test_a_hung_host_answers_nobody_and_can_still_be_looked_at(tmp_path: P
         assert (await doors.truth()).frames.offlining == 1
 
 
-async def test_a_crashed_host_drops_its_caller_and_its_process_ends_with_one_line(
+async def test_an_agent_that_meets_real_xen_ends_at_once_with_one_line(tmp_path: Path) -> None:
+    """It has none of the calls that the agent would make, and never will."""
+    async with running(a_script(xen_config(tmp_path / "s"))):
+        code, said = await an_agent(tmp_path)
+    assert code == 1
+    assert said[-1].startswith("pagewarden: the hypervisor at ")
+    assert "answers as 'xen-4.17', and this agent drives only 'thread': " in said[-1]
+    assert [json.loads(line)["event"] for line in said[:-1]] == ["agent_started", "agent_stopped"]
+
+
+async def test_a_hung_host_answers_again_once_somebody_has_rebooted_it(tmp_path: Path) -> None:
+    async with running(a_script(xen_config(tmp_path, hypercall_cpu=0))) as doors:
+        await sysctl(doors, OFFLINE, DOM0_PAGE)
+        hanging = asyncio.create_task(sysctl(doors, OFFLINE, DOM0_PAGE))
+        assert await silent(asyncio.shield(hanging))
+        hung = await doors.truth()
+        await doors.call("control", ControlCall.HOST, Truth, {"do": "reboot"})
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await hanging
+        back = await doors.back_from(hung.boot_id)
+        assert (await sysctl(doors, OFFLINE, FREE_PAGE)).words == (2,)
+    assert (hung.state, back.state, back.frames.offlining) == ("hung", "up", 0)
+
+
+async def test_a_crashed_host_drops_its_caller_and_comes_back_with_everything_forgotten(
     tmp_path: Path,
 ) -> None:
-    config = tmp_path / "emulator.toml"
-    sockets = tmp_path / "s"
-    config.write_text('[host]\npersonality = "xen-4.17"\nmemory = "2 GiB"\n')
-    host = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("pagewarden"),
-        *("emulator", "--config", config, "--sockets", sockets),
-        stdout=PIPE,
+    async with running(a_script(xen_config(tmp_path))) as doors:
+        before = await doors.call("hypercall", Call.HOST, HostReply)
+        await sysctl(doors, OFFLINE, FREE_PAGE)
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await doors.ask("hypercall", Call.SYSCTL, ALL_NUMBERS)
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await doors.ask("toolstack", ToolCall.DOMAINS)
+        truth = await doors.back_from(before.boot_id)
+        after = await doors.call("hypercall", Call.HOST, HostReply)
+    assert after.boot_id == truth.boot_id != before.boot_id
+    assert (truth.marked, truth.past.boots) == ((), 1)
+    assert truth.past.ended == "a page fault in Xen: the count of a range wrapped to 0"
+
+
+async def an_agent(folder: Path) -> tuple[int | None, list[str]]:
+    """The exit code of an agent of the host at `folder / "s"`, and its lines; it must end."""
+    config = folder / "agent.toml"
+    elsewhere = {"hypervisor": {"hypercall_socket": str(folder / "s/hypercall.sock")}}
+    keys = laid_over(agent_config(folder, NOWHERE, "5", free_port()), elsewhere)
+    config.write_text(as_toml(keys))
+    agent = await asyncio.create_subprocess_exec(
+        *PAGEWARDEN,
+        "agent",
+        "--config",
+        config,
         stderr=PIPE,
     )
-    assert host.stdout is not None
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await host.stdout.readline()
-        with pytest.raises(aiohttp.ServerDisconnectedError):
-            await Doors(sockets).ask("hypercall", Call.SYSCTL, ALL_NUMBERS)
-        _, errors = await host.communicate()
-    assert host.returncode == 1
-    assert errors.decode().splitlines()[-1] == (
-        "pagewarden: the host crashed: a page fault in Xen: the count of a range wrapped to 0"
-    )
-    assert b"Traceback" not in errors
-    assert list(sockets.iterdir()) == []
+        _, errors = await agent.communicate()
+    return agent.returncode, errors.decode().splitlines()

@@ -9,14 +9,18 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from agent.contract.status import Rest
-from emulator.demo.judge import Evidence, disagreements
+from emulator.demo.asking import ask
+from emulator.demo.judge import Evidence, disagreements, is_at_rest
 from emulator.demo.stage import PAGEWARDEN
+from emulator.edges.truth import ControlCall, HostDo, HostRequest, Truth
 from emulator.errors import EmulatorError
+from emulator.scenario import Expect
 from tests.support.line import Line
 from tests.support.mosquitto import Mosquitto
 
@@ -112,6 +116,39 @@ def test_when_the_exchange_fails_save_and_restore_retires_the_page() -> None:
     assert said["cases"] == {"retired": 1, "parked": 0, "unretirable": 0, "open": 0}
 
 
+def test_pages_that_a_reboot_has_forgotten_are_taken_again() -> None:
+    code, said = demo("--broker", "embedded", "--scenario", "host-reboot")
+    assert code == 0
+    assert said["cases"] == {"retired": 3, "parked": 0, "unretirable": 0, "open": 0}
+
+
+async def test_every_error_that_can_count_counts_once_though_the_host_crashes(line: Line) -> None:
+    scenario = line.folder / "storm.toml"
+    scenario.write_text(STORM)
+    line.start_emulator("--scenario", str(scenario))
+    line.start_agent()
+    for seconds in (2.0, 5.0):  # it takes 3 s to come back
+        await asyncio.sleep(seconds)
+        await ask(line.asking.control, ControlCall.HOST, Truth, HostRequest(do=HostDo.CRASH))
+    await settled_again(line, boots=2, retired=18)
+    await line.asking.quiesce()
+    found = await line.evidence()
+    assert disagreements(found) == []
+    assert found.truth.past.boots == 2
+
+
+async def settled_again(line: Line, boots: int, retired: int) -> None:
+    """Return once the host has come back so often, and nothing more happens."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with suppress(EmulatorError):  # between two boots the agent does not answer
+                found = await line.evidence()
+                is_over = is_at_rest(found, Expect(retired=retired), replays=False)
+                if found.truth.past.boots == boots and is_over:
+                    return
+            await asyncio.sleep(0.1)
+
+
 async def test_every_error_counts_once_whatever_kills_the_agent(line: Line) -> None:
     """SIGKILL, eight times, while thousands of errors a second flow and guests stand still."""
     scenario = line.folder / "storm.toml"
@@ -149,6 +186,8 @@ async def test_a_stopped_agent_leaves_in_order_and_goes_on_where_it_was(line: Li
     line.start_agent()
     await asyncio.sleep(3.0)
     assert line.stop_agent() == 0
+    last = json.loads(line.agent_log.splitlines()[-1])
+    assert (last["event"], last["reason"]) == ("agent_stopped", "SIGTERM")
     line.start_agent()
     found = await rested(line, retired=3)
     assert disagreements(found) == []
@@ -215,7 +254,7 @@ def test_a_second_agent_on_the_same_journal_is_refused_in_one_line(line: Line) -
     command = (*PAGEWARDEN, "agent", "--config", str(line.config))
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 1
-    (complaint,) = done.stderr.splitlines()
+    *_, complaint = done.stderr.splitlines()
     assert complaint.startswith("pagewarden: metrics.listen: cannot listen on")
 
 

@@ -137,7 +137,7 @@ class Guests:
 
     def elsewhere(self) -> set[str]:
         """Those that a boot of the host does not start: they are on disk, or on another host."""
-        images = self.world.toolstack._images
+        images = self.world.toolstack.images
         saved = (images.get(name) for name in images.waiting())
         on_disk = {image.being.spec.name for image in saved if image and image.being}
         peers = self.world.toolstack.peers.values()
@@ -148,11 +148,10 @@ class Guests:
         workload = self._hypervisor.guests[domid].workload
         self._gone_corruptions += workload.corruptions + workload.faults
 
-    def move_to(self, world: World) -> None:
-        """The host has booted again."""
+    def remember_all(self) -> None:
+        """The host goes down, and all who live on it."""
         for domid in self._hypervisor.domains:
             self._remember(domid)
-        self.world = world
 
     def corruptions(self) -> int:
         """How often a guest read what it had not written, or could not write."""

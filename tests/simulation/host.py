@@ -28,6 +28,7 @@ from agent.contract.hypercall import PageReply, PagesReply, PageStatus, Refusal
 from agent.contract.toolstack import ToolCall, ToolOutcome, ToolReply
 from emulator.config import EmulatorConfig, TelemetrySettings, TimingSettings
 from emulator.scenario import Scenario
+from emulator.timing import span
 from emulator.world import World
 from emulator.xen.layout import Layout
 from emulator.xen.moving import Step, Trip
@@ -204,20 +205,26 @@ class Host:
         return PagesReply(changed=False, pages=pages)
 
     async def command(
-        self, call: ToolCall, about: int | str, act: Callable[[], ToolReply], seconds: float
+        self,
+        call: ToolCall,
+        about: int | str,
+        act: Callable[[], ToolReply],
+        pages: int = 0,
+        image: str = "",
     ) -> ToolReply | None:
         """Carry out a command about a guest (by domid, or by image); as `pages`."""
         guest = self.name_of(about)
-        if not await self._let_in(call, guest, 0.001):
-            return None
+        seconds = span(call, self.nature.timing, pages or self.size_of(guest)).seconds
         async with self._locks[guest]:
+            if not await self._let_in(call.name, guest, 0.001):
+                return None
             self._meddle_with(guest)
             outcome = self._word()
             if outcome is not None:
                 self._excuse(guest)
                 self._trace("toolstack", f"{call.name} {guest} ({about}): {outcome}, as drawn")
                 return ToolReply(outcome=outcome, reason="trouble was drawn")
-            reply = await self._act(call, about, act, seconds)
+            reply = await self._act(call, act, seconds, image)
             if reply is None:
                 return None
             text = f"{reply.outcome} {reply.reason}"
@@ -226,19 +233,19 @@ class Host:
                 self._excuse(guest)
             self._meddle_with(guest)
             self.work()
-        return await self._answered(call, guest, reply)
+        return await self._answered(call.name, guest, reply)
 
     async def _act(
-        self, call: ToolCall, about: int | str, act: Callable[[], ToolReply], seconds: float
+        self, call: ToolCall, act: Callable[[], ToolReply], seconds: float, image: str = ""
     ) -> ToolReply | None:
         """In its time; None if the host went down meanwhile."""
         boot_id = self.boot_id
-        if call is ToolCall.SAVE and isinstance(about, int):
-            self._unwritten.add(self.name_of(about))
+        if image:
+            self._unwritten.add(image)
         if call in BEGINS_WITH_ITS_ACT:
             reply = self._done(call, act)
             await asyncio.sleep(seconds)
-            self._unwritten.clear()
+            self._unwritten.discard(image)
             return reply if self.boot_id == boot_id and self.is_up else None
         await asyncio.sleep(seconds)
         if self.boot_id != boot_id or not self.is_up:
@@ -298,6 +305,9 @@ class Host:
         domain = hypervisor.domains.get(DomId(about)) or hypervisor.dying.get(DomId(about))
         return domain.name if domain else f"domain {about}"
 
+    def size_of(self, name: str) -> int:
+        return next((g.pages for g in self.nature.layout.guests if g.name == name), 0)
+
     def remember_home(self, image: str, domid: int) -> None:
         if DomId(domid) in self.world.hypervisor.domains:
             self._homes[image] = self.name_of(domid)
@@ -337,28 +347,17 @@ class Host:
         self._trace("host", f"down for {seconds:.0f} s")
         self.books.buried[self.boot_id] = self.source.left()
         self.source.end()
+        self.world.stand_still()
+        self.guests.remember_all()
         await asyncio.sleep(seconds)
-        self.world = self._next_boot()
+        self.world.reboot(self._fresh_boot_id(), self._loop.time(), self._unwritten)
         self._unwritten.clear()
         self._locks.clear()
-        self.guests.move_to(self.world)
         self.source = self._source()
         self.is_up = True
         for name in self.guests.names:
             self._excuse(name)
         self._trace("host", f"up as boot {self.boot_id}")
-
-    def _next_boot(self) -> World:
-        """Only the hardware stays as it was, and what is on the disk."""
-        old, nature = self.world, self.nature
-        away = self.guests.elsewhere()
-        there = tuple(g for g in nature.layout.guests if g.name not in away)
-        layout = replace(nature.layout, guests=there)
-        world = World(nature.config, nature.scenario, layout, self._fresh_boot_id(), EPOCH_NS)
-        world._faults, world._faulty, world._chance = old._faults, old._faulty, old._chance
-        world.toolstack._images = old.toolstack._images
-        world.toolstack.peers = old.toolstack.peers
-        return world
 
     def _fresh_boot_id(self) -> UUID:
         return UUID(int=self.rng.getrandbits(128), version=4)
@@ -368,10 +367,6 @@ class Host:
         return Source(
             self._bus, self.nature.config.host.name, self.boot_id, settings, self._context
         )
-
-    def end_trouble(self) -> None:
-        """Whoever did something lets go of it, and repairs what it did."""
-        self.guests.repair()
 
 
 def _hex(mfns: tuple[int, ...]) -> str:

@@ -8,15 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from agent.contract.errors import Unreachable
-from agent.contract.frames import PAGE_SIZE, DomId, Mfn
+from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import HostReply, PagesReply
 from agent.contract.toolstack import DomainsReply, ToolCall, ToolReply
 from tests.simulation.host import Host
 from tests.simulation.power import Process
 
 Reply = TypeVar("Reply")
-
-_GIB = 1 << 30
 
 
 class Port:
@@ -103,54 +101,50 @@ class SimToolstack(Port):
         return await self._ask("domains", self._host.tell(self._host.world.toolstack.domains))
 
     async def suspend(self, domid: DomId) -> ToolReply:
-        tools, timing = self._host.world.toolstack, self._host.nature.timing
-        seconds = timing.suspend_seconds
-        return await self._do(ToolCall.SUSPEND, domid, lambda: tools.suspend(domid), seconds)
+        tools = self._host.world.toolstack
+        return await self._do(ToolCall.SUSPEND, domid, lambda: tools.suspend(domid))
 
     async def exchange(self, domid: DomId, mfns: Sequence[Mfn]) -> ToolReply:
-        tools, timing = self._host.world.toolstack, self._host.nature.timing
-        seconds = timing.exchange_seconds_per_page * len(mfns)
-        return await self._do(
-            ToolCall.EXCHANGE, domid, lambda: tools.exchange(domid, mfns), seconds
-        )
+        tools = self._host.world.toolstack
+        act = lambda: tools.exchange(domid, mfns)  # noqa: E731 - one line for each call
+        return await self._do(ToolCall.EXCHANGE, domid, act, pages=len(mfns))
 
     async def resume(self, domid: DomId) -> ToolReply:
-        tools, timing = self._host.world.toolstack, self._host.nature.timing
-        seconds = timing.resume_seconds
-        return await self._do(ToolCall.RESUME, domid, lambda: tools.resume(domid), seconds)
+        tools = self._host.world.toolstack
+        return await self._do(ToolCall.RESUME, domid, lambda: tools.resume(domid))
 
     async def save(self, domid: DomId, image: str) -> ToolReply:
-        tools, timing = self._host.world.toolstack, self._host.nature.timing
+        tools = self._host.world.toolstack
         self._host.remember_home(image, domid)
-        seconds = timing.save_seconds_per_gib * self._gib(domid)
-        return await self._do(ToolCall.SAVE, domid, lambda: tools.save(domid, image), seconds)
+        act = lambda: tools.save(domid, image)  # noqa: E731 - as above
+        return await self._do(ToolCall.SAVE, domid, act, image=image)
 
     async def restore(self, image: str) -> ToolReply:
-        tools, timing = self._host.world.toolstack, self._host.nature.timing
-        seconds = timing.restore_seconds_per_gib
-        return await self._do(ToolCall.RESTORE, image, lambda: tools.restore(image), seconds)
+        tools = self._host.world.toolstack
+        return await self._do(ToolCall.RESTORE, image, lambda: tools.restore(image))
 
     async def migrate(self, domid: DomId, to: str) -> ToolReply:
         tools = self._host.world.toolstack
-        return await self._do(ToolCall.MIGRATE, domid, lambda: tools.migrate(domid, to), 3.0)
+        return await self._do(ToolCall.MIGRATE, domid, lambda: tools.migrate(domid, to))
 
     async def detach(self, domid: DomId, device: str) -> ToolReply:
         tools = self._host.world.toolstack
-        return await self._do(ToolCall.DETACH, domid, lambda: tools.detach(domid, device), 1.0)
+        return await self._do(ToolCall.DETACH, domid, lambda: tools.detach(domid, device))
 
     async def attach(self, domid: DomId, device: str) -> ToolReply:
         tools = self._host.world.toolstack
-        return await self._do(ToolCall.ATTACH, domid, lambda: tools.attach(domid, device), 1.0)
+        return await self._do(ToolCall.ATTACH, domid, lambda: tools.attach(domid, device))
 
     async def drop_shadows(self, domid: DomId) -> ToolReply:
         tools = self._host.world.toolstack
-        return await self._do(ToolCall.DROP_SHADOWS, domid, lambda: tools.drop_shadows(domid), 0.1)
+        return await self._do(ToolCall.DROP_SHADOWS, domid, lambda: tools.drop_shadows(domid))
 
     async def _do(
-        self, call: ToolCall, about: int | str, act: Callable[[], ToolReply], seconds: float
+        self,
+        call: ToolCall,
+        about: int | str,
+        act: Callable[[], ToolReply],
+        pages: int = 0,
+        image: str = "",
     ) -> ToolReply:
-        return await self._ask(call.name, self._host.command(call, about, act, seconds))
-
-    def _gib(self, domid: DomId) -> float:
-        domain = self._host.world.hypervisor.domains.get(domid)
-        return len(domain.p2m) * PAGE_SIZE / _GIB if domain else 0.0
+        return await self._ask(call.name, self._host.command(call, about, act, pages, image))

@@ -34,7 +34,13 @@ def a_config(sockets: Path, url: str = NOWHERE, **telemetry: object) -> Emulator
     return EmulatorConfig.model_validate(
         {
             "sockets": sockets,
-            "host": {"name": HOST, "memory": "1 GiB", "xen_heap": "1 MiB", "dom0": "4 MiB"},
+            "host": {
+                "name": HOST,
+                "memory": "1 GiB",
+                "xen_heap": "1 MiB",
+                "dom0": "4 MiB",
+                "reboot_seconds": 0.2,
+            },
             "broker": {"url": url, "retry_seconds_first": 0.05, "retry_seconds_max": 0.1},
             "telemetry": {"interval_seconds": 0.01, "patience_seconds": 0.5} | telemetry,
             "timing": {"save_seconds_per_gib": 0.5, "restore_seconds_per_gib": 0.5},
@@ -48,7 +54,7 @@ def a_script(config: EmulatorConfig, *faults: FaultSettings) -> Script:
 
 @dataclass
 class Doors:
-    """The three sockets, and what the host said on stderr."""
+    """The host's sockets, and what the host said on stderr."""
 
     sockets: Path
     said: list[str] = field(default_factory=list)
@@ -72,6 +78,13 @@ class Doors:
 
     async def truth(self) -> Truth:
         return await self.call("control", ControlCall.TRUTH, Truth)
+
+    async def back_from(self, boot_id: UUID) -> Truth:
+        """The truth once the host is up in a boot after that one."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (truth := await self.truth()).boot_id == boot_id:
+                await asyncio.sleep(0.01)
+        return truth
 
     async def hear(self, word: str, times: int = 1) -> None:
         """Wait until the host has said it so many times."""

@@ -6,10 +6,11 @@ from agent.contract.hypercall import PageUse
 from agent.contract.status import CaseView, Rest, StatusView
 from agent.contract.toolstack import DomainInfo, DomainState, GuestKind
 from emulator.demo.judge import Evidence
-from emulator.edges.truth import CountsTruth, FrameTruth, GuestTruth, Truth
+from emulator.edges.truth import CountsTruth, FrameTruth, GuestTruth, HostState, PastTruth, Truth
 from emulator.scenario import Expect
 
 BOOT = UUID(int=1)
+NO_PAST = PastTruth()
 
 
 def a_frame(state: str, mfn: int = 5, owner: int | None = None) -> FrameTruth:
@@ -40,6 +41,9 @@ def a_truth(
     domain_state: DomainState | None = DomainState.RUNNING,
     errors: int = 4,
     source_done: bool = True,
+    state: HostState = HostState.UP,
+    past: PastTruth = NO_PAST,
+    outbox: int = 0,
 ) -> Truth:
     domain = DomainInfo(
         domid=1, name="db", kind=GuestKind.PV, state=domain_state or DomainState.RUNNING, pages=1
@@ -47,6 +51,8 @@ def a_truth(
     return Truth(
         host="hv-1",
         boot_id=BOOT,
+        state=state,
+        past=past,
         title="t",
         expect=Expect(),
         seconds=1.0,
@@ -61,7 +67,7 @@ def a_truth(
         source_done=source_done,
         is_quiet=True,
         broker_connected=True,
-        outbox=0,
+        outbox=outbox,
         unpublished=0,
     )
 

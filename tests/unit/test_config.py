@@ -86,8 +86,41 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_nonsense_in_the_environment_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAGEWARDEN_RETIREMENT__RUNGS", "swap")
-    with pytest.raises(AgentError, match=r"^environment: .*RUNGS|^environment: .*retirement"):
+    with pytest.raises(AgentError, match=r"^PAGEWARDEN_RETIREMENT__RUNGS: not JSON: "):
         load(SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("PAGEWARDEN_DIAGNOSIS__PAGE__N", "0", "diagnosis.page.n must be "),
+        ("pagewarden_diagnosis__page__n", "many", "diagnosis.page.n must be "),
+        ("PAGEWARDEN_BROKER", '{"url": 1}', "broker.url must be "),
+        ("PAGEWARDEN_BROKER__URI", "mqtt://b", "unknown key broker.uri; did you mean url?"),
+        ("PAGEWARDEN_RETIREMENT__RUNGS", '["hope"]', "retirement.rungs.0 must be 'swap'"),
+        (
+            "PAGEWARDEN_BROKER__RETRY_SECONDS_MAX",
+            "0.1",
+            "broker.retry_seconds_max must not be below broker.retry_seconds_first",
+        ),
+    ],
+)
+def test_what_the_environment_sets_wrongly_is_blamed_on_the_variable(
+    variable: str, value: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGEWARDEN_LOG__LEVEL", "debug")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(AgentError) as caught:
+        load(SHIPPED)
+    assert str(caught.value).startswith(f"{variable}: {complaint}")
+
+
+def test_what_the_file_sets_wrongly_is_not_blamed_on_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGEWARDEN_DIAGNOSIS__PAGE__WINDOW_HOURS", "12")
+    text = 'host = "h"\n[diagnosis.page]\nn = 0'
+    assert complaint_about(text, tmp_path).startswith("diagnosis.page.n must be ")
 
 
 def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:

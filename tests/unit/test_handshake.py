@@ -91,7 +91,7 @@ async def test_what_nobody_sends_again_is_given_up_and_told() -> None:
     handshake.observe = told.append
     for now in range(0, 2000, 10):
         await handshake.once(float(now))
-    assert told == [EreportsLost(5)]
+    assert told == [EreportsLost(5, missing=0)]
     assert marks(bus)[-1] == 6
 
 

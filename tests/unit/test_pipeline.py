@@ -124,6 +124,15 @@ async def test_numbers_that_jump_are_a_gap_and_not_an_error() -> None:
     assert pipeline.diagnosis.admission.missing == 4
 
 
+async def test_what_was_missing_and_came_is_told_as_late_and_is_missing_no_more() -> None:
+    bench = Bench()
+    pipeline = bench.pipeline()
+    for seqs in ((5,), (1, 2), (2, 3, 6)):
+        await pipeline.take(FakeDelivery(batch(*seqs)))
+    taken = [e for e in bench.events if isinstance(e, BatchTaken)]
+    assert [(e.accepted, e.late, e.missing) for e in taken] == [(1, 0, 5), (2, 2, 3), (2, 1, 2)]
+
+
 BAD = {
     "not JSON": b"ready.",
     "half of it": b'{"host": "h"',

@@ -65,7 +65,8 @@ class Caller:
 
     async def _exchange(self, call: str, request: BaseModel | None) -> tuple[int, bytes]:
         """Status and body, whatever they are."""
-        method, body = ("GET", None) if request is None else ("POST", request.model_dump_json())
+        method = "GET" if request is None else "POST"
+        body = None if request is None else request.model_dump_json(exclude_unset=True)
         headers = {"Content-Type": "application/json"}
         try:
             async with self._session.request(

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 import structlog
 
-from agent.adapters.logs import EventLog, set_up_logs, tell_loop_trouble
+from agent.adapters.logs import (
+    EventLog,
+    set_up_logs,
+    tell_loop_trouble,
+    tell_start,
+    tell_stop,
+)
 from agent.contract.frames import DomId
 from agent.contract.hypercall import PageUse
 from agent.events import (
@@ -121,6 +127,8 @@ def a_batch_taken(*, out_of_range: int = 0, uncorrected: int = 0) -> BatchTaken:
     return BatchTaken(
         accepted=9,
         duplicates=0,
+        late=0,
+        missing=0,
         errors=9,
         unlocated=0,
         out_of_range=out_of_range,
@@ -176,6 +184,25 @@ async def test_what_a_callback_ran_into_is_one_line_without_a_traceback(stream: 
         "loop_trouble",
         "ValueError: invalid literal for int() with base 10: 'seven'",
     )
+
+
+def test_the_first_line_says_what_runs_for_whom_and_with_which_files(stream: StringIO) -> None:
+    tell_start("1.2.3", "hv-1", Path("/etc/agent.toml"), Path("/var/pw.db"))
+    (line,) = lines(stream)
+    told = [line[key] for key in ("event", "version", "host", "config", "journal")]
+    assert told == ["agent_started", "1.2.3", "hv-1", "/etc/agent.toml", "/var/pw.db"]
+
+
+def test_the_last_line_says_which_signal_stopped_it(stream: StringIO) -> None:
+    tell_stop("SIGTERM")
+    (line,) = lines(stream)
+    assert (line["event"], line["level"], line["reason"]) == ("agent_stopped", "info", "SIGTERM")
+
+
+def test_or_what_failed(stream: StringIO) -> None:
+    tell_stop(failure=OSError("disk full"))
+    (line,) = lines(stream)
+    assert (line["level"], line["reason"]) == ("error", "OSError: disk full")
 
 
 def test_below_the_level_is_silence() -> None:

@@ -30,6 +30,8 @@ from tests.support.cases import a_case
 BATCH = BatchTaken(
     accepted=10,
     duplicates=3,
+    late=6,
+    missing=7,
     errors=12,
     unlocated=1,
     out_of_range=2,
@@ -51,8 +53,11 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
     (BATCH, "commit_duration_seconds_sum", {}, 0.002),
     (MessageRefused("malformed", "?"), "messages_refused_total", {"kind": "malformed"}, 1),
     (GapSeen(5, 9), "gaps_total", {}, 1),
-    (GapSeen(5, 9), "ereports_missing_total", {}, 5),
-    (EreportsLost(4), "ereports_lost_total", {}, 4),
+    (BATCH, "ereports_recovered_total", {}, 6),
+    (BATCH, "ereports_missing", {}, 7),
+    (GapSeen(5, 9), "ereports_missed_total", {}, 5),
+    (EreportsLost(4, missing=2), "ereports_lost_total", {}, 4),
+    (EreportsLost(4, missing=2), "ereports_missing", {}, 2),
     (PagesEvicted(6), "pages_evicted_total", {}, 6),
     (CaseOpened(a_case()), "cases", {"state": "open"}, 1),
     (CaseOpened(a_case()), "case_transitions_total", {"state": "open"}, 1),
@@ -120,6 +125,11 @@ def test_retired_memory_counts_the_pages_of_earlier_lives_too(metrics: Metrics) 
     metrics.seed([a_case(State.RETIRED), a_case(State.PARKED)])
     metrics.observe(CaseMoved(a_case(State.RETIRED), State.CONFIRMING, 0.1))
     assert sample(metrics, "retired_bytes") == 2 * 4096
+
+
+def test_what_an_earlier_life_missed_is_missing_from_the_start(metrics: Metrics) -> None:
+    metrics.seed([], missing=3)
+    assert sample(metrics, "ereports_missing") == 3
 
 
 def test_a_batch_of_duplicates_is_no_news_of_the_memory(metrics: Metrics) -> None:

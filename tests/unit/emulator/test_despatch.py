@@ -120,3 +120,14 @@ def test_a_batch_goes_out_in_parcels_that_hold_all_of_it(encoding: Encoding) -> 
     assert [(parcel.first, parcel.last) for parcel in parcels] == [(0, 9), (10, 19), (20, 24)]
     seqs = [int(seq) for parcel in parcels for seq in decode(parcel.payload).seq]
     assert seqs == list(range(25))
+
+
+def test_what_a_boot_leaves_is_what_was_sent_and_not_applied_and_what_never_was_sent() -> None:
+    despatch = Despatch(TelemetrySettings())
+    parcels = [Parcel(number * 10, number * 10 + 9, b"") for number in range(4)]
+    for parcel in parcels:
+        despatch.take(parcel, now=0.0)
+    for parcel in parcels[:3]:
+        despatch.sending(parcel)
+    despatch.applied(applied_below(10), now=1.0)
+    assert despatch.left() == (parcels[1:3], parcels[3:])

@@ -12,7 +12,7 @@ from emulator.scenario import FaultSettings, On
 
 
 def test_the_promised_scenarios_come_with_the_emulator() -> None:
-    promised = {"straight-line", "fast-resume", "save-restore", "busy-host"}
+    promised = {"straight-line", "fast-resume", "save-restore", "busy-host", "host-reboot"}
     assert promised <= set(scenario.names())
 
 
@@ -37,7 +37,8 @@ def test_a_scenario_that_is_not_there_is_answered_with_those_that_are() -> None:
     ("text", "says"),
     [
         ('title = "x"\n[[faults]]\non = "hvm"\nat_second = 1', "did you mean `at_seconds`"),
-        ('title = "x"\n[trouble]\nexchnge = "failed"', "did you mean `exchange`"),
+        ('title = "x"\n[[mischief]]\ncall = "save"\ndo = "fail"\ntime = 2', "did you mean `times`"),
+        ('title = "x"\n[[mischief]]\ncall = "save"\ndo = "fast_path"', "cannot happen to save"),
         ('title = "x"\n[[faults]]\non = "swap"', "faults.0.on: Input should be 'free', 'hvm'"),
         ('title = "x"\n[expect]\nretired = 1', "names more pages than"),
         ("[expect]\nretired = 0", "title: is missing"),
@@ -50,6 +51,13 @@ def test_a_mistake_in_a_scenario_is_one_line(tmp_path: Path, text: str, says: st
         scenario.load(str(file))
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_mistake_names_the_file_it_is_in(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('title = "x"\nfault = []')
+    with pytest.raises(EmulatorError, match=r"mine\.toml: fault"):
+        scenario.load(str(file))
 
 
 def test_a_fault_on_many_pages_starts_them_one_after_another() -> None:

@@ -11,6 +11,7 @@ from agent.contract.codec import from_ereports
 from agent.contract.ereport import Ereport, Inventory
 from emulator.config import BrokerSettings, TelemetrySettings
 from emulator.edges.telemetry import Telemetry
+from emulator.edges.truth import Tally
 
 BOOT = UUID(int=1)
 
@@ -42,3 +43,20 @@ async def test_a_publisher_told_to_stop_stops_though_its_client_forgot() -> None
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(publishing, timeout=1)
     assert client.calls == 1
+
+
+async def test_a_boot_that_ends_leaves_what_had_no_room_in_the_outbox_too() -> None:
+    """Three ereports of two errors each: one went out, one was kept, one was still in hand."""
+    inventory = Inventory(host="hv", boot_id=BOOT, memory_bytes=4096)
+    settings = TelemetrySettings(batch_max=1, outbox_parcels_max=2)
+    telemetry = Telemetry(inventory, BrokerSettings(), settings, print)
+    batch = from_ereports(
+        [Ereport(host="hv", boot_id=BOOT, seq=seq, time_ns=0, count=2) for seq in range(3)]
+    )
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(telemetry.send(batch), timeout=0.01)
+    first = telemetry.despatch.next()
+    assert first is not None
+    telemetry.despatch.sending(first)
+    unheard, unsent = telemetry.left()
+    assert (unheard, unsent) == (Tally(ereports=1, errors=2), Tally(ereports=2, errors=4))

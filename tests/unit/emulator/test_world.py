@@ -8,7 +8,7 @@ import pytest
 from agent.contract.columns import Batch
 from agent.contract.frames import PAGE_SHIFT, Mfn
 from agent.contract.hypercall import PageStatus, PageUse
-from agent.contract.toolstack import GuestKind, ResumePath
+from agent.contract.toolstack import GuestKind, ResumePath, ToolOutcome
 from emulator.config import EmulatorConfig
 from emulator.dimms import place_of
 from emulator.machine.faults import Fault
@@ -16,7 +16,7 @@ from emulator.plan import layout_of
 from emulator.scenario import FaultSettings, GuestSettings, On, Scenario
 from emulator.world import World
 
-BOOT = UUID(int=1)
+BOOT, NEXT_BOOT = UUID(int=1), UUID(int=2)
 STARTED_NS = 1_700_000_000_000_000_000
 
 
@@ -202,3 +202,91 @@ def test_each_place_on_the_dimms_belongs_to_one_page() -> None:
     pages = 1 << 12
     places = {place_of(mfn << PAGE_SHIFT, dimms=8) for mfn in range(pages)}
     assert len(places) == pages
+
+
+def rebooted(world: World, at: int, unwritten: frozenset[str] = frozenset()) -> World:
+    world.stand_still()
+    world.reboot(NEXT_BOOT, float(at), unwritten)
+    return world
+
+
+def test_a_rebooted_host_has_forgotten_which_pages_were_offlined() -> None:
+    world = a_world(a_fault(On.FREE))
+    mfn = int(next(life_of(world)).mfn[0])
+    world.hypervisor.page_offline_pending([mfn])
+    rebooted(world, at=10)
+    assert world.hypervisor.offlined() == []
+    assert world.hypervisor.check() == []
+
+
+def test_faulty_memory_is_faulty_after_a_reboot_too() -> None:
+    """At the same address: it had fallen silent because its page was offlined."""
+    world = a_world(a_fault(On.FREE))
+    before = next(life_of(world))
+    world.hypervisor.page_offline_pending([int(before.mfn[0])])
+    rebooted(world, at=10)
+    assert not world.is_done
+    after = next(life_of(world, since=10))
+    assert set(after.address.tolist()) == set(before.address.tolist())
+
+
+def test_what_a_fault_has_spent_stays_spent() -> None:
+    world = a_world(a_fault(On.DOM0, errors_max=5))
+    list(life_of(world))
+    rebooted(world, at=10)
+    assert (world.is_done, list(life_of(world, since=10))) == (True, [])
+
+
+def test_no_error_shows_while_the_host_is_down() -> None:
+    world = a_world(a_fault(On.DOM0))
+    list(life_of(world, seconds=1))
+    world.stand_still()
+    world.reboot(NEXT_BOOT, 1000.0)
+    assert sum(int(batch.errors.sum()) for batch in life_of(world, since=1000, seconds=1)) < 100
+
+
+def test_ereports_are_numbered_anew_under_the_new_boot() -> None:
+    world = a_world(a_fault(On.DOM0))
+    list(life_of(world))
+    after = next(life_of(rebooted(world, at=10), since=10))
+    assert (after.boot_id, int(after.seq[0])) == (NEXT_BOOT, 0)
+
+
+def test_guests_boot_afresh_and_their_content_is_gone() -> None:
+    world = a_world()
+    list(life_of(world))
+    mfn = int(world.guests[0].domain.p2m[0])
+    old_word = world.hypervisor.memory.read(world.guests[0].domain.p2m)[0]
+    rebooted(world, at=10)
+    assert [guest.domain.domid for guest in world.guests] == [1, 2, 3, 4]
+    assert [guest.workload.reads for guest in world.guests] == [0, 0, 0, 0]
+    assert [guest.verify() for guest in world.guests] == [0, 0, 0, 0]
+    assert world.hypervisor.memory.read(world.guests[0].domain.p2m)[0] != old_word
+    assert int(world.guests[0].domain.p2m[0]) == mfn
+
+
+def test_a_guest_that_was_whole_on_disk_waits_there_after_a_reboot() -> None:
+    world = a_world()
+    list(life_of(world))
+    world.toolstack.save(2, "image")
+    rebooted(world, at=10)
+    assert world.toolstack.domains().images == ("image",)
+    assert [guest.domain.name for guest in world.guests] == ["a", "c", "d"]
+    world.toolstack.restore("image")
+    list(life_of(world, since=10))
+    assert [guest.workload.corruptions for guest in world.guests] == [0, 0, 0, 0]
+
+
+def test_a_guest_whose_image_was_not_whole_boots_afresh() -> None:
+    world = a_world()
+    world.toolstack.save(2, "image")
+    rebooted(world, at=10, unwritten=frozenset({"image"}))
+    assert world.toolstack.domains().images == ()
+    assert [guest.domain.name for guest in world.guests] == ["a", "b", "c", "d"]
+
+
+def test_an_image_of_the_boot_before_is_of_no_domain_of_this_one() -> None:
+    world = a_world()
+    world.toolstack.save(1, "image")
+    rebooted(world, at=10)
+    assert world.toolstack.save(1, "image").outcome is ToolOutcome.REFUSED

@@ -5,7 +5,7 @@ import pytest
 from agent.contract.status import Rest
 from agent.contract.toolstack import DomainState
 from emulator.demo.judge import disagreements, harm, is_at_rest
-from emulator.edges.truth import GuestTruth, Truth
+from emulator.edges.truth import GuestTruth, HostState, PastTruth, Tally, Truth
 from emulator.scenario import Expect
 from tests.support.evidence import a_case, a_frame, a_guest, a_truth, evidence
 
@@ -68,6 +68,35 @@ def test_an_error_lost_or_counted_twice_is_found(errors: int) -> None:
     ]
 
 
+# Of 10 errors, 1 never left the host, and 2 may or may not have arrived; 4 more were made since.
+A_PAST = PastTruth(
+    boots=1,
+    made=Tally(ereports=0, errors=10),
+    unsent=Tally(ereports=0, errors=1),
+    unheard=Tally(ereports=0, errors=2),
+)
+
+
+@pytest.mark.parametrize("errors", [11, 12, 13])
+def test_what_a_boot_took_with_it_need_not_be_counted(errors: int) -> None:
+    assert disagreements(evidence(a_truth(past=A_PAST), errors=errors)) == []
+
+
+@pytest.mark.parametrize("errors", [10, 14])
+def test_an_error_of_an_earlier_boot_lost_or_counted_twice_is_found(errors: int) -> None:
+    assert disagreements(evidence(a_truth(past=A_PAST), errors=errors)) == [
+        f"the agent counted {errors} errors, the host made 11 to 13"
+    ]
+
+
+def test_a_guest_that_came_to_harm_in_an_earlier_boot_is_not_forgotten() -> None:
+    truth = a_truth(past=PastTruth(boots=1, corruptions=3))
+    assert disagreements(evidence(truth)) == [
+        "guests read what they had not written (3 times) in the past"
+    ]
+    assert harm(truth) == 3
+
+
 def test_a_run_is_over_when_all_is_reported_applied_and_settled() -> None:
     expect = Expect(retired=1)
     counts = {"retired": 1, "open": 0}
@@ -86,6 +115,9 @@ def test_a_run_in_which_a_guest_must_come_to_harm_waits_for_it(
     ("truth", "counts"),
     [
         (a_truth(source_done=False), {"retired": 1}),
+        (a_truth(state=HostState.REBOOTING), {"retired": 1}),
+        (a_truth(state=HostState.HUNG), {"retired": 1}),
+        (a_truth(outbox=1), {"retired": 1}),
         (a_truth(), {"retired": 1, "open": 1}),
         (a_truth(), {"retired": 0}),
     ],

@@ -7,6 +7,7 @@ from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageReply, PagesReply, PageStatus, PageUse, Refusal
 from emulator.xen.frametable import FrameState
 from emulator.xen.hypervisor import Hypervisor
+from emulator.xen.offline import to_the_unprivileged
 
 XEN, DOM0, HVM, PV, FREE, BEYOND = 10, 100, 400, 600, 2000, 4096
 
@@ -74,6 +75,51 @@ def test_the_innocent_pages_of_a_refused_call_say_so(host: Hypervisor) -> None:
         (PageStatus.FAILED, Refusal.XEN_HEAP),
         (PageStatus.FAILED, Refusal.PEER_FAILED),
     ]
+
+
+def test_a_broken_page_is_taken_out_like_any_other_and_the_answer_says_so(host: Hypervisor) -> None:
+    host.table.mark_broken(Mfn(FREE))
+    page = only(host.page_offline_pending([FREE]))
+    assert (page.status, page.is_broken) == (PageStatus.OFFLINED, True)
+
+
+def test_no_other_page_is_called_broken(host: Hypervisor) -> None:
+    host.table.mark_broken(Mfn(FREE))
+    assert not only(host.page_query([HVM])).is_broken
+
+
+def test_a_broken_page_never_comes_back_and_keeps_the_whole_call(host: Hypervisor) -> None:
+    host.page_offline_pending([FREE, HVM])
+    host.table.mark_broken(Mfn(FREE))
+    reply = host.page_online([HVM, FREE])
+    assert [page.refusal for page in reply.pages] == [Refusal.PEER_FAILED, Refusal.BROKEN]
+    assert (reply.changed, host.offlined()) == (False, [FREE, HVM])
+
+
+@pytest.mark.parametrize("call", ["page_offline_pending", "page_query", "page_online", "p2m_swap"])
+def test_every_answer_has_the_owners_of_its_pages_once_and_rising(
+    host: Hypervisor, call: str
+) -> None:
+    reply = getattr(host, call)([PV, HVM, FREE, PV + 1, HVM + 1])
+    assert reply.owners == (1, 2)
+
+
+def test_dom0_is_among_the_owners_and_xen_is_nobody(host: Hypervisor) -> None:
+    assert host.page_query([XEN, DOM0, BEYOND]).owners == (0,)
+
+
+def test_the_unprivileged_are_told_everything_but_whose_each_page_is(host: Hypervisor) -> None:
+    reply = host.page_query([PV, HVM])
+    seen = to_the_unprivileged(reply)
+    assert seen.owners == reply.owners == (1, 2)
+    assert [page.owner for page in seen.pages] == [None, None]
+    assert [(page.mfn, page.use) for page in seen.pages] == [(PV, PageUse.PV), (HVM, PageUse.HVM)]
+
+
+def test_the_unprivileged_are_not_told_who_maps_a_page() -> None:
+    page = PageReply(mfn=PV, status=PageStatus.ONLINE, use=PageUse.PV, owner=2, mappers=(1,))
+    reply = PagesReply(changed=False, pages=(page,), owners=(2,))
+    assert only(to_the_unprivileged(reply)).mappers == ()
 
 
 def test_answers_come_in_the_order_of_the_request(host: Hypervisor) -> None:
