@@ -93,7 +93,7 @@ class Keeper:
         self.crashes: list[str] = []
         self.lost = 0
         self.starts = 0
-        self.lines = 0
+        self.off_at: int | None = None  # of the next run
         self.up_since = 0.0
         self._stop = asyncio.Event()
         self._host = host
@@ -114,7 +114,8 @@ class Keeper:
 
     async def _one_run(self) -> None:
         self.starts += 1
-        process = self.process = Process(self.starts)
+        process = self.process = Process(self.starts, self.off_at)
+        self.off_at = None
         self._stop = asyncio.Event()
         self.up_since = self._loop.time()
         self._trace("agent", f"starts, run {self.starts}")
@@ -132,7 +133,6 @@ class Keeper:
             self._trace("agent", f"ends by itself: {_told(error)}")
         else:
             self._trace("agent", "has ended")
-        self.lines += process.lines
         self.agent = None
         process.clear_up()
 

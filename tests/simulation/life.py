@@ -41,13 +41,13 @@ MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that is fast, for a file that n
 class Outcome:
     """What came of a life. `lines` are told only if somebody asked for them."""
 
-    seed: int
+    name: str
     found: tuple[Found, ...]
     days: float
     calls: int
     starts: int
     cases: int
-    agent_lines: int
+    lines_to_rest: int
     lines: tuple[str, ...] = ()
 
 
@@ -59,19 +59,22 @@ class Over(Exception):  # noqa: N818 - it is how a life ends that is not to go o
         self.found = tuple(found)
 
 
-def live(plan: Plan, *, traced: bool = False) -> Outcome:
-    """The life of this plan, start to end; in its own loop, and on a disk of its own."""
+def live(plan: Plan, *, traced: bool = False, off_at: int | None = None) -> Outcome:
+    """The life of this plan, start to end; in its own loop, and on a disk of its own.
+
+    The first run of the agent loses its power at line `off_at`.
+    """
     where = MEMORY if MEMORY.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="pagewarden-life-", dir=where))
     try:
         with surroundings():
-            return run_virtual(_lived(plan, folder, traced=traced))
+            return run_virtual(_lived(plan, folder, off_at, traced=traced))
     finally:
         shutil.rmtree(folder)
 
 
-async def _lived(plan: Plan, folder: Path, *, traced: bool) -> Outcome:
-    life = Life(plan, folder, traced=traced)
+async def _lived(plan: Plan, folder: Path, off_at: int | None, *, traced: bool) -> Outcome:
+    life = Life(plan, folder, off_at, traced=traced)
     try:
         await life.run()
         found: tuple[Found, ...] = ()
@@ -85,7 +88,9 @@ async def _lived(plan: Plan, folder: Path, *, traced: bool) -> Outcome:
 class Life:
     """Everybody who takes part, and the order of things."""
 
-    def __init__(self, plan: Plan, folder: Path, *, traced: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, off_at: int | None = None, *, traced: bool = False
+    ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         self._loop = loop
@@ -99,6 +104,8 @@ class Life:
             self._host, self._bus, folder, plan.agent, self._clock, self._trace
         )
         self._scene = Scene(plan, self._host, self._keeper)
+        self._keeper.off_at = off_at
+        self._lines_to_rest = 0
         self._chance = np.random.default_rng(plan.seed)
         self._bad: set[int] = set()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -138,6 +145,8 @@ class Life:
         await self._look_until(self._loop.time() + 10)
         while self._loop.time() < deadline and not self._is_at_rest():
             await self._look_until(self._loop.time() + LOOK_SECONDS)
+        process = self._keeper.process
+        self._lines_to_rest = process.lines if process else 0
         self._host.guests.repair()
         await self._look_until(self._loop.time() + WATCHED_SECONDS)
         while self._loop.time() < deadline and not self._is_at_rest():
@@ -225,12 +234,12 @@ class Life:
 
     def outcome(self, found: tuple[Found, ...]) -> Outcome:
         return Outcome(
-            self._plan.seed,
+            self._plan.name,
             found,
             self._loop.time() / 86_400,
             self._host.calls,
             self._keeper.starts,
             len(self._scene.cases),
-            self._keeper.lines,
+            self._lines_to_rest,
             tuple(self._trace.lines),
         )

@@ -7,7 +7,7 @@ All of it is drawn before the life begins, but for what is drawn call by call an
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -99,6 +99,10 @@ class Plan:
     episodes: tuple[Episode, ...]
 
     @property
+    def name(self) -> str:
+        return f"seed {self.seed}"
+
+    @property
     def n(self) -> int:
         """How many errors make a page bad."""
         return int(self.agent["diagnosis"]["page"]["n"])
@@ -109,6 +113,15 @@ def plan_of(seed: int) -> Plan:
     often = drawn(rng)
     n = rng.choice((2, 2, 3))
     return Plan(seed, _nature(seed, rng), _agent(rng, n), often, tuple(_episodes(rng, often, n)))
+
+
+def told_plan(*episodes: Episode) -> Plan:
+    """A life that is not drawn: these episodes, on a host with guests of every kind."""
+    rng = Random("a told life")
+    nature = _nature(0, rng)
+    layout = replace(nature.layout, guests=tuple(_guests(rng)))
+    nature = replace(nature, layout=layout)
+    return Plan(0, nature, _agent(rng, n=2), {}, episodes)
 
 
 def _nature(seed: int, rng: Random) -> Nature:
