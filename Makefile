@@ -5,9 +5,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+EXAMPLES ?= 5000
+MUTANTS  ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check format lock clean
+.PHONY: help demo test sim mutants bench check format lock clean
 
 help:            ## what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -17,6 +19,12 @@ demo: $(VENV)/.run            ## watch a failing page being retired (ARGS="--sec
 
 test: $(VENV)/.run            ## run the tests (ARGS="-k journal")
 	$(BIN)/python -m pytest $(ARGS)
+
+sim: $(VENV)/.run             ## let the state machines of the host live long (EXAMPLES=5000)
+	PAGEWARDEN_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property/test_host_*.py $(ARGS)
+
+mutants: $(VENV)/.run         ## is every deliberate defect of the emulated Xen noticed? (MUTANTS=all)
+	$(BIN)/python -m tests.mutants.run $(MUTANTS)
 
 bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.frame_table

@@ -43,7 +43,9 @@ from agent.pipeline import Delivery, Pipeline
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps, pages_of
 from agent.retirement.docket import Docket
-from agent.retirement.driver import Driver, Manners
+from agent.retirement.driver import Driver
+from agent.retirement.ladder import Terms
+from agent.retirement.manners import Manners
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.waiting import set_within
 
@@ -165,7 +167,7 @@ class Agent:
     @classmethod
     async def make(cls, config: AgentConfig, parts: Parts, stop: asyncio.Event) -> "Agent | None":
         """Everything made and restored; None if told to stop before the hypervisor answered."""
-        acts = Acts(parts.hypervisor, parts.toolstack)
+        acts = _acts(config, parts)
         host = await _first_contact(acts, config, parts.board, stop)
         if host is None:
             return None
@@ -281,14 +283,24 @@ async def _restore(journal: Journal, diagnosis: Diagnosis, docket: Docket, clock
         finding = diagnosis.take(batch)
         if isinstance(finding, Finding):  # a smaller N may find now what it did not find then
             changed += docket.open(finding.judgement.verdicts, clock())
-    for case in changed:
-        await journal.save(case)
+    await journal.save(*changed)
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:
     page = config.diagnosis.page
     settings = SerdSettings(page.n, page.window_ns, config.diagnosis.pages_tracked_max)
     return Diagnosis(Admission(config.host), Policy(settings, frames))
+
+
+def _acts(config: AgentConfig, parts: Parts) -> Acts:
+    section = config.retirement
+    return Acts(
+        parts.hypervisor,
+        parts.toolstack,
+        section.migrate_to,
+        section.detach_seconds_max,
+        section.cases_in_flight_max,
+    )
 
 
 async def _parts(
@@ -321,7 +333,9 @@ def _manners(config: AgentConfig) -> Manners:
         stopped_retry_seconds_max=section.stopped_retry_seconds_max,
         watch_seconds=section.watch_seconds,
         cases_in_flight_max=section.cases_in_flight_max,
-        rungs=section.rungs,
+        gather_seconds=section.gather_seconds_max,
+        mapped_seconds=section.mapped_seconds_max,
+        terms=Terms(section.rungs, section.migrate_to),
     )
 
 

@@ -84,6 +84,10 @@ class RetirementSection(Section):
 
     retired_memory_fraction_max: Annotated[float, Field(gt=0, le=0.1)] = 0.001
     rungs: tuple[Rung, ...] = tuple(Rung)
+    migrate_to: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
+    mapped_seconds_max: Annotated[float, Field(gt=0)] = 60.0
+    detach_seconds_max: Annotated[float, Field(gt=0)] = 30.0
+    gather_seconds_max: Annotated[float, Field(ge=0)] = 2.0
     cases_in_flight_max: Annotated[int, Field(ge=1, le=256)] = 8
     retry_seconds_first: Annotated[float, Field(gt=0)] = 0.5
     retry_seconds_max: Annotated[float, Field(gt=0)] = 300.0

@@ -7,6 +7,7 @@ these frozen values. Observers listen and never act, and an observer's failure i
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.contract.frames import DomId
 from agent.contract.hypercall import Refusal
 from agent.retirement.case import Case, State
 
@@ -84,6 +85,13 @@ class GuestPaused:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestFoundStopped:
+    """At the start this domain stood still, and no case of ours is why: it was not touched."""
+
+    domid: DomId
+
+
+@dataclass(frozen=True, slots=True)
 class CapReached:
     refusal: Refusal
 
@@ -122,6 +130,7 @@ Event = (
     | CaseOpened
     | CaseMoved
     | GuestPaused
+    | GuestFoundStopped
     | CapReached
     | CallMade
     | BrokerConnected

@@ -152,7 +152,7 @@ class Pipeline:
     def _tell_opened(self, case: Case) -> None:
         self.observe(CaseOpened(case))
         if case.state is State.UNRETIRABLE:
-            self.observe(CapReached(Refusal(case.reason)))
+            self.observe(CapReached(Refusal.RETIRED_MEMORY_CAP))
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this file

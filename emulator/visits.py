@@ -58,5 +58,6 @@ def _plain(hypervisor: Hypervisor, domain: Domain, rng: Generator) -> Sequence[i
     gfns = np.arange(hypervisor.guests[domain.domid].workload.working_set_pages)
     frames = domain.p2m[gfns]
     taken = np.isin(frames, list(hypervisor.table.references.mapped))
-    plain: list[int] = rng.permutation(gfns[(frames != NO_FRAME) & ~taken]).tolist()
+    is_plain = (frames != NO_FRAME) & ~domain.is_shared[gfns] & ~taken
+    plain: list[int] = rng.permutation(gfns[is_plain]).tolist()
     return plain

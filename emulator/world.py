@@ -22,7 +22,7 @@ import numpy as np
 from agent.contract.columns import Batch
 from agent.contract.frames import FIRST_RESERVED_DOMID, PAGE_SHIFT, PAGE_SIZE, DomId, Mfn, mfn_of
 from emulator.chaos import draw
-from emulator.config import EmulatorConfig
+from emulator.config import EmulatorConfig, Personality
 from emulator.dimms import place_of
 from emulator.firmware import Firmware
 from emulator.machine.banks import COUNT_MAX, Bank, Registers
@@ -31,6 +31,7 @@ from emulator.machine.memory import Memory
 from emulator.plan import planned, when
 from emulator.scenario import FaultSettings, Scenario
 from emulator.visits import Visits
+from emulator.xen.defects import MENDED, XEN_4_17
 from emulator.xen.frametable import FrameState
 from emulator.xen.guests import Guest
 from emulator.xen.hypervisor import Hypervisor
@@ -42,6 +43,8 @@ from emulator.xen.toolstack import Toolstack
 _LINE_BYTES = 64
 _NS = 1_000_000_000
 _CATCH_UP_SECONDS = 5.0  # after a stall, a guest works off this much and no more
+_DEFECTS = {Personality.THREAD: MENDED, Personality.XEN_4_17: XEN_4_17}
+_SCRUBBED_PER_SECOND = 1 << 18  # pages an idle CPU wipes: 1 GiB
 
 
 class World:
@@ -58,6 +61,7 @@ class World:
         boot_id: UUID,
         started_ns: int,
     ) -> None:
+        self._defects = _DEFECTS[config.host.personality]
         self._peers = {p.name: Peer(p.name, p.memory >> PAGE_SHIFT) for p in scenario.peers}
         self.is_quiet = False
         self._layout = layout
@@ -74,7 +78,7 @@ class World:
 
     def _boot(self, firmware: Firmware, layout: Layout, now: float) -> None:
         self.firmware = firmware
-        self.hypervisor = Hypervisor(layout, Memory(layout.frames))
+        self.hypervisor = Hypervisor(layout, Memory(layout.frames), self._defects)
         self.toolstack = Toolstack(self.hypervisor, peers=self._peers, images=self._disk)
         self.ereports = 0
         self.errors = 0
@@ -106,11 +110,12 @@ class World:
         return batch
 
     def work(self, now: float) -> None:
-        """Let every running guest do what it would have done by `now`."""
+        """Let every running guest do what it would have done by `now`, and idle CPUs scrub."""
         seconds = min(max(now - self._worked_until, 0.0), _CATCH_UP_SECONDS)
         self._worked_until = now
         if self.is_quiet:
             return
+        self.hypervisor.table.scrubber.idle(round(_SCRUBBED_PER_SECOND * seconds))
         for guest in self.guests:
             guest.run(round(self._accesses_per_second * seconds), self._workload_chance)
         self.hypervisor.work(self._workload_chance)

@@ -12,12 +12,22 @@ from pathlib import Path
 import pytest
 
 import agent
-from agent.retirement.case import TRANSITIONS, Choice, State
+from agent.retirement.case import (
+    BETWEEN_DETACH_AND_ATTACH,
+    FIRST_STATE,
+    TRANSITIONS,
+    Choice,
+    State,
+)
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted([*(ROOT / "agent").rglob("*.py"), *(ROOT / "emulator").rglob("*.py")])
 PURE = ("agent/contract", "agent/diagnosis", "agent/telemetry", "emulator/machine", "emulator/xen")
-PURE_FILES = ("case.py", "ladder.py", "answers.py", "caps.py", "docket.py", "outcome.py")
+PURE_FILES = (
+    *("case.py", "ladder.py", "batch.py", "answers.py", "caps.py", "docket.py", "outcome.py"),
+    "reason.py",
+    "manners.py",
+)
 FORBIDDEN = {"asyncio", "time", "socket", "sqlite3", "threading", "aiohttp", "aiomqtt"}
 
 
@@ -92,7 +102,17 @@ def diagram() -> str:
         lines += [
             f"    {state} --> {to}: {', '.join(why)}" for to, why in ways.items() if to != state
         ]
-    lines += ["    next_rung --> swapping", "    next_rung --> suspending"]
-    lines += ["    next_rung --> saving", "    next_rung --> parked: none left"]
+    lines += [f"    next_rung --> {first}: {rung}" for rung, first in FIRST_STATE.items()]
+    lines += ["    next_rung --> detaching: a device first", "    next_rung --> parked: none left"]
+    lines += [
+        "    note right of attaching",
+        "      While a device is detached, ways to others than",
+    ]
+    lines += [f"      {', '.join(inside())}", "      lead here first.", "    end note"]
     lines += ["    retired --> [*]", "    unretirable --> [*]", "```"]
     return "\n".join(lines) + "\n"
+
+
+def inside() -> list[str]:
+    """The states in which a device may be detached, in the order of the table."""
+    return [state.value for state in State if state in BETWEEN_DETACH_AND_ATTACH]

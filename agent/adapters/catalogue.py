@@ -138,6 +138,10 @@ class Cases:
         self.pause_seconds = make.histogram(
             "guest_pause_seconds", "How long guests stood still because of us.", PAUSE_SECONDS
         )
+        self.found_stopped = make.counter(
+            "guests_found_stopped_total",
+            "Guests that stood still when the agent started, and not because of it.",
+        )
 
 
 class World:

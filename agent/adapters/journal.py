@@ -81,9 +81,12 @@ class Journal:
             partial(self._store.commit, pack(batch), opened, self._clock())
         )
 
-    async def save(self, case: Case) -> None:
-        """Write down a step of a case. Returns only once it would survive a power cut."""
-        await self._do(partial(self._store.save, case))
+    async def save(self, *cases: Case) -> None:
+        """Write down a step of each case, all or nothing.
+
+        Returns only once they would survive a power cut.
+        """
+        await self._do(partial(self._store.save, cases))
 
     async def keep_refused(self, reason: str, payload: bytes) -> None:
         """Keep a message that was not let in, or its beginning; the oldest make room."""
@@ -116,7 +119,7 @@ class Journal:
     async def history(self, case_id: str) -> tuple[tuple[int, str, str], ...]:
         """The steps of a case: when (nanoseconds since 1970 UTC), to which state, and why."""
         steps = await self._do(partial(self._store.steps, case_id))
-        return tuple((case.moved_at_ns, case.state.value, case.reason) for case in steps)
+        return tuple((case.moved_at_ns, case.state.value, case.why) for case in steps)
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await _run(self._thread, self._path, work)

@@ -38,6 +38,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             reason TEXT NOT NULL,
             payload BLOB NOT NULL)""",
     ),
+    (
+        # A case's reason became a word of a closed list, and what was said in words its detail.
+        """UPDATE transitions SET body =
+            json_remove(json_set(body, '$.detail', json_extract(body, '$.reason')), '$.reason')""",
+        # An image had the name of its case, before one image could be for many.
+        """UPDATE transitions SET body = json_set(body, '$.image', case_id)
+            WHERE state IN ('saving', 'restoring')""",
+        # What is left of `releasing` is its resume; `hands_off` says that nothing more is tried.
+        """UPDATE transitions SET state = 'backing_out', body = json_set(body,
+            '$.state', 'backing_out', '$.hands_off', 'guest_may_be_damaged', '$.rungs', json('[]'))
+            WHERE state = 'releasing'""",
+    ),
 )
 
 

@@ -72,15 +72,19 @@ class Store:
         self.last_batch_id = cursor.lastrowid or 0
         return self.last_batch_id
 
-    def save(self, case: Case) -> None:
+    def save(self, cases: Sequence[Case]) -> None:
         with transaction(self._db):
-            self._append(case)
-            self._db.execute(
-                """DELETE FROM transitions WHERE case_id = ?1 AND id <=
-                   (SELECT id FROM transitions WHERE case_id = ?1
-                    ORDER BY id DESC LIMIT 1 OFFSET ?2)""",
-                (case.id, STEPS_MAX),
-            )
+            for case in cases:
+                self._append(case)
+                self._forget_old_steps(case)
+
+    def _forget_old_steps(self, case: Case) -> None:
+        self._db.execute(
+            """DELETE FROM transitions WHERE case_id = ?1 AND id <=
+               (SELECT id FROM transitions WHERE case_id = ?1
+                ORDER BY id DESC LIMIT 1 OFFSET ?2)""",
+            (case.id, STEPS_MAX),
+        )
 
     def _append(self, case: Case) -> None:
         body = _CASE.dump_json(case).decode()

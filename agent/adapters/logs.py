@@ -31,6 +31,7 @@ from agent.events import (
     EreportsLost,
     Event,
     GapSeen,
+    GuestFoundStopped,
     GuestPaused,
     MessageRefused,
     PagesEvicted,
@@ -39,7 +40,7 @@ from agent.retirement.case import Case, State
 
 SELDOM_SECONDS = 1.0  # between two lines of a kind that others may cause at will
 
-TROUBLE = frozenset({State.PARKED, State.UNRETIRABLE, State.RELEASING})  # for a person to look at
+TROUBLE = frozenset({State.PARKED, State.UNRETIRABLE})  # for a person to look at
 
 # What journald calls the levels (sd-daemon(3)).
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -158,7 +159,7 @@ class EventLog:
     def _(self, event: CaseOpened) -> None:
         case = event.case
         level = logging.WARNING if case.state is State.UNRETIRABLE else logging.INFO
-        self._log.log(level, "case_opened", verdict=case.verdict, **_who(case), reason=case.reason)
+        self._log.log(level, "case_opened", verdict=case.verdict, **_who(case), **_why(case))
 
     @_write.register
     def _(self, event: CaseMoved) -> None:
@@ -168,12 +169,17 @@ class EventLog:
         owner = {} if case.owner is None else {"use": case.use, "owner": case.owner}
         took = round(event.took_seconds, 6)
         self._log.log(
-            level, "case_moved", **_who(case), **move, **owner, reason=case.reason, seconds=took
+            level, "case_moved", **_who(case), **move, **owner, **_why(case), seconds=took
         )
 
     @_write.register
     def _(self, event: GuestPaused) -> None:
         self._log.info("guest_paused", seconds=event.seconds)
+
+    @_write.register
+    def _(self, event: GuestFoundStopped) -> None:
+        why = "it was not us: somebody else stopped it, so it is left alone"
+        self._log.warning("guest_found_stopped", domid=event.domid, reason=why)
 
     @_write.register
     def _(self, event: CapReached) -> None:
@@ -225,6 +231,10 @@ class EventLog:
 
 def _who(case: Case) -> dict[str, object]:
     return {"case": case.id, "mfn": f"{case.mfn:#x}", "dimm": case.dimm}
+
+
+def _why(case: Case) -> dict[str, object]:
+    return {"reason": case.reason or "", "detail": case.detail}
 
 
 log_event = EventLog()

@@ -25,6 +25,7 @@ from agent.events import (
     EreportsLost,
     Event,
     GapSeen,
+    GuestFoundStopped,
     GuestPaused,
     MessageRefused,
     PagesEvicted,
@@ -131,6 +132,10 @@ class Metrics:
     @observe.register
     def _(self, event: GuestPaused) -> None:
         self._cases.pause_seconds.observe(event.seconds)
+
+    @observe.register
+    def _(self, _: GuestFoundStopped) -> None:
+        self._cases.found_stopped.inc()
 
     @observe.register
     def _(self, event: CapReached) -> None:

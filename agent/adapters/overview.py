@@ -134,7 +134,7 @@ def _view(case: Case) -> CaseView:
         use=case.use,
         owner=case.owner,
         rung=case.rung,
-        reason=case.reason or case.verdict,
+        reason=case.why or case.verdict,
         dimm=case.dimm,
         opened_at=case.opened_at_ns / NS,
         moved_at=case.moved_at_ns / NS,

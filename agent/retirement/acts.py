@@ -4,89 +4,202 @@ A peer that does not answer, or answers nonsense, is `NoAnswer`: what it did is 
 state stays and the same command is given again. Every command may be given twice, so that is safe.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from agent.contract.errors import PeerError
-from agent.contract.frames import DomId
+from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageReply, PagesReply
+from agent.contract.toolstack import DomainInfo, DomainsReply
 from agent.retirement import answers
 from agent.retirement.case import Case, State
-from agent.retirement.outcome import NoAnswer, Outcome, Refused
+from agent.retirement.outcome import (
+    UNLISTED,
+    Done,
+    Failed,
+    Gone,
+    Guest,
+    NoAnswer,
+    Outcome,
+)
 from agent.retirement.ports import Hypervisor, Toolstack
+from agent.retirement.reason import Reason
+
+PageCall = Callable[[Sequence[Mfn]], Awaitable[PagesReply]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Acts:
-    """Gives commands to one hypervisor and its toolstack."""
+    """Gives commands to one hypervisor and its toolstack.
+
+    A guest is given `detach_seconds` to let go of a device. Calls about pages, and questions about
+    domains, have a bound each (`calls_at_once`), so that a silent toolstack never keeps a free page
+    waiting; commands about guests are bounded by who gives them.
+    """
 
     hypervisor: Hypervisor
     toolstack: Toolstack
+    migrate_to: str = ""
+    detach_seconds: float = 30.0
+    calls_at_once: int = 8
+    _page_calls: asyncio.Semaphore = field(init=False)
+    _domain_calls: asyncio.Semaphore = field(init=False)
 
-    async def give(self, case: Case) -> Outcome:
-        """Give the command that `case.state` names, once; what came of it."""
+    def __post_init__(self) -> None:
+        self._page_calls = asyncio.Semaphore(self.calls_at_once)
+        self._domain_calls = asyncio.Semaphore(self.calls_at_once)
+
+    async def give(self, cases: Sequence[Case]) -> tuple[Outcome, ...]:
+        """Give, once, the command that the state of all these cases names; what came of it for
+        each. A command about a page is for one case.
+        """
+        state = cases[0].state
         try:
-            return await self._command(case.state)(case)
+            if state is State.EXCHANGING:
+                return await self._exchange(cases)
+            outcome = await self._command(state)(cases[0])
         except PeerError as error:
-            return NoAnswer(str(error))
+            outcome = NoAnswer(str(error))
+        return (outcome,) * len(cases)
 
-    async def start_guest(self, case: Case) -> Outcome:
-        """Start the guest of `case` again, by the command that fits how it may be stopped."""
-        by_restore = case.state in {State.SAVING, State.RESTORING}
-        return await self.give(
-            replace(case, state=State.RESTORING if by_restore else State.RELEASING)
-        )
+    async def is_stopped(self, owner: DomId) -> bool:
+        """True if that domain is known to stand still."""
+        try:
+            return answers.is_stopped(await self._domains(), owner)
+        except PeerError:
+            return False
+
+    async def stopped(self) -> tuple[DomainInfo, ...]:
+        """The domains that are known to stand still."""
+        try:
+            return answers.stopped(await self._domains())
+        except PeerError:
+            return ()
+
+    async def leave_running(self, case: Case) -> None:
+        """Give the guest of `case` what it may lack because of us, each once, whatever comes of it:
+        whichever command fits how it is stopped, and its devices.
+        """
+        lacking = {
+            State.RESUMING: case.state.stops_guest and case.state is not State.RESTORING,
+            State.RESTORING: bool(case.image),
+            State.ATTACHING: bool(case.detached),
+        }
+        for state, is_lacking in lacking.items():
+            if is_lacking:
+                await self.give([replace(case, state=state)])
 
     def _command(self, state: State) -> Callable[[Case], Awaitable[Outcome]]:
         commands: dict[State, Callable[[Case], Awaitable[Outcome]]] = {
             State.OPEN: self._offline,
             State.PARKED: self._offline,
+            State.WAITING: self._wait,
             State.SWAPPING: self._swap,
+            State.CONFIRMING: self._query,
+            State.DETACHING: self._detach,
+            State.DROPPING_SHADOWS: self._drop_shadows,
             State.SUSPENDING: self._suspend,
-            State.EXCHANGING: self._exchange,
             State.RESUMING: self._resume,
             State.BACKING_OUT: self._resume,
-            State.RELEASING: self._resume,
             State.SAVING: self._save,
             State.RESTORING: self._restore,
-            State.CONFIRMING: self._query,
+            State.MIGRATING: self._migrate,
+            State.ATTACHING: self._attach,
         }
         return commands[state]
 
     async def _offline(self, case: Case) -> Outcome:
-        return answers.to_offline(_only(await self.hypervisor.offline([case.mfn]), case))
-
-    async def _swap(self, case: Case) -> Outcome:
-        return answers.to_swap(_only(await self.hypervisor.swap([case.mfn]), case))
+        page = await self._page(self.hypervisor.query, case)
+        if page.is_broken:
+            # Xen crashes the owner of a broken page that is asked for again, or panics.
+            return answers.to_broken(page)
+        page = await self._page(self.hypervisor.offline, case)
+        return answers.to_offline(page, await self._guest(page))
 
     async def _query(self, case: Case) -> Outcome:
-        return answers.to_query(_only(await self.hypervisor.query([case.mfn]), case))
+        page = await self._page(self.hypervisor.query, case)
+        if page.is_broken:
+            return answers.to_broken(page)
+        return answers.to_query(page, await self._guest(page))
+
+    async def _wait(self, case: Case) -> Outcome:
+        page = await self._page(self.hypervisor.query, case)
+        if page.is_broken:
+            return answers.to_broken(page)
+        return answers.to_wait(page, await self._guest(page))
+
+    async def _swap(self, case: Case) -> Outcome:
+        return answers.to_swap(await self._page(self.hypervisor.swap, case))
+
+    async def _page(self, call: PageCall, case: Case) -> PageReply:
+        """The one answer to a call about one page."""
+        async with self._page_calls:
+            reply = await call([case.mfn])
+        if [page.mfn for page in reply.pages] != [case.mfn]:
+            raise PeerError(f"asked about page {case.mfn:#x}, the hypervisor answered about others")
+        return reply.pages[0]
+
+    async def _domains(self) -> DomainsReply:
+        async with self._domain_calls:
+            return await self.toolstack.domains()
+
+    async def _guest(self, page: PageReply) -> Guest:
+        """What the toolstack says of the domain that must let go of the page, if one must."""
+        if page.owner is None or not answers.is_pending(page):
+            return UNLISTED
+        return answers.to_guest(await self._domains(), DomId(page.owner), self.migrate_to)
+
+    async def _detach(self, case: Case) -> Outcome:
+        """Take all of its devices from the guest, within the time that it is given."""
+        try:
+            async with asyncio.timeout(self.detach_seconds):
+                for device in case.detached:
+                    reply = await self.toolstack.detach(_owner(case), device)
+                    outcome = answers.to_detach(reply)
+                    if not isinstance(outcome, Done):
+                        return outcome
+        except TimeoutError:
+            return Failed(Reason.DETACH_UNANSWERED)
+        return Done()
+
+    async def _attach(self, case: Case) -> Outcome:
+        """Give them all back, to the domain that the guest lives in now."""
+        domid = await self._home(case)
+        if domid is None:
+            return Gone()
+        for device in case.detached:
+            outcome = answers.to_command(await self.toolstack.attach(domid, device))
+            if not isinstance(outcome, Done):
+                return outcome
+        return Done()
+
+    async def _home(self, case: Case) -> DomId | None:
+        return answers.domid_of(await self._domains(), case.guest)
+
+    async def _drop_shadows(self, case: Case) -> Outcome:
+        return answers.to_command(await self.toolstack.drop_shadows(_owner(case)))
 
     async def _suspend(self, case: Case) -> Outcome:
-        if case.owner is None:
-            return Refused("the hypervisor named no owner to suspend")
-        return answers.to_command(await self.toolstack.suspend(case.owner))
+        return answers.to_command(await self.toolstack.suspend(_owner(case)))
 
-    async def _exchange(self, case: Case) -> Outcome:
-        return answers.to_command(await self.toolstack.exchange(_owner(case), [case.mfn]))
+    async def _exchange(self, cases: Sequence[Case]) -> tuple[Outcome, ...]:
+        mfns = [case.mfn for case in cases]
+        return answers.to_exchange(await self.toolstack.exchange(_owner(cases[0]), mfns), mfns)
 
     async def _resume(self, case: Case) -> Outcome:
         return answers.to_command(await self.toolstack.resume(_owner(case)))
 
     async def _save(self, case: Case) -> Outcome:
-        if case.owner is None:
-            return Refused("the hypervisor named no owner to save")
-        return answers.to_command(await self.toolstack.save(case.owner, case.id))
+        return answers.to_command(await self.toolstack.save(_owner(case), case.image))
 
     async def _restore(self, case: Case) -> Outcome:
-        return answers.to_command(await self.toolstack.restore(case.id))
+        if not case.image:
+            return Gone()  # it was never to be saved
+        return answers.to_command(await self.toolstack.restore(case.image))
 
-
-def _only(reply: PagesReply, case: Case) -> PageReply:
-    """The one answer to a request about one page."""
-    if [page.mfn for page in reply.pages] != [case.mfn]:
-        raise PeerError(f"asked about page {case.mfn:#x}, the hypervisor answered about others")
-    return reply.pages[0]
+    async def _migrate(self, case: Case) -> Outcome:
+        return answers.to_command(await self.toolstack.migrate(_owner(case), self.migrate_to))
 
 
 def _owner(case: Case) -> DomId:

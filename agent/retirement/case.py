@@ -8,10 +8,14 @@ Whatever follows SUSPENDING passes through a resume, and whatever follows SAVING
 there is no way through the table that leaves a guest stopped, unless it is gone. An answer of
 "refused" is no way out either: the command may have been given before, and its answer lost.
 
+A guest with a device climbs the same rungs between DETACHING and ATTACHING. While `detached` names
+a device, a way that leads out of the rungs leads through ATTACHING first, and then reads the page
+back: where the table says PARKED, such a case attaches, looks, and is parked after that.
+
 PARKED is not given up. The page stays marked, is watched, and is retired when it is freed.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from zlib import crc32
 
@@ -19,7 +23,7 @@ from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageUse
 from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
-from agent.retirement.ladder import Rung, rungs_for
+from agent.retirement.ladder import Rung, Terms, rungs_for, why_none
 from agent.retirement.outcome import (
     BackOnline,
     Damaged,
@@ -31,24 +35,31 @@ from agent.retirement.outcome import (
     NotNow,
     Offlined,
     Outcome,
+    Overtaken,
     Refused,
+    Spared,
     TryAgain,
 )
+from agent.retirement.reason import Reason, told
 
 ATTEMPTS_MAX = 8  # then "try again" counts as "failed"
-ROUNDS_MAX = 8  # how often a page may be found back online before the case is parked
+ROUNDS_MAX = 8  # how often a page may be another than it was before the case is parked
 
 
 class State(StrEnum):
     OPEN = "open"
+    WAITING = "waiting"
     SWAPPING = "swapping"
+    DETACHING = "detaching"
+    DROPPING_SHADOWS = "dropping_shadows"
     SUSPENDING = "suspending"
     EXCHANGING = "exchanging"
     RESUMING = "resuming"
     BACKING_OUT = "backing_out"
-    RELEASING = "releasing"
     SAVING = "saving"
     RESTORING = "restoring"
+    MIGRATING = "migrating"
+    ATTACHING = "attaching"
     CONFIRMING = "confirming"
     PARKED = "parked"
     RETIRED = "retired"
@@ -70,13 +81,21 @@ class State(StrEnum):
         return self in STOPPING
 
     @property
-    def starts_guest(self) -> bool:
-        """True if the command of this state makes the guest run again."""
-        return self in STARTING
+    def begins(self) -> bool:
+        """True if the first command of this state finds the guest as its users left it."""
+        return self in BEGINNING
+
+    @property
+    def commands_guest(self) -> bool:
+        """True if its command is about the guest: one at a time, whatever pages it is for."""
+        return self in BEGINNING or self in STOPPING or self is State.ATTACHING
 
 
 class Choice(Enum):
-    """A target that depends on the ladder: the next rung's first state; after the last, PARKED."""
+    """A target that depends on the case: the next rung's first state; after the last, PARKED.
+
+    Before a rung that touches a guest with a device stands DETACHING, and then the rung.
+    """
 
     NEXT_RUNG = "next_rung"
 
@@ -87,23 +106,33 @@ STOPPING = frozenset(
         State.EXCHANGING,
         State.RESUMING,
         State.BACKING_OUT,
-        State.RELEASING,
         State.SAVING,
         State.RESTORING,
     }
 )
 
-STARTING = frozenset({State.RESUMING, State.BACKING_OUT, State.RELEASING, State.RESTORING})
+BEGINNING = frozenset(
+    {
+        State.DETACHING,
+        State.DROPPING_SHADOWS,
+        State.SUSPENDING,
+        State.SAVING,
+        State.MIGRATING,
+    }
+)
 
 FIRST_STATE: dict[Rung, State] = {
+    Rung.WAIT: State.WAITING,
     Rung.SWAP: State.SWAPPING,
+    Rung.DROP_SHADOWS: State.DROPPING_SHADOWS,
     Rung.EXCHANGE: State.SUSPENDING,
     Rung.SAVE_RESTORE: State.SAVING,
+    Rung.MIGRATE: State.MIGRATING,
 }
 
 Target = State | Choice
 
-# `NoAnswer` has no row: it leaves every state as it is, and the command is given again.
+# `NoAnswer` and `Spared` have no rows: they leave every state as it is.
 TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
     State.OPEN: {  # ask the hypervisor to take the page
         Offlined: State.CONFIRMING,
@@ -113,27 +142,61 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         TryAgain: State.OPEN,
         Failed: State.PARKED,
     },
+    State.WAITING: {  # look whether the others who map it have let go
+        Offlined: State.CONFIRMING,
+        Held: Choice.NEXT_RUNG,
+        BackOnline: State.OPEN,
+        NotNow: State.PARKED,
+        Refused: State.UNRETIRABLE,
+        TryAgain: State.WAITING,
+        Failed: Choice.NEXT_RUNG,
+        Overtaken: State.CONFIRMING,
+    },
     State.SWAPPING: {  # have the hypervisor swap the guest's p2m entry
         Offlined: State.CONFIRMING,
-        Refused: State.CONFIRMING,
+        NotNow: State.PARKED,
+        Refused: State.CONFIRMING,  # the page is another than it was: look again
         TryAgain: State.SWAPPING,
         Failed: Choice.NEXT_RUNG,
+        Overtaken: State.CONFIRMING,
+    },
+    State.DETACHING: {  # take the guest's devices from it, or leave it alone
+        Done: Choice.NEXT_RUNG,
+        Gone: State.CONFIRMING,
+        NotNow: State.PARKED,
+        Refused: State.PARKED,
+        TryAgain: State.DETACHING,
+        Failed: State.PARKED,
+        Damaged: State.PARKED,
+        Overtaken: State.CONFIRMING,
+    },
+    State.DROPPING_SHADOWS: {  # have the hypervisor make the guest's shadows anew
+        Done: State.CONFIRMING,
+        Gone: State.CONFIRMING,
+        NotNow: State.PARKED,
+        Refused: Choice.NEXT_RUNG,
+        TryAgain: State.DROPPING_SHADOWS,
+        Failed: Choice.NEXT_RUNG,
+        Damaged: State.PARKED,
+        Overtaken: State.CONFIRMING,
     },
     State.SUSPENDING: {  # stop the guest as for a checkpoint
         Done: State.EXCHANGING,
         Gone: State.CONFIRMING,
+        NotNow: State.PARKED,
         Refused: State.BACKING_OUT,  # an earlier try, unanswered, may have stopped it
         TryAgain: State.SUSPENDING,
         Failed: State.BACKING_OUT,
-        Damaged: State.RELEASING,
+        Damaged: State.BACKING_OUT,
+        Overtaken: State.CONFIRMING,
     },
     State.EXCHANGING: {  # give it a fresh frame for the bad one
         Done: State.RESUMING,
         Gone: State.CONFIRMING,
         Refused: State.BACKING_OUT,
-        TryAgain: State.BACKING_OUT,
+        TryAgain: State.RESUMING,  # others may map it now: look again
         Failed: State.BACKING_OUT,
-        Damaged: State.RELEASING,
+        Damaged: State.BACKING_OUT,
     },
     State.RESUMING: {  # by the slow path, so that it re-reads its p2m; never given up
         Done: State.CONFIRMING,
@@ -143,29 +206,23 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: State.RESUMING,
         Damaged: State.RESUMING,
     },
-    State.BACKING_OUT: {  # resume it: the page is where it was
+    State.BACKING_OUT: {  # resume it: the page is where it was; never given up
         Done: Choice.NEXT_RUNG,
-        Gone: State.CONFIRMING,
+        Gone: State.RESTORING,  # a save, unanswered and then refused, may have been carried out
         Refused: State.BACKING_OUT,
         TryAgain: State.BACKING_OUT,
         Failed: State.BACKING_OUT,
         Damaged: State.BACKING_OUT,
     },
-    State.RELEASING: {  # resume it: it may be damaged, so nothing more is tried on it
-        Done: State.PARKED,
-        Gone: State.CONFIRMING,
-        Refused: State.RELEASING,
-        TryAgain: State.RELEASING,
-        Failed: State.RELEASING,
-        Damaged: State.RELEASING,
-    },
     State.SAVING: {  # write the guest to disk, which frees its pages
         Done: State.RESTORING,
         Gone: State.RESTORING,  # an earlier try, unanswered, may have saved it
+        NotNow: State.PARKED,
         Refused: State.BACKING_OUT,
         TryAgain: State.SAVING,
         Failed: State.BACKING_OUT,
-        Damaged: State.RELEASING,
+        Damaged: State.BACKING_OUT,
+        Overtaken: State.CONFIRMING,
     },
     State.RESTORING: {  # bring it back: it is on disk, so this is never given up
         Done: State.CONFIRMING,
@@ -175,11 +232,32 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: State.RESTORING,
         Damaged: State.RESTORING,
     },
+    State.MIGRATING: {  # move the guest, running, to where there is room
+        Done: State.CONFIRMING,
+        Gone: State.CONFIRMING,
+        NotNow: State.PARKED,
+        Refused: Choice.NEXT_RUNG,
+        TryAgain: State.MIGRATING,
+        Failed: Choice.NEXT_RUNG,
+        Damaged: State.BACKING_OUT,
+        Overtaken: State.CONFIRMING,
+    },
+    State.ATTACHING: {  # give the guest its devices back, whatever it is called now; never given up
+        Done: State.CONFIRMING,
+        Gone: State.CONFIRMING,
+        Refused: State.ATTACHING,
+        TryAgain: State.ATTACHING,
+        Failed: State.ATTACHING,
+        Damaged: State.ATTACHING,
+    },
     State.CONFIRMING: {  # read it back: success is never assumed
         Offlined: State.RETIRED,
         Held: Choice.NEXT_RUNG,
         BackOnline: State.OPEN,
+        NotNow: State.PARKED,
         Refused: State.UNRETIRABLE,
+        TryAgain: State.CONFIRMING,
+        Failed: State.PARKED,
     },
     State.PARKED: {  # ask again, now and then
         Offlined: State.CONFIRMING,
@@ -188,10 +266,17 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Refused: State.PARKED,
         TryAgain: State.PARKED,
         Failed: State.PARKED,
+        Overtaken: State.CONFIRMING,
     },
     State.RETIRED: {},
     State.UNRETIRABLE: {},
 }
+
+# Where a guest may be on disk, under the name that was written down before it was saved.
+MAY_HAVE_IMAGE = frozenset({State.SAVING, State.BACKING_OUT, State.RESTORING})
+
+# Where a device may be detached. Every way out of here that leaves one detached leads to ATTACHING.
+BETWEEN_DETACH_AND_ATTACH = BEGINNING | STOPPING | {State.SWAPPING, State.ATTACHING}
 
 REST: dict[State, Rest] = {
     State.RETIRED: Rest.RETIRED,
@@ -204,10 +289,14 @@ REST: dict[State, Rest] = {
 class Case:
     """A page, where it is in the table, and what is left to try.
 
-    `use` and `owner` are the hypervisor's last word; `rungs` are those not yet tried; `attempts`
-    counts how often the present command was given in vain, `rounds` how often the page was found
-    back online; times are nanoseconds since 1970 UTC. `boot` is the boot of the host that all of
-    this is about.
+    `use`, `owner` and `mappers` are the hypervisor's last word, `guest` (the owner's name) and
+    `devices` the toolstack's; `rung` is under way, `rungs` are left, `tried` were tried on a page
+    that was held so. `detached` are the devices that may be detached because of us, `image` is what
+    the guest may be saved as. `hands_off` says why nothing more is tried on this owner.
+
+    `attempts` counts how often the present command was given in vain, `rounds` how often the page
+    was found another than it was. Times are nanoseconds since 1970 UTC; `boot` is the boot of the
+    host that all of this is about.
     """
 
     id: str
@@ -219,36 +308,34 @@ class Case:
     dimm: str | None = None
     use: PageUse | None = None
     owner: DomId | None = None
+    mappers: tuple[DomId, ...] = ()
+    guest: str = ""
+    devices: tuple[str, ...] = ()
     rung: Rung | None = None
-    rungs: tuple[Rung, ...] = field(default=())
+    rungs: tuple[Rung, ...] = ()
+    tried: tuple[Rung, ...] = ()
+    detached: tuple[str, ...] = ()
+    image: str = ""
+    hands_off: Reason | None = None
     attempts: int = 0
     rounds: int = 0
-    reason: str = ""
+    reason: Reason | None = None
+    detail: str = ""
     boot: str = ""
 
     @property
     def rest(self) -> Rest:
         return REST.get(self.state, Rest.OPEN)
 
+    @property
+    def needs_turn(self) -> bool:
+        """True while no other stop may touch its guest."""
+        return self.state.commands_guest or bool(self.detached)
 
-def reopened(case: Case, boot: str, now_ns: int) -> Case:
-    """The case after the host rebooted: it has forgotten every mark, and every guest is another.
-
-    What was retired is asked for again; what was known of owners is forgotten with them. Only a
-    guest that may have been on disk may be there still: it is restored first.
-    """
-    on_disk = case.state in {State.SAVING, State.RESTORING}
-    return Case(
-        case.id,
-        case.mfn,
-        case.opened_at_ns,
-        now_ns,
-        verdict=case.verdict,
-        dimm=case.dimm,
-        reason="the host rebooted",
-        boot=boot,
-        state=State.RESTORING if on_disk else State.OPEN,
-    )
+    @property
+    def why(self) -> str:
+        """The reason and its detail, for people."""
+        return told(self.reason, self.detail)
 
 
 def open_case(case_id: str, verdict: Verdict, now_ns: int, boot: str = "") -> Case:
@@ -257,61 +344,171 @@ def open_case(case_id: str, verdict: Verdict, now_ns: int, boot: str = "") -> Ca
     )
 
 
-def advance(
-    case: Case, outcome: Outcome, now_ns: int, allowed: tuple[Rung, ...] = tuple(Rung)
-) -> Case:
+def reopened(case: Case, boot: str, now_ns: int) -> Case:
+    """The case after the host rebooted: it has forgotten every mark, and every guest is another.
+
+    What was retired is asked for again; what was known of owners is forgotten with them. Only a
+    guest that may have been on disk may be there still: it is restored first.
+    """
+    fresh = Case(
+        case.id,
+        case.mfn,
+        case.opened_at_ns,
+        now_ns,
+        verdict=case.verdict,
+        dimm=case.dimm,
+        reason=Reason.HOST_REBOOTED,
+        boot=boot,
+    )
+    if not case.image:
+        return fresh
+    return replace(
+        fresh,
+        state=State.RESTORING,
+        image=case.image,
+        guest=case.guest,
+        detached=case.detached,
+    )
+
+
+def advance(case: Case, outcome: Outcome, now_ns: int, terms: Terms | None = None) -> Case:
     """The case after `outcome`.
 
     Raises:
         KeyError: for an outcome that has no row in this state: a broken promise of the driver's.
     """
+    if isinstance(outcome, Spared) or (isinstance(outcome, NoAnswer) and case.state.is_at_rest):
+        return case
+    outcome = _within_patience(case, outcome)
     if isinstance(outcome, NoAnswer):
-        return replace(case, attempts=case.attempts + 1, reason=outcome.reason)
-    if isinstance(outcome, TryAgain) and case.attempts >= ATTEMPTS_MAX:
-        outcome = Failed(outcome.reason)
+        return replace(_explained(case, outcome), attempts=case.attempts + 1)
     target = TRANSITIONS[case.state][type(outcome)]
-    case = _informed(case, outcome, allowed)
+    case = _informed(case, outcome, terms or Terms())
     if isinstance(outcome, BackOnline):
         return _at_next_round(case, now_ns)
-    return _at_next_rung(case, now_ns) if isinstance(target, Choice) else _at(case, target, now_ns)
+    if isinstance(target, Choice):
+        case, target = _on_next_rung(case)
+    return _at(case, target, now_ns)
+
+
+def _within_patience(case: Case, outcome: Outcome) -> Outcome:
+    """`outcome`, or what it counts as when it has come too often."""
+    if case.attempts >= ATTEMPTS_MAX:
+        if isinstance(outcome, TryAgain):
+            return Failed(outcome.reason, outcome.detail)
+        if isinstance(outcome, NoAnswer) and case.state is State.DETACHING:
+            return Failed(Reason.DETACH_UNANSWERED, outcome.detail)
+    return outcome
+
+
+def _informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
+    """What the outcome says of the page and its guest, written into the case."""
+    match outcome:
+        case Held():
+            return _seen(case, outcome, terms)
+        case Offlined():
+            return replace(case, use=case.use or outcome.use, reason=None, detail="")
+        case Done() | BackOnline():
+            return case
+        case _:
+            case = _explained(case, outcome)
+    return _as_if_not_begun(case) if isinstance(outcome, NotNow) else _hands_off(case, outcome)
+
+
+def _explained(case: Case, outcome: Outcome) -> Case:
+    """With the outcome's own reason, where it has one."""
+    return replace(
+        case,
+        reason=getattr(outcome, "reason", None),
+        detail=getattr(outcome, "detail", ""),
+    )
+
+
+def _seen(case: Case, held: Held, terms: Terms) -> Case:
+    """With how the page is held, and with the rungs for that: all of them where that is new."""
+    is_new = case.state is State.OPEN or _situation(case) != _situation_of(held)
+    tried = () if is_new else case.tried
+    left = tuple(rung for rung in rungs_for(held, terms) if rung not in tried)
+    case = _reconsidered(case, held) if is_new else case
+    if case.reason is Reason.NO_ANSWER:
+        case = replace(case, reason=None, detail="")
+    return replace(
+        case,
+        use=held.use,
+        owner=held.owner,
+        mappers=held.mappers,
+        guest=held.guest.name,
+        devices=held.guest.devices,
+        rungs=() if case.hands_off else left,
+        tried=tried,
+        reason=case.reason or (None if left or tried else why_none(held)),
+    )
+
+
+def _reconsidered(case: Case, held: Held) -> Case:
+    """What was given up in another situation is worth another look, but not for ever."""
+    rounds = {State.OPEN: case.rounds, State.PARKED: 0}.get(case.state, case.rounds + 1)
+    hands_off = Reason.KEEPS_CHANGING if rounds > ROUNDS_MAX else None
+    if case.hands_off is Reason.MAY_BE_DAMAGED and case.owner == held.owner:
+        hands_off = case.hands_off
+    return replace(case, rounds=rounds, hands_off=hands_off, reason=None, detail="")
+
+
+def _situation(case: Case) -> tuple[object, ...]:
+    """All that decides about rungs: in another situation, they are worth another try."""
+    return case.use, case.owner, case.mappers, case.devices
+
+
+def _situation_of(held: Held) -> tuple[object, ...]:
+    return held.use, held.owner, held.mappers, held.guest.devices
+
+
+def _hands_off(case: Case, outcome: Outcome) -> Case:
+    """With no rung left, if the guest may be damaged or does not give up its device."""
+    keeps_device = case.state is State.DETACHING and isinstance(outcome, Refused | Failed)
+    if keeps_device or isinstance(outcome, Damaged):
+        return replace(case, rungs=(), hands_off=case.reason)
+    return case
+
+
+def _as_if_not_begun(case: Case) -> Case:
+    """With no device asked for, and with the rung that was due still due."""
+    if case.state is State.DETACHING:
+        return replace(case, detached=())
+    if case.rung is None or FIRST_STATE[case.rung] is not case.state:
+        return case
+    return replace(case, rungs=(case.rung, *case.rungs), tried=case.tried[:-1])
 
 
 def _at_next_round(case: Case, now_ns: int) -> Case:
     """Ask for the page once more, each time after a longer wait, and not for ever."""
     rounds = case.rounds + 1
     if rounds > ROUNDS_MAX:
-        parked = replace(case, reason="whenever it is taken, somebody brings it back online")
+        parked = replace(case, reason=Reason.COMES_BACK, detail="")
         return _at(parked, State.PARKED, now_ns)
     return replace(_at(case, State.OPEN, now_ns), rounds=rounds, attempts=rounds)
 
 
-def _informed(case: Case, outcome: Outcome, allowed: tuple[Rung, ...]) -> Case:
-    """What the outcome says of the page and its owner, written into the case."""
-    if isinstance(outcome, Held):
-        is_new = case.state is State.OPEN or outcome.use is not case.use
-        rungs = rungs_for(outcome.use, allowed) if is_new else case.rungs
-        return replace(case, use=outcome.use, owner=outcome.owner, rungs=rungs, reason="")
-    if isinstance(outcome, Offlined):
-        return replace(case, use=case.use or outcome.use, reason="")
-    return replace(case, reason=getattr(outcome, "reason", ""))
-
-
-def _at_next_rung(case: Case, now_ns: int) -> Case:
+def _on_next_rung(case: Case) -> tuple[Case, State]:
     if not case.rungs:
-        return _at(replace(case, reason=case.reason or _nothing_left(case)), State.PARKED, now_ns)
+        reason = case.hands_off or case.reason or Reason.RUNGS_TRIED
+        return replace(case, reason=reason), State.PARKED
     rung, *left = case.rungs
-    return _at(replace(case, rung=rung, rungs=tuple(left)), FIRST_STATE[rung], now_ns)
-
-
-def _nothing_left(case: Case) -> str:
-    tried = "no rung is left to try" if case.rung else "no rung for this use is allowed"
-    return f"{tried}: {case.use or PageUse.UNKNOWN} page"
+    if case.devices and not case.detached and rung is not Rung.WAIT:
+        return replace(case, detached=case.devices), State.DETACHING
+    case = replace(case, rung=rung, rungs=tuple(left), tried=(*case.tried, rung))
+    return case, FIRST_STATE[rung]
 
 
 def _at(case: Case, target: State, now_ns: int) -> Case:
+    if case.state is State.ATTACHING and target is not State.ATTACHING:
+        case = replace(case, detached=())
+    if case.detached and target not in BETWEEN_DETACH_AND_ATTACH:
+        target = State.ATTACHING
     if target is case.state:
         return replace(case, attempts=case.attempts + 1)
-    return replace(case, state=target, moved_at_ns=now_ns, attempts=0)
+    image = case.image if target in MAY_HAVE_IMAGE else ""
+    return replace(case, state=target, image=image, moved_at_ns=now_ns, attempts=0)
 
 
 def retry_delay_seconds(case: Case, first: float, most: float) -> float:

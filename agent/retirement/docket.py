@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from agent.contract.frames import Mfn
+from agent.contract.frames import DomId, Mfn
 from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
 from agent.retirement.caps import Caps
 from agent.retirement.case import Case, State, open_case, reopened
+from agent.retirement.reason import Reason
 
 CAPPED_MAX = 1000  # cases kept of pages that the caps refused
 
@@ -26,7 +27,9 @@ class Docket:
     next_number: int = 1
     turned_away: int = 0
     _cases: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
+    _unsettled: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _taken: int = 0
+    _open: int = 0
 
     def restore(self, cases: Iterable[Case], now_ns: int) -> tuple[Case, ...]:
         """Take over the cases of an earlier life; those that a reboot of the host has reopened."""
@@ -40,10 +43,10 @@ class Docket:
     def open(self, verdicts: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
         """The new cases that these verdicts make, already on the docket."""
         fresh = {v.mfn: v for v in verdicts if v.mfn not in self._cases}
-        opened = [self._open(verdict, now_ns) for verdict in fresh.values()]
+        opened = [self._opened(verdict, now_ns) for verdict in fresh.values()]
         return tuple(case for case in opened if case is not None)
 
-    def _open(self, verdict: Verdict, now_ns: int) -> Case | None:
+    def _opened(self, verdict: Verdict, now_ns: int) -> Case | None:
         refusal = self.caps.refusal(self._taken)
         if refusal is not None:
             self.turned_away += 1
@@ -52,31 +55,48 @@ class Docket:
         case = open_case(f"c{self.next_number}", verdict, now_ns, self.boot)
         self.next_number += 1
         if refusal is not None:
-            case = replace(case, state=State.UNRETIRABLE, reason=refusal)
+            case = replace(case, state=State.UNRETIRABLE, reason=Reason(refusal))
         self.put(case)
         return case
 
     def put(self, case: Case) -> None:
         """`case` as it is now, in place of what it was."""
-        self._taken += _takes_a_page(case) - _takes_a_page(self._cases.get(case.mfn))
+        before = self._cases.get(case.mfn)
+        self._taken += _takes_a_page(case) - _takes_a_page(before)
+        self._open += _is_open(case) - _is_open(before)
         self._cases[case.mfn] = case
+        self._unsettled.pop(case.mfn, None)
+        if not case.state.is_final:
+            self._unsettled[case.mfn] = case
 
     @property
     def cases(self) -> tuple[Case, ...]:
         return tuple(self._cases.values())
 
+    def at(self, mfn: Mfn) -> Case:
+        """The case of this page as it is now."""
+        return self._cases[mfn]
+
     def find(self, case_id: str) -> Case | None:
         return next((case for case in self._cases.values() if case.id == case_id), None)
 
     @property
+    def is_asking(self) -> bool:
+        """True while there are pages whose owners are not known yet."""
+        return self._open > 0
+
+    def held_by(self, owner: DomId | None) -> tuple[Case, ...]:
+        """The cases of this owner's pages that are not at their end."""
+        return tuple(case for case in self._unsettled.values() if case.owner == owner)
+
+    @property
     def unfinished(self) -> tuple[Case, ...]:
-        """What an earlier life left under way, cases that may hold a guest stopped first."""
-        open_cases = [case for case in self._cases.values() if not case.state.is_at_rest]
-        return tuple(sorted(open_cases, key=lambda case: not case.state.stops_guest))
+        """What is under way."""
+        return tuple(case for case in self._unsettled.values() if not case.state.is_at_rest)
 
     @property
     def parked(self) -> tuple[Case, ...]:
-        return tuple(case for case in self._cases.values() if case.state is State.PARKED)
+        return tuple(case for case in self._unsettled.values() if case.state is State.PARKED)
 
     def counts(self) -> dict[str, int]:
         """How many cases rest where, every word of `Rest` included."""
@@ -86,3 +106,7 @@ class Docket:
 
 def _takes_a_page(case: Case | None) -> bool:
     return case is not None and case.state is not State.UNRETIRABLE
+
+
+def _is_open(case: Case | None) -> bool:
+    return case is not None and case.state is State.OPEN

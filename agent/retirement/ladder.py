@@ -1,34 +1,96 @@
 """How to make whoever uses a page let go of it: the gentlest way first.
 
-    free page   the hypercall alone takes it
-    HVM guest   swap its p2m entry (no stop), else stop–exchange–resume, else save and restore
-    PV guest    stop–exchange–resume by the slow path, else save and restore
-    dom0        nothing we may do: park until it is freed, and ask for host maintenance
-    Xen heap    unretirable
+    free page          the hypercall alone takes it
+    HVM guest          swap its p2m entry (no stop), else as for PV
+    PV guest           stop–exchange–resume by the slow path, else save and restore
+    PV page table      the same: the exchange pins it anew
+    mapped by others   wait, bounded, for them to let go, else save and restore
+    shadow             have the shadows dropped, else save and restore whom they belong to
+    HVM state          save and restore whom it belongs to
+    any of these       migrate the guest away, where that is configured and there is room
+    dom0, shared       nothing we may do: park it, and watch
+    Xen heap           unretirable
 
-The page's use comes from the hypervisor. A use that no row names is parked, never guessed at.
+A guest with an assigned device climbs the same rungs, and each rung that touches it stands between
+detaching the device and attaching it again: its DMA would not stop when the guest does.
+
+All of it comes from what the hypervisor says of the page and the toolstack of its guest. A use that
+no row names is parked, never guessed at.
 """
 
-from collections.abc import Collection
+from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.contract.hypercall import PageUse
+from agent.contract.toolstack import HERE
+from agent.retirement.outcome import Held
+from agent.retirement.reason import Reason
 
 
 class Rung(StrEnum):
     """One way to vacate a page."""
 
+    WAIT = "wait"
     SWAP = "swap"
+    DROP_SHADOWS = "drop_shadows"
     EXCHANGE = "exchange"
     SAVE_RESTORE = "save_restore"
+    MIGRATE = "migrate"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the operator allows. `migrate_to` is a peer's name, `here`, or empty: nowhere."""
+
+    rungs: tuple[Rung, ...] = tuple(Rung)
+    migrate_to: str = ""
 
 
 LADDER: dict[PageUse, tuple[Rung, ...]] = {
-    PageUse.HVM: (Rung.SWAP, Rung.EXCHANGE, Rung.SAVE_RESTORE),
-    PageUse.PV: (Rung.EXCHANGE, Rung.SAVE_RESTORE),
+    PageUse.HVM: (Rung.SWAP, Rung.EXCHANGE, Rung.SAVE_RESTORE, Rung.MIGRATE),
+    PageUse.PV: (Rung.EXCHANGE, Rung.SAVE_RESTORE, Rung.MIGRATE),
+    PageUse.PAGE_TABLE: (Rung.EXCHANGE, Rung.SAVE_RESTORE, Rung.MIGRATE),
+    PageUse.SHADOW: (Rung.DROP_SHADOWS, Rung.SAVE_RESTORE, Rung.MIGRATE),
+    PageUse.HVM_STATE: (Rung.SAVE_RESTORE, Rung.MIGRATE),
+}
+
+WHILE_MAPPED = (Rung.WAIT, Rung.SAVE_RESTORE, Rung.MIGRATE)
+
+# These ask nothing of the guest, so a dead one is helped by them too.
+WITHOUT_GUEST = frozenset({Rung.WAIT, Rung.SWAP})
+
+# Why a use has no rungs.
+LEFT_ALONE: dict[PageUse, Reason] = {
+    PageUse.DOM0: Reason.DOM0,
+    PageUse.XEN_HEAP: Reason.XEN_HEAP,
+    PageUse.SHARED: Reason.SHARED,
 }
 
 
-def rungs_for(use: PageUse, allowed: Collection[Rung] = tuple(Rung)) -> tuple[Rung, ...]:
-    """The rungs to try for a page of this use, in order, less what the operator forbids."""
-    return tuple(rung for rung in LADDER.get(use, ()) if rung in allowed)
+def rungs_for(held: Held, terms: Terms) -> tuple[Rung, ...]:
+    """The rungs to try for a page that is held so, in order."""
+    ladder = LADDER.get(held.use, ())
+    if ladder and held.mappers:
+        ladder = WHILE_MAPPED
+    return tuple(rung for rung in ladder if rung in terms.rungs and _is_there(rung, held, terms))
+
+
+def why_none(held: Held) -> Reason:
+    """Why `rungs_for` came back empty."""
+    if held.use not in LADDER:
+        return LEFT_ALONE.get(held.use, Reason.USE_UNKNOWN)
+    return Reason.RUNGS_FORBIDDEN if held.guest.is_alive else Reason.NOT_ALIVE
+
+
+def _is_there(rung: Rung, held: Held, terms: Terms) -> bool:
+    """True if this rung can be climbed with that guest."""
+    if rung in WITHOUT_GUEST:
+        return True
+    if held.owner is None or not held.guest.is_alive:
+        return False
+    return rung is not Rung.MIGRATE or _may_migrate(held, terms)
+
+
+def _may_migrate(held: Held, terms: Terms) -> bool:
+    """A device cannot follow its guest to a peer, so such a guest never goes there."""
+    return held.guest.may_leave and (terms.migrate_to == HERE or not held.guest.devices)

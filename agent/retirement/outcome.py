@@ -1,13 +1,31 @@
 """What a step can come to. Each is a value with its own row in the table of `case.py`.
 
-Nothing here is an error: trouble that is expected is an outcome, and every outcome of every step is
-written into the journal before the next step begins.
+Nothing here is an error: trouble that is expected is an outcome, and every outcome that moves a
+case is written into the journal before the next step begins.
 """
 
 from dataclasses import dataclass
 
 from agent.contract.frames import DomId
 from agent.contract.hypercall import PageUse
+from agent.retirement.reason import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """What the toolstack says of a page's owner.
+
+    `name` outlives its domid. `is_alive`: neither crashed nor dying. `may_leave`: there is a place
+    configured that it could migrate to, and that place has room.
+    """
+
+    name: str = ""
+    is_alive: bool = True
+    devices: tuple[str, ...] = ()
+    may_leave: bool = False
+
+
+UNLISTED = Guest()  # an owner that the toolstack does not know, or was not asked about
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +37,12 @@ class Offlined:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The page is marked and leaves when its owner lets go of it."""
+    """The page is marked and leaves when its owner, and all who map it, let go of it."""
 
     use: PageUse
     owner: DomId | None
+    mappers: tuple[DomId, ...] = ()
+    guest: Guest = UNLISTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +54,16 @@ class BackOnline:
 class Refused:
     """Nothing was done, and asking again will not help."""
 
-    reason: str
+    reason: Reason = Reason.REFUSED
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
     """Nothing was done; it may be possible one day (dom0 must let go of the page by itself)."""
 
-    reason: str
+    reason: Reason
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,38 +74,56 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Spared:
+    """Nothing was done, and another page of the same call is to blame: ask again without that."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """It was tried, and everything is where it was."""
 
-    reason: str
+    reason: Reason = Reason.FAILED
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
     """Not at this moment."""
 
-    reason: str
+    reason: Reason = Reason.TRY_AGAIN
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
     """It failed half-way: nobody knows where the guest's page is."""
 
-    reason: str
+    detail: str = ""
+    reason: Reason = Reason.MAY_BE_DAMAGED
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The domain is not there any more: overtaken by events, so look again."""
+    """The domain that was asked is not there any more: overtaken by events, so look again."""
 
-    reason: str
+    detail: str = ""
+    reason: Reason = Reason.GUEST_LEFT
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """Nothing was asked for this case: a stop for other pages took its guest out of its domain."""
+
+    detail: str = ""
+    reason: Reason = Reason.GUEST_LEFT
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
     """Nobody knows what happened, so the same command is given again."""
 
-    reason: str
+    detail: str = ""
+    reason: Reason = Reason.NO_ANSWER
 
 
 Outcome = (
@@ -93,9 +133,11 @@ Outcome = (
     | Refused
     | NotNow
     | Done
+    | Spared
     | Failed
     | TryAgain
     | Damaged
     | Gone
+    | Overtaken
     | NoAnswer
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agent.contract.status import CaseView, Rest, StatusView
 from agent.contract.toolstack import DomainState
-from emulator.edges.truth import FrameTruth, GuestTruth, HostState, Tally, Truth
+from emulator.edges.truth import FrameTruth, HostState, Tally, Truth
 from emulator.scenario import Expect
 
 # Where the frame of a case that rests may be, in truth. A parked page of dom0 cannot be marked: the
@@ -22,6 +22,10 @@ PLACES: dict[Rest, frozenset[str]] = {
     Rest.PARKED: frozenset({"offlining", "in_use"}),
     Rest.UNRETIRABLE: frozenset({"in_use", "free", "absent"}),
 }
+
+
+# A dying domain's guest is gone; it only waits for others to let go of its pages.
+_WELL = frozenset({DomainState.RUNNING, DomainState.DYING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,15 @@ def _about_guests(truth: Truth) -> Iterator[str]:
         yield f"guests read what they had not written ({truth.past.corruptions} times) in the past"
     for guest in truth.guests:
         if guest.corruptions or guest.wrong_pages:
-            yield f"guest {guest.name} read what it had not written ({_harm(guest)} times)"
+            wrong = guest.corruptions + (guest.wrong_pages or 0)
+            yield f"guest {guest.name} read what it had not written ({wrong} times)"
+        if guest.faults:
+            yield f"guest {guest.name} was not let at its own memory ({guest.faults} times)"
+    for away in truth.away:
+        if away.harm:
+            yield f"guest {away.name}, now at {away.peer}, had come to harm ({away.harm} times)"
     for domain in truth.domains:
-        if domain.state is not DomainState.RUNNING:
+        if domain.state not in _WELL:
             yield f"guest {domain.name} is {domain.state}"
     for image in truth.images:
         yield f"the guest of image {image} is on disk and not restored"
@@ -102,12 +112,11 @@ def least_reported(truth: Truth) -> Tally:
 
 
 def harm(truth: Truth) -> int:
-    """How often a guest read what it had not written, and how many of its pages are wrong now."""
-    return truth.past.corruptions + sum(map(_harm, truth.guests))
-
-
-def _harm(guest: GuestTruth) -> int:
-    return guest.corruptions + (guest.wrong_pages or 0)
+    """How often a guest read what it had not written or met a fault, and how many of its pages are
+    wrong now.
+    """
+    here, away = (guest.harm for guest in truth.guests), (guest.harm for guest in truth.away)
+    return truth.past.corruptions + sum(here) + sum(away)
 
 
 def is_at_rest(evidence: Evidence, expect: Expect, *, replays: bool) -> bool:

@@ -144,7 +144,7 @@ def _guests(evidence: Evidence) -> RenderableType:
     table = Table("guest", "kind", "state", "reads", "corrupt", box=None, header_style="dim")
     for guest in evidence.truth.guests:
         colour = "green" if guest.state is DomainState.RUNNING else "yellow"
-        harm = f"[red]{guest.corruptions}[/]" if guest.corruptions else "0"
+        harm = f"[red]{guest.harm}[/]" if guest.harm else "0"
         state = f"[{colour}]{guest.state}[/]"
         table.add_row(guest.name, guest.kind, state, f"{guest.reads:,}", harm)
     pauses = evidence.status.guest_pauses_seconds

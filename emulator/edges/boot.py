@@ -89,7 +89,7 @@ class Life:
             made=Tally(ereports=self.world.ereports, errors=self.world.errors),
             unsent=unsent,
             unheard=unheard,
-            corruptions=sum(guest.workload.corruptions for guest in self.world.guests),
+            corruptions=sum(guest.workload.harm for guest in self.world.guests),
             ended=ended,
         )
 

@@ -10,6 +10,7 @@ from agent.contract.hypercall import PagesRequest, PageUse
 from emulator.edges.boot import Life
 from emulator.edges.door import do, tell
 from emulator.edges.truth import (
+    AwayTruth,
     ClearRequest,
     ControlCall,
     CountsTruth,
@@ -86,6 +87,7 @@ class Control:
             domains=domains.domains,
             images=domains.images,
             guests=tuple(self._guests()),
+            away=tuple(self._away()),
             source_done=is_over,
             is_quiet=world.is_quiet,
             broker_connected=telemetry.connected,
@@ -160,6 +162,11 @@ class Control:
     def _guests(self) -> Iterator[GuestTruth]:
         return (self._guest(guest) for guest in self.world.guests)
 
+    def _away(self) -> Iterator[AwayTruth]:
+        for peer in self.world.toolstack.peers.values():
+            for being in peer.guests:
+                yield AwayTruth(name=being.spec.name, peer=peer.name, harm=being.workload.harm)
+
     def _guest(self, guest: Guest) -> GuestTruth:
         return GuestTruth(
             name=guest.domain.name,
@@ -169,5 +176,6 @@ class Control:
             reads=guest.workload.reads,
             writes=guest.workload.writes,
             corruptions=guest.workload.corruptions,
+            faults=guest.workload.faults,
             wrong_pages=guest.verify() if self.world.is_quiet else None,
         )

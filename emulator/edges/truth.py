@@ -71,8 +71,9 @@ class CountsTruth(Told):
 
 
 class GuestTruth(Told):
-    """`corruptions` is how often it read what it had not written; `wrong_pages` how many pages
-    would read wrong now, known once the world is quiet.
+    """`corruptions` is how often it read what it had not written, `faults` how often it was not let
+    at its own memory; `wrong_pages` how many pages would read wrong now, known once the world is
+    quiet.
     """
 
     name: str
@@ -82,7 +83,20 @@ class GuestTruth(Told):
     reads: int
     writes: int
     corruptions: int
+    faults: int = 0
     wrong_pages: int | None = None
+
+    @property
+    def harm(self) -> int:
+        return self.corruptions + self.faults + (self.wrong_pages or 0)
+
+
+class AwayTruth(Told):
+    """A guest that was migrated to a peer; `harm` is what it came to while it was here."""
+
+    name: str
+    peer: str
+    harm: int
 
 
 class Tally(Told):
@@ -162,6 +176,7 @@ class Truth(Told):
     domains: tuple[DomainInfo, ...]
     images: tuple[str, ...]
     guests: tuple[GuestTruth, ...]
+    away: tuple[AwayTruth, ...] = ()
     source_done: bool
     is_quiet: bool
     broker_connected: bool

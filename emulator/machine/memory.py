@@ -47,8 +47,11 @@ class Memory:
         """Make the pages at `target` hold what those at `source` hold."""
         self._words[target] = self._words[source]
         for old, new in zip(source.tolist(), target.tolist(), strict=True):
-            if old in self._tables:
-                self._tables[new] = self._tables[old].copy()
+            table = self._tables.get(old)
+            if table is None:
+                self._tables.pop(new, None)
+            else:
+                self._tables[new] = table.copy()
 
     def drop_tables(self, mfns: I64) -> None:
         """What was a page table is one no more. Without it they would pile up, freed ones too."""

@@ -74,15 +74,18 @@ def captured(
         domain.on_demand.copy(),
         np.zeros(len(has), np.bool_),
         len(domain.pod_cache),
-        None if tables is None else _canonical(tables, table),
+        None if tables is None else _canonical(tables, domain.p2m, table),
         frozenset(domain.pinned),
     )
 
 
-def _canonical(entries: U64, table: FrameTable) -> U64:
-    """The entries with the guest's page numbers; what leads to no page of a guest leads nowhere."""
+def _canonical(entries: U64, p2m: I64, table: FrameTable) -> U64:
+    """The entries with the guest's page numbers; what leads to no page of it leads nowhere."""
     frames = np.where(pagetables.is_present(entries), pagetables.frames_of(entries), 0)
-    gfns = np.where(pagetables.is_present(entries), table.gfns_of(frames), NO_FRAME)
+    gfns = table.gfns_of(frames)
+    its_own = pagetables.is_present(entries) & (gfns >= 0) & (gfns < len(p2m))
+    its_own &= p2m[np.where(its_own, gfns, 0)] == frames
+    gfns = np.where(its_own, gfns, NO_FRAME)
     return pagetables.entries_of(gfns, pagetables.attributes_of(entries))
 
 

@@ -4,17 +4,31 @@ A host that hangs or crashes is a value here: whoever asked gets a `HostDown` in
 and it is for the edge to fall silent. The numbers are those of the defects as we list them:
 
     D1  a broken, offlined page brought online: refused, and then freed all the same, a panic
+    D2  a page offlined while it is dirty counts as unscrubbed for ever, and a CPU never halts
     D3  a page brought online holds what the guest before left in it
+    D4  giving pages to a domain forgets that they are OFFLINING, or broken
+    D5  a marked page of a paging pool goes back into the pool, and is used again
+    D6  an offlined page that breaks stays on the list of the offlined ones that are whole
     D7  the lock of a PV domain's populate-on-demand cache is never initialised
     D8  asking again about a broken page that has an owner crashes the owner
     D9  a frame number is cut to 32 bits without a word
     D10 the count of the range 0 to 2^32 - 1 wraps to 0
+    -   offlining takes free pages that are claimed, and the claims stand
+    -   an uncorrected error in a page that guests share is a BUG of Xen's
 
-D2, D4, D5 and D6 have nothing here to be seen in: no scrubber that runs in the background, no
-moment between taking a frame and assigning it, no paging pools, no list of broken pages.
+The tool that is to exchange a page has its own, each hidden behind the one before:
+
+    -   it knows no guests but PV ones
+    T1  it names dom0 as the owner of the page tables, and is refused for every page that is mapped
+    T2  it keeps too few bits of an entry: the guest may not write to its page any more
+    T3  it writes rubbish into the M2P
+    T8  it does not mind a device that writes to the page
+
+Xen's carving without alignment is not here: what hands a page out twice are the stale orders that
+it leaves inside of buddies, and these free lists leave none.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from agent.contract.frames import DomId
@@ -25,32 +39,26 @@ class Defects:
     """True: as in Xen 4.17. False: as it ought to be."""
 
     online_of_broken_panics: bool = True  # D1
+    offlined_stay_unscrubbed: bool = True  # D2
     online_leaves_content: bool = True  # D3
+    assign_forgets_marks: bool = True  # D4
+    pools_keep_marked: bool = True  # D5
+    broken_stay_listed_as_whole: bool = True  # D6
     pod_lock_hangs: bool = True  # D7
     again_crashes_owner: bool = True  # D8
     mfns_are_truncated: bool = True  # D9
     whole_range_wraps: bool = True  # D10
-    pools_keep_marked: bool = True  # D5
+    claims_outlive_their_pages: bool = True
+    shared_page_error_is_a_bug: bool = True
     exchange_is_for_pv_only: bool = True
     exchange_names_wrong_owner: bool = True  # T1
     exchange_loses_attributes: bool = True  # T2
     exchange_garbles_m2p: bool = True  # T3
+    exchange_ignores_devices: bool = True  # T8
 
 
 XEN_4_17 = Defects()
-MENDED = Defects(
-    online_of_broken_panics=False,
-    online_leaves_content=False,
-    pod_lock_hangs=False,
-    again_crashes_owner=False,
-    mfns_are_truncated=False,
-    whole_range_wraps=False,
-    pools_keep_marked=False,
-    exchange_is_for_pv_only=False,
-    exchange_names_wrong_owner=False,
-    exchange_loses_attributes=False,
-    exchange_garbles_m2p=False,
-)
+MENDED = Defects(*[False for _ in fields(Defects)])
 
 
 class Down(StrEnum):

@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 from agent.contract.columns import I64
 from emulator.machine.memory import Memory
-from emulator.xen.domains import NONE, Domain
+from emulator.xen.domains import NO_FRAME, NONE, Domain
 from emulator.xen.guests import Guest
 
 
@@ -27,25 +27,21 @@ class Device:
     home: str
     buffers: I64
     may_leave: bool = True
+    _gfns: I64 = field(default_factory=NONE.copy)
     _frames: I64 = field(default_factory=NONE.copy)
 
     def attach(self, domain: Domain) -> None:
-        """From now on it writes to the frames that are behind its buffers now."""
-        self._frames = domain.p2m[self.buffers].copy()
+        """From now on it writes to the frames that are behind its buffers now, if there are any."""
+        self._gfns = self.buffers[domain.p2m[self.buffers] != NO_FRAME]
+        self._frames = domain.p2m[self._gfns]
         domain.devices = (*(name for name in domain.devices if name != self.name), self.name)
 
     def detach(self, domain: Domain) -> None:
         self._frames = NONE
         domain.devices = tuple(name for name in domain.devices if name != self.name)
 
-    def forget(self) -> None:
-        """Its domain is gone, and its frames are others' by now."""
-        self._frames = NONE
-
     def run(self, guest: Guest, memory: Memory, rng: Generator) -> None:
         """Fill its buffers anew, and tell the guest what is in them."""
-        if not len(self._frames):
-            return
         words = rng.integers(1 << 64, size=len(self._frames), dtype=np.uint64)
         memory.write(self._frames, words)
-        guest.workload.words[self.buffers] = words
+        guest.workload.words[self._gfns] = words

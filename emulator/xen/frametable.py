@@ -12,8 +12,11 @@ The heart of the 2008 design is the arrow on the right: a page freed while OFFLI
 in the same step, so that no allocation can ever come between. What `TRANSITIONS` does not list
 cannot be done.
 
+A frame is allocated first and assigned to its domain next; in between it is in use, and nobody's.
+
 Everything is a column in which 0 means free, nobody, nothing; counts are kept and never recounted.
-Whatever becomes FREE, or is so no longer, moves on the free lists in the same step.
+Whatever becomes FREE, or is so no longer, moves on the free lists in the same step, and is dirty or
+wiped by it.
 """
 
 from collections.abc import Sequence
@@ -26,9 +29,12 @@ from agent.contract.columns import I64, U8
 from agent.contract.frames import DomId, Gfn, Mfn
 from agent.contract.hypercall import PageUse
 from emulator.machine.columns import zeros
+from emulator.xen.claims import Claims
+from emulator.xen.defects import MENDED
 from emulator.xen.freelists import FreeLists
 from emulator.xen.pages import ROWS, PageKind
 from emulator.xen.references import References
+from emulator.xen.scrub import Scrubber, Wipe, no_content
 
 
 class FrameState(IntEnum):
@@ -40,6 +46,7 @@ class FrameState(IntEnum):
 
 class Step(StrEnum):
     ALLOCATE = "allocate"
+    ASSIGN = "assign"
     FREE = "free"
     OFFLINE = "offline"
     ONLINE = "online"
@@ -48,6 +55,10 @@ class Step(StrEnum):
 TRANSITIONS: dict[Step, dict[FrameState, FrameState]] = {
     Step.ALLOCATE: {
         FrameState.FREE: FrameState.IN_USE,
+    },
+    Step.ASSIGN: {
+        FrameState.IN_USE: FrameState.IN_USE,
+        FrameState.OFFLINING: FrameState.OFFLINING,
     },
     Step.FREE: {
         FrameState.IN_USE: FrameState.FREE,
@@ -91,6 +102,9 @@ class Tenant:
     owner: DomId | None = None
 
 
+UNASSIGNED = Tenant(PageKind.ANONYMOUS)
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Frames by state; together they are all the host has."""
@@ -106,11 +120,18 @@ class Counts:
 
 
 class FrameTable:
-    """All frames of a host of `nodes` NUMA nodes, FREE at first."""
+    """All frames of a host of `nodes` NUMA nodes, FREE at first.
 
-    def __init__(self, frames: int, nodes: int = 1) -> None:
+    `wipe` is what scrubbing does to the content of frames. `defects` are mended until somebody says
+    otherwise.
+    """
+
+    def __init__(self, frames: int, nodes: int = 1, wipe: Wipe = no_content) -> None:
         self.frames = frames
+        self.defects = MENDED
         self.lists = FreeLists(frames, nodes)
+        self.scrubber = Scrubber(frames, nodes, wipe)
+        self.claims = Claims()
         self._state = zeros(frames, np.uint8)
         self._use = zeros(frames, np.uint8)
         self._owner = zeros(frames, np.uint16)
@@ -119,6 +140,7 @@ class FrameTable:
         self.references = References(self.release)
         self._marked: dict[Mfn, FrameState] = {}
         self._broken: set[Mfn] = set()
+        self._broken_list: set[Mfn] = set()
 
     @property
     def counts(self) -> Counts:
@@ -128,6 +150,10 @@ class FrameTable:
     def free(self) -> int:
         """How many frames could be allocated now."""
         return int(self._counts[FrameState.FREE])
+
+    def available_to(self, domid: DomId | None) -> int:
+        """How many of them `domid` could have; None: whoever is no domain. Others have claims."""
+        return self.free - self.claims.of_others(domid)
 
     def marked(self) -> dict[Mfn, FrameState]:
         """Every frame that is OFFLINING or OFFLINED, in the order in which that was asked."""
@@ -172,6 +198,17 @@ class FrameTable:
     def mark_broken(self, mfn: Mfn) -> None:
         """The frame had an uncorrected error. Nothing ever takes that back."""
         self._broken.add(mfn)
+        if not self.defects.broken_stay_listed_as_whole:  # D6
+            self._shelve(mfn)
+
+    def broken_list(self) -> set[Mfn]:
+        """The OFFLINED frames that are kept apart as broken."""
+        return set(self._broken_list)
+
+    def offlined_list(self) -> set[Mfn]:
+        """The other OFFLINED frames."""
+        offlined = {m for m, state in self._marked.items() if state is FrameState.OFFLINED}
+        return offlined - self._broken_list
 
     def owner_of(self, mfn: Mfn) -> DomId | None:
         """The domain that holds the frame, or for whose sake it is there; None if there is none."""
@@ -181,7 +218,7 @@ class FrameTable:
 
     def gfn_of(self, mfn: Mfn) -> Gfn | None:
         """The M2P: what the owning guest calls this frame. None where no guest has it."""
-        gfn = int(self._gfn_plus_1[mfn]) - 1
+        gfn = int(self._gfn_plus_1[mfn]) - 1 if 0 <= mfn < self.frames else -1
         return None if gfn < 0 else Gfn(gfn)
 
     def gfns_of(self, mfns: I64) -> I64:
@@ -197,10 +234,24 @@ class FrameTable:
         """Every frame that this domain holds. Reads every frame: for small hosts."""
         return np.flatnonzero(self._owner == domid)
 
-    def allocate(self, mfns: I64, tenant: Tenant) -> None:
+    def holders(self) -> set[DomId]:
+        """Every domain that holds a frame, dom0 left out. Reads every frame: for small hosts."""
+        return set(map(DomId, np.unique(self._owner[self._owner > 0]).tolist()))
+
+    def allocate(self, mfns: I64, tenant: Tenant = UNASSIGNED) -> None:
+        """Take free frames, and assign them too unless that is to come."""
         self._step(mfns, Step.ALLOCATE)
-        self._use[mfns] = _CODES[tenant.use]
-        self._owner[mfns] = tenant.owner or 0
+        self.scrubber.clean(mfns)
+        self._let(mfns, tenant)
+        self.claims.spend(tenant.owner, len(mfns))
+
+    def assign(self, mfns: I64, tenant: Tenant) -> None:
+        """Give `tenant` frames that are allocated: for the first time, or back after all."""
+        self._step(mfns, Step.ASSIGN)
+        if self.defects.assign_forgets_marks:  # D4
+            self._step(mfns, Step.ONLINE)
+            self._broken.difference_update(map(Mfn, mfns.tolist()))
+        self._let(mfns, tenant)
 
     def retype(self, mfns: I64, kind: PageKind) -> None:
         """Their owner uses these frames as `kind` from now on."""
@@ -216,7 +267,9 @@ class FrameTable:
 
     def release(self, mfns: I64) -> None:
         """Free frames. Those that were OFFLINING are OFFLINED by this, and never FREE."""
+        self._refuse_broken_in_use(mfns)
         self._step(mfns, Step.FREE)
+        self._soil(mfns[self._owner[mfns] > 0])
         self._use[mfns] = 0
         self._owner[mfns] = 0
         self._gfn_plus_1[mfns] = 0
@@ -229,6 +282,9 @@ class FrameTable:
     def offline_all(self, mfns: I64) -> None:
         """The same for many frames at once, each named once."""
         self._step(mfns, Step.OFFLINE)
+        self.scrubber.leave(mfns, uncount=not self.defects.offlined_stay_unscrubbed)
+        if not self.defects.claims_outlive_their_pages:
+            self.claims.recall(self.free)
 
     def online(self, mfn: Mfn) -> FrameState:
         """Cancel a pending request, or bring the frame back; where that leaves it."""
@@ -254,8 +310,26 @@ class FrameTable:
             "the marked frames are not those of the column": self._marked
             == {Mfn(mfn): self.state_of(Mfn(mfn)) for mfn in marked.tolist()},
         }
-        listed = self.lists.check(self.free_within(0, self.frames))
-        return [*(wrong for wrong, holds in claims.items() if not holds), *listed]
+        free = self.free_within(0, self.frames)
+        wrong = [claim for claim, holds in claims.items() if not holds]
+        return [*wrong, *self.lists.check(free), *self.scrubber.check(free)]
+
+    def _let(self, mfns: I64, tenant: Tenant) -> None:
+        self._use[mfns] = _CODES[tenant.use]
+        self._owner[mfns] = tenant.owner or 0
+
+    def _refuse_broken_in_use(self, mfns: I64) -> None:
+        """Whatever breaks is marked OFFLINING too, or it would be handed out again."""
+        unmarked = [mfn for mfn in self._broken if self._state[mfn] == FrameState.IN_USE]
+        if unmarked and np.isin(unmarked, mfns).any():
+            raise ImpossibleTransitionError(f"cannot free frame {unmarked[0]:#x}: it is broken")
+
+    def _soil(self, mfns: I64) -> None:
+        """A domain has freed them. D2: those that left at once are counted as well."""
+        is_free = self._state[mfns] == FrameState.FREE
+        self.scrubber.soil(mfns[is_free])
+        if self.defects.offlined_stay_unscrubbed:
+            self.scrubber.count(mfns[~is_free])
 
     def _step(self, mfns: I64, step: Step) -> None:
         """Move all frames, or raise and move none."""
@@ -279,11 +353,18 @@ class FrameTable:
     def _note(self, mfns: I64) -> None:
         """Keep `_marked` true; only frames that are or were marked come here, and they are few."""
         for mfn in map(Mfn, mfns.tolist()):
-            state = self.state_of(mfn)
+            state, before = self.state_of(mfn), self._marked.get(mfn)
             if state >= FrameState.OFFLINING:
                 self._marked[mfn] = state
             else:
                 self._marked.pop(mfn, None)
+            if state is not before:
+                self._shelve(mfn)
+
+    def _shelve(self, mfn: Mfn) -> None:
+        """Put an OFFLINED frame that is broken on the list of those."""
+        if mfn in self._broken and self._marked.get(mfn) is FrameState.OFFLINED:
+            self._broken_list.add(mfn)
 
 
 def _names_twice(mfns: I64) -> bool:

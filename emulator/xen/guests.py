@@ -28,7 +28,7 @@ from agent.contract.frames import DomId
 from agent.contract.toolstack import GuestKind
 from emulator.machine.memory import Memory
 from emulator.xen.domains import NO_FRAME, Domain
-from emulator.xen.pagetables import unmap
+from emulator.xen.pagetables import link, unmap
 from emulator.xen.translation import Found, Translation
 
 _DOMID_SHIFT = 48  # a frame number has 32 bits, so that no two pages of a host begin alike
@@ -56,6 +56,11 @@ class Workload:
 
     def __post_init__(self) -> None:
         self.given_up = np.zeros(len(self.words), np.bool_)
+
+    @property
+    def harm(self) -> int:
+        """How often it did not find what it should have."""
+        return self.corruptions + self.faults
 
     def in_use(self, gfns: I64) -> I64:
         """Those of these pages that the guest still has."""
@@ -125,9 +130,18 @@ class Guest:
     def give_up(self, gfns: I64) -> None:
         """The guest's balloon has these pages now."""
         self.workload.given_up[gfns] = True
-        if self._known is not None:
+        if self.domain.tables is not None:
             unmap(self._memory, self.domain.table_frames, self.domain.p2m[gfns])
-            self._known.p2m[gfns] = NO_FRAME
+
+    def take_in(self, gfns: I64) -> None:
+        """The guest has these pages from somebody else, who left something in them."""
+        domain = self.domain
+        self.workload.given_up[gfns] = False
+        self.workload.words[gfns] = self._memory.read(domain.p2m[gfns])
+        if domain.tables is not None:
+            link(self._memory, domain.tables, domain.p2m, gfns)
+        if self._known is not None:
+            self._known.p2m[gfns] = domain.p2m[gfns]
 
     @property
     def _views(self) -> tuple[Translation | KnownP2m, ...]:

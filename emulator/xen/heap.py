@@ -5,11 +5,15 @@ missing and to be had in one piece, then for 2 MiB, and for single pages last. W
 everybody is seated from the lowest free frame upward, so that one finds them again.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from agent.contract.columns import I64
 from emulator.xen.buddy import Runs
-from emulator.xen.frametable import FrameTable, Tenant
+from emulator.xen.frametable import UNASSIGNED, FrameTable, Tenant
+
+Take = Callable[[int, Tenant], I64 | None]  # what it gives, or None without room
 
 SUPERPAGE_ORDERS = (18, 9, 0)  # 1 GiB, 2 MiB, 4 KiB
 
@@ -20,12 +24,13 @@ class Heap:
     def __init__(self, table: FrameTable) -> None:
         self._table = table
 
-    def take(self, count: int, tenant: Tenant, node: int = 0) -> I64 | None:
+    def take(self, count: int, tenant: Tenant = UNASSIGNED, node: int = 0) -> I64 | None:
         """`count` frames for `tenant`, or None (and nothing changed) if so many are not free.
 
-        Those of NUMA node `node` first, then those of the nodes after it.
+        Those of NUMA node `node` first, then those of the nodes after it. What others claim is
+        not there to be had.
         """
-        if count > self._table.free:
+        if count > self._table.available_to(tenant.owner):
             return None
         taken = [np.empty(0, np.int64)]
         for order in SUPERPAGE_ORDERS:
@@ -35,8 +40,8 @@ class Heap:
         return np.concatenate(taken)
 
     def take_on(self, node: int, tenant: Tenant) -> I64 | None:
-        """One frame of this very node, or None (and nothing changed) if it has none free."""
-        if not self._table.free:
+        """One frame of this very node, or None (and nothing changed) if it has none to be had."""
+        if not self._table.available_to(tenant.owner):
             return None
         found = self._table.lists.find(0, 1, node)
         if self._table.lists.node_of(int(found.first[0])) != node:

@@ -21,6 +21,7 @@ from emulator.xen.defects import MENDED, Defects
 from emulator.xen.devices import Device
 from emulator.xen.domains import NO_FRAME, Domain
 from emulator.xen.frametable import Counts, FrameTable
+from emulator.xen.giving import Giving
 from emulator.xen.guests import Guest
 from emulator.xen.heap import Heap
 from emulator.xen.layout import GuestSpec, Layout
@@ -45,7 +46,8 @@ class Hypervisor:
         self.layout = layout
         self.memory = memory
         self.defects = defects
-        self.table = FrameTable(layout.frames, layout.nodes)
+        self.table = FrameTable(layout.frames, layout.nodes, memory.scrub)
+        self.table.defects = defects
         self.heap = Heap(self.table)
         self.domains: dict[DomId, Domain] = {}
         self.dying: dict[DomId, Domain] = {}
@@ -57,6 +59,7 @@ class Hypervisor:
         self._pod = PopulateOnDemand(self.table, self.heap, memory)
         self._mover = Mover(self.table, self.heap, memory, defects)
         self._swap = Swap(self.table, self.domains, self.move)
+        self._giving = Giving(self.table, self.devices)
         self._settler = Settler(self.table, self.heap, memory, self.sharing)
         self._next_domid = 1 + len(layout.guests)
         self._settle()
@@ -98,9 +101,8 @@ class Hypervisor:
 
     def drop_shadows(self, domain: Domain) -> None:
         """Build what the domain's paging is made of anew, without the marked pages."""
-        pools.drop_shadows(
-            self.table, self.heap, domain, keeps_marked=self.defects.pools_keep_marked
-        )
+        pools.refill(self.table, self.heap, domain, keeps_marked=self.defects.pools_keep_marked)
+        self.guests[domain.domid].translation.follow(np.arange(len(domain.p2m)))
 
     def touch(self, domain: Domain, gfns: I64, writing: bool) -> None:  # noqa: FBT001 - see Touch
         """These pages are about to be used: see that they have frames, and frames of their own."""
@@ -112,13 +114,34 @@ class Hypervisor:
 
     def balloon_out(self, domain: Domain, gfns: I64) -> None:
         """The guest gives these pages back. Those that are marked leave the host with that."""
-        mfns = domain.p2m[gfns].copy()
-        guest = self.guests[domain.domid]
-        guest.give_up(gfns)
-        domain.p2m[gfns] = NO_FRAME
-        guest.translation.follow(gfns)
-        self.table.unmap(mfns)
+        mfns = self._giving.let_go(self.guests[domain.domid], gfns)
         self.table.references.release(mfns)
+
+    def can_give_up(self, domain: Domain, mfn: Mfn) -> bool:
+        """True if the domain's guest could do without this page of its own."""
+        return self._giving.can_give_up(domain, mfn)
+
+    def transfer(self, mfn: Mfn, to: Domain) -> bool:
+        """Make this page of a guest one of the guest `to`, in the place of one of its own.
+
+        False, and nothing has changed, if its owner cannot give it away, or `to` not take it.
+        """
+        giver, place = self._giver_of(mfn), self._giving.place_in(to)
+        if giver is None or giver is to or place is None:
+            return False
+        there = np.array([place])
+        self.balloon_out(to, there)
+        given = self._giving.let_go(self.guests[giver.domid], self.table.gfns_of(np.array([mfn])))
+        self._giving.take_in(self.guests[to.domid], there, given)
+        return True
+
+    def there_is(self, domid: DomId) -> Domain:
+        """The domain of this id, be it dying."""
+        return self.domains.get(domid) or self.dying[domid]
+
+    def was_here(self, domid: DomId) -> bool:
+        """True if there was such a domain and it is gone, or dying."""
+        return DOM0 < domid < self._next_domid and domid not in self.domains
 
     @property
     def domids_left(self) -> int:
@@ -136,11 +159,21 @@ class Hypervisor:
 
     def create(self, being: Being) -> Domain | None:
         """A new domain to be `being`; None if there is no room for it."""
-        if being.frames_needed > self.table.free:
+        has_room = being.frames_needed <= self.table.available_to(DomId(self._next_domid))
+        return self._create(being) if has_room else None
+
+    def replace(self, domain: Domain, being: Being) -> Domain | None:
+        """Destroy a domain and let `being` have its devices, in a new one.
+
+        None, and nothing has changed, if there would be no room for it.
+        """
+        if being.frames_needed > self._free_without(domain):
             return None
-        domid = DomId(self._next_domid)
-        self._next_domid += 1
-        return self._enter(self._settler.seat(domid, being), being)
+        self.destroy(domain)
+        born = self._create(being)
+        for name in domain.devices:
+            self.devices[name].attach(born)
+        return born
 
     def destroy(self, domain: Domain) -> None:
         """End a domain. Its pages are freed, and those that were pending leave; what others still
@@ -150,20 +183,26 @@ class Hypervisor:
         # Whoever still holds its guest can run it no more.
         domain.state = DomainState.DYING
         self.dying[domain.domid] = domain
-        for device in map(self.devices.get, domain.devices):
-            if device is not None:
-                device.forget()
         self.sharing.leave(domain.p2m[domain.is_shared])
         self.table.references.release(own_frames(domain))
         self.mappers.owner_has_gone(domain.domid)
         self._bury()
+        self.table.claims.stake(domain.domid, 0, self.table.free)
 
     def crash(self, domid: DomId) -> None:
-        """Stop a domain for good. Its frames are its own until it is destroyed."""
-        self.domains[domid].state = DomainState.CRASHED
+        """Stop a domain for good, unless it is dying. It keeps its frames until it is destroyed."""
+        if domid in self.domains:
+            self.domains[domid].state = DomainState.CRASHED
 
     def map_page(self, mapper: DomId, domain: Domain, gfn: Gfn, *, stays: bool = False) -> None:
-        """`mapper` maps a page of `domain`; one that `stays` does not let go with its owner."""
+        """`mapper` maps a page of `domain`; one that `stays` does not let go with its owner.
+
+        Raises:
+            ValueError: if there is no frame of the domain's own behind that page.
+        """
+        self.touch(domain, np.array([gfn]), writing=True)
+        if domain.p2m[gfn] == NO_FRAME or domain.is_shared[gfn]:
+            raise ValueError(f"domain {domain.domid} has no page {gfn:#x} of its own to be mapped")
         self.mappers.map(mapper, domain, gfn, leaves_with_owner=not stays)
 
     def unmap_page(self, mapper: DomId, mfn: Mfn) -> None:
@@ -198,6 +237,23 @@ class Hypervisor:
                 device = Device(name, spec.name, buffers, may_leave=not spec.keeps_devices)
                 self.assign(device, domain)
 
+    def _create(self, being: Being) -> Domain:
+        domid = DomId(self._next_domid)
+        self._next_domid += 1
+        return self._enter(self._settler.seat(domid, being), being)
+
+    def _free_without(self, domain: Domain) -> int:
+        """How many frames could be allocated if this domain were destroyed."""
+        frames = own_frames(domain)
+        kept = {*self.table.offlining_among(frames).tolist(), *self.mappers.staying(domain.domid)}
+        freed = int(np.count_nonzero(~np.isin(frames, list(kept))))
+        return self.table.available_to(DomId(self._next_domid)) + freed
+
+    def _giver_of(self, mfn: Mfn) -> Domain | None:
+        """The domain that could give this page to another one now."""
+        domain = self.domains.get(self.table.owner_of(mfn) or DOM0)
+        return domain if domain is not None and self._giving.can_transfer(domain, mfn) else None
+
     def _enter(self, domain: Domain, being: Being) -> Domain:
         """Let the guest in, once its domain is furnished."""
         domid = domain.domid
@@ -205,12 +261,15 @@ class Hypervisor:
         self.specs[domid] = being.spec
         translation = translation_of(domain, self.memory)
         self.guests[domid] = Guest(domain, self.memory, being.workload, translation, self.touch)
-        for gfn in being.spec.rings:
+        for gfn in being.workload.in_use(np.array(being.spec.rings, np.int64)).tolist():
             self.map_page(DOM0, domain, Gfn(gfn))
         return domain
 
     def _bury(self) -> None:
-        """Dying domains of which nobody maps a page any more are gone."""
-        held = {self.table.holder_of(mfn) for mfn in self.table.references.lingering}
-        for domid in [domid for domid in self.dying if domid not in held]:
-            del self.dying[domid]
+        """A dying domain has only what others still map; with nothing left it is gone."""
+        lingering = self.table.references.lingering
+        held = {self.table.holder_of(mfn) for mfn in lingering}
+        for domain in list(self.dying.values()):
+            domain.p2m[~np.isin(domain.p2m, list(lingering))] = NO_FRAME
+            if domain.domid not in held:
+                del self.dying[domain.domid]

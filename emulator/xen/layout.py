@@ -100,11 +100,11 @@ class GuestSpec:
         if min(*special, self.shared_pages, self.pool_pages, self.state_pages) < 0:
             return "no number of pages may be negative"
         if self.buffers.start < 0:
-            return "its rings, shared pages and buffers do not fit its working set"
+            return "its rings and buffers do not fit its working set"
         if self.kind is GuestKind.PV and max(self.cow_pages, self.pod_pages, self.pool_pages):
             return "a PV guest shares no memory, populates nothing on demand and has no pool"
-        if self.pages - self.pod_pages < max(len(self.at), 1):
-            return f"pod_pages leave too few pages that are there at once (got {self.pod_pages})"
+        if self.pages - self.pod_pages - self.cow_pages < max(len(self.at), 1):
+            return "pod_pages and cow_pages leave too few pages that are its own at once"
         return None
 
 

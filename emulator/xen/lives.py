@@ -26,6 +26,7 @@ from emulator.xen.replies import done, no_domain, not_now, refused, reply, troub
 from emulator.xen.trouble import Trouble
 
 SUCCESSORS_MAX = 1 << 10
+NO_DOMIDS = "all domain ids are used up"
 
 
 @dataclass(slots=True)
@@ -59,20 +60,23 @@ class Lives:
     def destroy(self, domid: int) -> ToolReply:
         """End a domain, even one that crashed."""
         domain = self.hypervisor.domains.get(DomId(domid))
-        if domain is None:
-            return no_domain(domid)
-        self.hypervisor.destroy(domain)
-        return done(domid)
+        if domain is not None:
+            self.hypervisor.destroy(domain)
+            return done(domid)
+        return done(domid) if self.hypervisor.was_here(DomId(domid)) else no_domain(domid)
 
     def reboot(self, domid: int) -> ToolReply:
-        """End a domain and start its guest afresh, in another."""
+        """End a domain and start its guest afresh, in another, with the devices that it had."""
         domain = self.hypervisor.domains.get(DomId(domid))
         if domain is None:
             return self._moved_on(domid)
-        spec = self.hypervisor.specs[domain.domid]
-        self.hypervisor.destroy(domain)
-        born = self._created(self.hypervisor.newborn(spec), f"guest {domain.name}")
-        return self._succeeded(domain.domid, born)
+        if not self.hypervisor.domids_left:
+            return refused(NO_DOMIDS)
+        being = self.hypervisor.newborn(self.hypervisor.specs[domain.domid])
+        born = self.hypervisor.replace(domain, being)
+        if born is None:
+            return not_now(f"no room: guest {domain.name}")
+        return self._succeeded(domain.domid, done(born.domid))
 
     def save(self, domid: int, image: str) -> ToolReply:
         """Write a guest away and end its domain, which frees its pages."""
@@ -135,8 +139,6 @@ class Lives:
         return done(domain.domid)
 
     def _restore(self, name: str, image: Image, being: Being) -> ToolReply:
-        if not self.hypervisor.domids_left:
-            return refused("all domain ids are used up")
         born = self._created(being, f"{being.frames_needed} pages to restore to")
         if born.outcome is ToolOutcome.DONE and born.domid is not None:
             as_domain = DomId(born.domid)
@@ -160,7 +162,9 @@ class Lives:
         return done()
 
     def _created(self, being: Being, what: str) -> ToolReply:
-        domain = self.hypervisor.create(being) if self.hypervisor.domids_left else None
+        if not self.hypervisor.domids_left:
+            return refused(NO_DOMIDS)
+        domain = self.hypervisor.create(being)
         return not_now(f"no room: {what}") if domain is None else done(domain.domid)
 
     def _succeeded(self, domid: DomId, born: ToolReply) -> ToolReply:

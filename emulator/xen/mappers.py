@@ -54,6 +54,10 @@ class Mappers:
         same = next(m for m in self.mappings if (m.mapper, m.mfn) == (mapper, mfn))
         self.mappings.remove(same)
 
+    def staying(self, domid: DomId) -> set[Mfn]:
+        """The frames that will still be mapped when this domain is gone."""
+        return {m.mfn for m in self.mappings if m.owner == domid and not m.leaves_with_owner}
+
     def owner_has_gone(self, domid: DomId) -> None:
         """Backends of this domain let go; others may take their time."""
         for mapping in [m for m in self.mappings if m.owner == domid and m.leaves_with_owner]:

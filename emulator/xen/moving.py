@@ -26,11 +26,11 @@ from emulator.xen.domains import Domain
 from emulator.xen.frametable import FrameTable
 from emulator.xen.heap import Heap
 from emulator.xen.pages import PageKind
-from emulator.xen.pagetables import FRAME_MASK, retarget
+from emulator.xen.pagetables import ACCESSED, DIRTY, FRAME_MASK, retarget
 from emulator.xen.translation import Translation
 
-_ALL = (1 << 64) - 1
-_LOW_40_BITS = (1 << 40) - 1
+# What real Xen's tool keeps of an entry, and what Xen then puts back: all above bit 39, A and D.
+_KEPT_BY_XEN = ~((1 << 40) - 1) | ACCESSED | DIRTY
 
 
 class Step(StrEnum):
@@ -140,6 +140,8 @@ class Mover:
         if domain.tables is not None:
             retarget(self.memory, domain.table_frames, pages.new, pages.old)
         domain.pinned |= pages.pinned
+        self.table.assign(pages.old, domain.tenant)
+        self.table.retype(pages.old[pages.are_tables], PageKind.PAGE_TABLE)
         self.table.references.release(pages.new)
 
     def _note_strays(self, pages: _Pages) -> None:
@@ -165,8 +167,8 @@ class Mover:
         at = pages.domain.table_frames.copy()
         tables = pages.are_tables
         at[pages.gfns[tables] - pages.domain.tables.first] = pages.new[tables]
-        keep = ~_LOW_40_BITS if self.defects.exchange_loses_attributes else ~FRAME_MASK
-        retarget(self.memory, at, pages.old[:count], pages.new[:count], keep & _ALL)
+        keep = _KEPT_BY_XEN if self.defects.exchange_loses_attributes else ~FRAME_MASK
+        retarget(self.memory, at, pages.old[:count], pages.new[:count], keep)
 
     def _remap(self, pages: _Pages, count: int) -> None:
         gfns, new = pages.gfns[:count], pages.new[:count]

@@ -50,7 +50,10 @@ def offline(table: FrameTable, mfns: Sequence[int], take_out: Act) -> PagesReply
 
 
 def online(table: FrameTable, mfns: Sequence[int], scrub: Act) -> PagesReply:
-    """Cancel what is pending and bring back what is offlined, scrubbed of what it held."""
+    """Cancel what is pending and bring back what is offlined, scrubbed of what it held.
+
+    What is broken never comes back, and is not touched.
+    """
 
     def bring_back(mfns: I64) -> None:
         scrub(table.offlined_among(mfns))

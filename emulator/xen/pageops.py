@@ -16,7 +16,7 @@ import numpy as np
 from agent.contract.frames import DOM0, DomId, Mfn
 from agent.contract.hypercall import Errno
 from agent.contract.toolstack import GuestKind
-from emulator.xen.defects import Defects, Down, HostDown, PodLocks
+from emulator.xen.defects import Down, HostDown, PodLocks
 from emulator.xen.frametable import FrameState
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.pages import ROWS, PageKind, Row
@@ -42,10 +42,10 @@ QUERIED: dict[FrameState, Query] = {
 class PageOps:
     """The three operations on the pages of one host."""
 
-    def __init__(self, host: Hypervisor, defects: Defects) -> None:
+    def __init__(self, host: Hypervisor) -> None:
         self._host = host
         self._table = host.table
-        self._defects = defects
+        self._defects = host.defects
         self._pod_locks = PodLocks()
 
     def offline(self, mfn: Mfn, cpu: int, *, broken: bool = False) -> Answer | HostDown:
@@ -99,7 +99,7 @@ class PageOps:
         return not self._pod_locks.take(holder, cpu)
 
     def _is_pv(self, domid: DomId) -> bool:
-        return domid == DOM0 or self._host.domains[domid].kind is GuestKind.PV
+        return domid == DOM0 or self._host.there_is(domid).kind is GuestKind.PV
 
     def _again(self, mfn: Mfn) -> Answer | HostDown:
         """D8: a broken page is asked about while it has an owner, and the owner pays."""

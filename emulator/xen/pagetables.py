@@ -96,6 +96,14 @@ def build(memory: Memory, tables: PageTables, p2m: I64) -> None:
         leaves = entries_of(own, np.full(len(own), _TO_TABLE))
 
 
+def link(memory: Memory, tables: PageTables, p2m: I64, gfns: I64) -> None:
+    """Map these pages of the guest anew, as it wants each to be."""
+    at = p2m[tables.on_level(1)]
+    entries = memory.tables(at)
+    entries.ravel()[gfns] = entries_of(p2m[gfns], tables.attributes(gfns))
+    memory.write_tables(at, entries)
+
+
 def walk(memory: Memory, tables: PageTables, root: Mfn) -> U64:
     """The last entry on the way to each page, as the hardware finds it; 0 where the way breaks."""
     entries = entries_of(np.array([root], np.int64), np.array([_TO_TABLE]))

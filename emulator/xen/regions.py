@@ -31,7 +31,7 @@ class Regions:
         return alike
 
     def node_of(self, mfn: int) -> int:
-        return min(mfn // _span(self.frames, self.nodes), self.nodes - 1)
+        return int(node_of(np.array(mfn), self.frames, self.nodes))
 
     def runs(self) -> Runs:
         return Runs(self.starts, np.append(self.starts[1:], self.frames))
@@ -41,8 +41,7 @@ class Regions:
 
         After it come the other nodes in turn. Low memory is the last to go.
         """
-        nodes = self.starts // _span(self.frames, self.nodes)
-        distance = (np.minimum(nodes, self.nodes - 1) - node) % self.nodes
+        distance = (node_of(self.starts, self.frames, self.nodes) - node) % self.nodes
         return np.lexsort((-self.starts, distance))
 
 
@@ -51,6 +50,11 @@ def regions_of(frames: int, nodes: int) -> Regions:
     zones = [0, *(1 << width for width in range(1, (frames - 1).bit_length()))]
     starts = sorted({*zones, *(node * _span(frames, nodes) for node in range(nodes))})
     return Regions(frames, nodes, np.array(starts, np.int64))
+
+
+def node_of(mfns: I64, frames: int, nodes: int) -> I64:
+    """The NUMA node of each frame, by its number."""
+    return np.minimum(mfns // _span(frames, nodes), nodes - 1)
 
 
 def _span(frames: int, nodes: int) -> int:

@@ -5,7 +5,7 @@ fixed place. Later a new domain gets its memory from the heap. Either way it is 
 the M2P, the content, the page tables, and the frames that the guest never sees.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +18,11 @@ from emulator.machine.memory import Memory
 from emulator.xen.beings import Being, localised
 from emulator.xen.domains import NO_FRAME, PAGES_OF, Domain
 from emulator.xen.frametable import FrameTable, Tenant
-from emulator.xen.heap import Heap
+from emulator.xen.heap import Heap, Take
 from emulator.xen.layout import GuestSpec, Layout
 from emulator.xen.pages import PageKind
 from emulator.xen.pagetables import build
 from emulator.xen.sharing import Sharing
-
-Take = Callable[[int, Tenant], I64 | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,8 @@ class Settler:
         domain.on_demand = being.on_demand.copy()
         for kind, pages in _beside(being).items():
             setattr(domain, kind, _promised(take(pages, Tenant(_KINDS[kind], domid))))
+        if not self.sharing.share(domain, np.flatnonzero(being.is_cow), take):
+            raise ValueError(NO_FRAMES)
         self._fill(domain, being)
         return domain
 
@@ -78,7 +78,6 @@ class Settler:
         gfns = np.flatnonzero(being.has)
         self.table.map(domain.p2m[gfns], gfns)
         self.memory.write(domain.p2m[gfns], being.words[gfns])
-        self.sharing.share(domain, np.flatnonzero(being.is_cow))
         if domain.tables is None:
             return
         self.table.retype(domain.table_frames, PageKind.PAGE_TABLE)
@@ -89,6 +88,8 @@ class Settler:
             entries = localised(being.tables, domain.p2m)
             self.memory.write_tables(domain.table_frames, entries)
 
+
+NO_FRAMES = "somebody was promised frames that the host does not have"
 
 _KINDS = {
     "shared": PageKind.SHARED_INFO,
@@ -123,5 +124,5 @@ def _tenant(kind: GuestKind, domid: DomId) -> Tenant:
 
 def _promised(mfns: I64 | None) -> I64:
     if mfns is None:
-        raise ValueError("the layout promises frames that the host does not have")
+        raise ValueError(NO_FRAMES)
     return mfns

@@ -12,7 +12,7 @@ from agent.contract.columns import I64
 from emulator.machine.memory import Memory
 from emulator.xen.domains import Domain
 from emulator.xen.frametable import FrameTable, Tenant
-from emulator.xen.heap import Heap
+from emulator.xen.heap import Heap, Take
 from emulator.xen.pages import PageKind
 
 
@@ -29,10 +29,14 @@ class Sharing:
     def frames(self) -> I64:
         return np.array(sorted(self._pages), np.int64)
 
-    def share(self, domain: Domain, gfns: I64) -> bool:
-        """Put shared frames, all zero, behind these pages, which have none; False without room."""
-        there = self.frames[: len(gfns)]
-        new = self._heap.take_lowest(len(gfns) - len(there), Tenant(PageKind.COW))
+    def share(self, domain: Domain, gfns: I64, take: Take) -> bool:
+        """Put shared frames, all zero, behind these pages, which have none; False without room.
+
+        Those that are to leave the host are not given to anybody else.
+        """
+        there = self.frames[~np.isin(self.frames, self._table.offlining_among(self.frames))]
+        there = there[: len(gfns)]
+        new = take(len(gfns) - len(there), Tenant(PageKind.COW))
         if new is None:
             return False
         self._memory.scrub(new)

@@ -3,7 +3,7 @@
 It reads every frame, so it is for small hosts, tests and judges.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
@@ -14,20 +14,23 @@ from emulator.xen.domains import NO_FRAME, Domain
 from emulator.xen.frametable import FrameState, FrameTable, Tenant
 from emulator.xen.guests import Guest
 from emulator.xen.pages import PageKind
-from emulator.xen.pagetables import attributes_of, frames_of, is_present, walk
+from emulator.xen.pagetables import LEVELS, attributes_of, frames_of, is_present, walk
 from emulator.xen.settling import own_frames
 
 
 def unsound(
-    table: FrameTable, memory: Memory, guests: Iterable[Guest], dying: Iterable[Domain]
+    table: FrameTable, memory: Memory, guests: Iterable[Guest], dying: Collection[Domain]
 ) -> Iterator[str]:
     """Where p2m, M2P, page tables, ownership and references disagree."""
+    gone = table.holders() - {domain.domid for domain in dying}
     for guest in guests:
         domain = guest.domain
-        claims = _claims(table, guest) | _claims_of_pv(table, memory, domain)
+        gone.discard(domain.domid)
+        claims = _claims(table, guest) | _claims_of_pv(memory, domain)
         yield from (
             f"domain {domain.domid} {wrong}" for wrong, holds in claims.items() if not holds
         )
+    yield from (f"domain {domid} is gone and still holds frames" for domid in sorted(gone))
     yield from _about_references(table, dying)
 
 
@@ -69,8 +72,7 @@ def _should_write(domain: Domain, gfns: I64) -> Bools:
     return writable
 
 
-def _claims_of_pv(table: FrameTable, memory: Memory, domain: Domain) -> dict[str, bool]:
-    del table
+def _claims_of_pv(memory: Memory, domain: Domain) -> dict[str, bool]:
     tables = domain.tables
     if tables is None:
         return {}
@@ -85,7 +87,20 @@ def _claims_of_pv(table: FrameTable, memory: Memory, domain: Domain) -> dict[str
             frames_of(entries[gfns]), domain.p2m[gfns]
         ),
         "has a root that is not pinned": tables.root in domain.pinned,
+        "is led through frames that are not its tables": all(
+            _names_just(memory, domain.p2m[tables.on_level(level)], domain.p2m[below])
+            for level, below in enumerate(map(tables.on_level, range(1, LEVELS)), 2)
+        ),
     }
+
+
+def _names_just(memory: Memory, at: I64, below: I64) -> bool:
+    """True if the tables at these frames name those of the level below, in their order.
+
+    A table that was left behind still holds what it held, and would lead to the right end too.
+    """
+    entries = memory.tables(at).ravel()[: len(below)]
+    return np.array_equal(frames_of(entries), below)
 
 
 def _about_references(table: FrameTable, dying: Iterable[Domain]) -> Iterator[str]:

@@ -30,7 +30,7 @@ class Swap:
 
     def swap(self, mfns: Sequence[int]) -> PagesReply:
         """Swap the p2m entries of HVM pages that are OFFLINING: of all of them, or of none."""
-        roomy = self._count_pending(mfns) <= self.table.free
+        roomy = self._count_pending(mfns) <= self.table.available_to(None)
 
         def judge(mfn: Mfn) -> Refusal | None:
             if self.table.state_of(mfn) is FrameState.OFFLINED:
@@ -46,7 +46,7 @@ class Swap:
             self.move(self.domains[DomId(domid)], pending[owners == domid])
 
     def _unfit(self, mfn: Mfn) -> Refusal | None:
-        if self.table.use_of(mfn) is not PageUse.HVM:
+        if self.table.use_of(mfn) is not PageUse.HVM or self.table.gfn_of(mfn) is None:
             return Refusal.NOT_OWNED_BY_HVM
         if self.table.state_of(mfn) is not FrameState.OFFLINING:
             return Refusal.NOT_OFFLINE_PENDING

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agent.contract.frames import MFN_MAX, Mfn
 from agent.contract.hypercall import Errno, SysctlCommand, SysctlReply, SysctlRequest
-from emulator.xen.defects import XEN_4_17, Defects, Down, HostDown
+from emulator.xen.defects import Down, HostDown
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.pageops import Answer, PageOps
 from emulator.xen.words import FILLER
@@ -39,10 +39,10 @@ TOOL = Caller()
 class PageOfflineOp:
     """The call on one host, which it may bring `down`: then nothing is answered any more."""
 
-    def __init__(self, host: Hypervisor, defects: Defects = XEN_4_17) -> None:
+    def __init__(self, host: Hypervisor) -> None:
         self.down: HostDown | None = None
-        self.pages = PageOps(host, defects)
-        self._defects = defects
+        self.pages = PageOps(host)
+        self.defects = host.defects
 
     def call(self, ask: SysctlRequest, caller: Caller = TOOL) -> SysctlReply | HostDown:
         if self.down is not None:
@@ -68,13 +68,13 @@ class PageOfflineOp:
         """The frames that are meant; none for what is refused. D9 is here."""
         if ask.end < ask.start:
             return range(0)
-        if not self._defects.mfns_are_truncated:
+        if not self.defects.mfns_are_truncated:
             return range(ask.start, ask.end + 1) if ask.end <= MFN_MAX else range(0)
         return range(ask.start & MFN_MAX, (ask.end & MFN_MAX) + 1)
 
     def _wrapped(self) -> SysctlReply | HostDown:
         """D10: as many words as fit 32 bits are none, and the first one is written all the same."""
-        if not self._defects.whole_range_wraps:
+        if not self.defects.whole_range_wraps:
             return untouched(Errno.EINVAL)
         return HostDown(Down.CRASHED, "a page fault in Xen: the count of a range wrapped to 0")
 

@@ -16,7 +16,6 @@ from agent.contract.frames import Mfn
 from agent.contract.toolstack import (
     DomainsReply,
     DomainState,
-    GuestKind,
     Paging,
     ResumePath,
     ToolCall,
@@ -26,7 +25,9 @@ from agent.contract.toolstack import (
 from emulator.xen.devices import Device
 from emulator.xen.domains import Domain
 from emulator.xen.exchange import Exchange
+from emulator.xen.frametable import FrameState
 from emulator.xen.lives import Lives
+from emulator.xen.offline import on_host
 from emulator.xen.replies import done, no_domain, not_now, refused, reply, troubled
 
 
@@ -92,7 +93,7 @@ class Toolstack(Lives):
         if domain is None:
             return no_domain(domid)
         wanted = [Mfn(mfn) for mfn in dict.fromkeys(mfns) if not self._has_let_go(domain, Mfn(mfn))]
-        blamed = tuple(mfn for mfn in wanted if not self._can_give_up(domain, mfn))
+        blamed = tuple(mfn for mfn in wanted if not self.hypervisor.can_give_up(domain, mfn))
         if blamed:
             why = f"domain {domid} cannot give up page {blamed[0]:#x}"
             return ToolReply(outcome=ToolOutcome.REFUSED, reason=why, blamed=blamed)
@@ -138,19 +139,11 @@ class Toolstack(Lives):
         return done(domain.domid)
 
     def _has_let_go(self, domain: Domain, mfn: Mfn) -> bool:
-        """True if the page is offlined, so that there is nothing to be given up any more."""
-        del domain
-        marked = self.hypervisor.table.offlined_among(np.array([mfn], np.int64))
-        return bool(len(marked))
-
-    def _can_give_up(self, domain: Domain, mfn: Mfn) -> bool:
-        """Only plain memory of its own, that no device of its writes to."""
+        """True if nobody has the page, or only others still map it: it is given up already."""
         table = self.hypervisor.table
-        gfn = table.gfn_of(mfn)
-        if table.owner_of(mfn) != domain.domid or gfn is None or domain.is_shared[gfn]:
+        if not on_host(table, mfn):
             return False
-        is_plain = (
-            domain.kind is not GuestKind.PV or gfn < self.hypervisor.specs[domain.domid].usable
+        is_nobodys = table.state_of(mfn) in (FrameState.FREE, FrameState.OFFLINED)
+        return is_nobodys or (
+            mfn in table.references.lingering and table.owner_of(mfn) == domain.domid
         )
-        devices = [self.hypervisor.devices[name] for name in domain.devices]
-        return is_plain and not any(gfn in device.buffers for device in devices)

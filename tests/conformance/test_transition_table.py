@@ -1,25 +1,26 @@
 """The transition table of real Xen, cell by cell: a page is brought to its row, and asked.
 
 A cell is the state that the page is left in, the word, the error, and the mark: V was executed on
-real Xen 4.17.7, R was read in its source. Three rows are not here: pages that another domain maps,
-pages of a dying domain and pages in a populate-on-demand cache need references that the emulated
-frame table does not count.
+real Xen 4.17.7, R was read in its source. All rows are here. What row 12 says was executed on pages
+that have no owner; that the pages of pools and of virtual hardware are such was read.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 import pytest
 
-from agent.contract.frames import Mfn
+from agent.contract.frames import DOM0, Mfn
 from agent.contract.hypercall import Errno, SysctlCommand
 from emulator.xen.defects import Down, HostDown
 from emulator.xen.frametable import FrameState, FrameTable, ImpossibleTransitionError
 from emulator.xen.pageops import Answer
 from emulator.xen.pages import PageKind
 from emulator.xen.words import FILLER
-from tests.support.xen import ON_SMALL, Xen
+from tests.support.hosts import fill
+from tests.support.xen import HVM_GUEST, ON_SMALL, Xen
 
 FREE, IN_USE, OFFLINING, OFFLINED = FrameState
 EINVAL, EPERM = Errno.EINVAL, Errno.EPERM
@@ -35,11 +36,19 @@ class Cell:
     errno: Errno | None = None
 
 
+class Held(StrEnum):
+    """By dom0, which maps it."""
+
+    MAPPED = "mapped"
+    OF_DYING = "of a dying domain"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A page of `kind` that was brought to `state`, and what each request makes of it.
 
-    `freed` is what it is once its owner frees it, None where nobody ever does.
+    `held` is how others hold it beside its owner, if they do. `freed` is what it is once its owner
+    frees it, None where nobody ever does.
     """
 
     number: str
@@ -51,6 +60,7 @@ class Row:
     query: Cell
     freed: FrameState | None = None
     is_broken: bool = False
+    held: Held | None = None
 
 
 def in_use(mark: str, number: str, kind: PageKind, word: int, *, is_freed: bool = True) -> Row:
@@ -99,6 +109,26 @@ TENANTS: tuple[tuple[str, str, PageKind, int, bool], ...] = (
     ("V", "10a", PageKind.M2P, 0x7FF21004, False),
     ("R", "11", PageKind.COW, 0x7FF31004, True),
     ("V", "12", PageKind.ANONYMOUS, 0x7FF40408, True),
+    ("R", "12", PageKind.PAGING_POOL, 0x7FF40408, True),
+    ("R", "12", PageKind.HVM_STATE, 0x7FF40408, True),
+)
+
+
+def held(row: Row, number: str, how: Held) -> Row:
+    """The same page while others hold it: `freed` is what it is once they have let go too."""
+    return replace(row, number=number, held=how)
+
+
+MAPPED = (
+    held(in_use("V", "7", PageKind.PV, 0x11004), "7", Held.MAPPED),
+    held(in_use("R", "7", PageKind.HVM, 0x21004), "7", Held.MAPPED),
+    held(offlining("V", PageKind.PV, 0x11004), "15", Held.MAPPED),
+)
+OF_DYING = (
+    held(in_use("R", "14", PageKind.PV, 0x11004), "14", Held.OF_DYING),
+    held(in_use("R", "14", PageKind.PAGE_TABLE, 0x11004), "14", Held.OF_DYING),
+    held(in_use("R", "14", PageKind.HVM, 0x21004), "14", Held.OF_DYING),
+    held(offlining("R", PageKind.PV, 0x11004), "15", Held.OF_DYING),
 )
 
 ROWS: tuple[Row, ...] = (
@@ -125,6 +155,17 @@ ROWS: tuple[Row, ...] = (
         for mark, number, kind, word, is_freed in TENANTS
     ),
     *(offlining(mark, kind, word, is_freed=freed) for mark, _, kind, word, freed in TENANTS),
+    *MAPPED,
+    *OF_DYING,
+    Row(
+        "13",
+        PageKind.POD_CACHE,
+        IN_USE,
+        offline=Cell("R", OFFLINED, 2),
+        broken=Cell("R", OFFLINED, 0x2002),
+        online=Cell("R", IN_USE, 0),
+        query=Cell("R", IN_USE, 0),
+    ),
     Row(
         "16",
         PageKind.PV,
@@ -177,7 +218,18 @@ def brought_to(row: Row) -> tuple[Xen, Mfn]:
         xen.break_page(mfn)
     elif row.state in (OFFLINING, OFFLINED):
         xen.offline(mfn)
+    if row.held is not None:
+        hold(xen, mfn, row.held)
     return xen, mfn
+
+
+def hold(xen: Xen, mfn: Mfn, how: Held) -> None:
+    host = xen.host
+    domain, gfn = host.domains[host.table.holder_of(mfn)], host.table.gfn_of(mfn)
+    assert gfn is not None
+    host.map_page(DOM0, domain, gfn, stays=True)
+    if how is Held.OF_DYING:
+        host.destroy(domain)
 
 
 def asked(xen: Xen, mfn: Mfn, request: str, mark: str) -> Cell:
@@ -203,7 +255,7 @@ def cells() -> Iterator[tuple[Row, str, Cell]]:
 
 
 def name(row: Row) -> str:
-    return f"row {row.number}, {row.kind}"
+    return f"row {row.number}, {row.kind}{f', {row.held}' if row.held else ''}"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +270,9 @@ def test_a_request_leaves_the_state_and_gives_the_word_of_its_cell(
     assert asked(*brought_to(row), request_, cell.mark) == cell
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.freed is not None], ids=name)
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.freed is not None and row.held is None], ids=name
+)
 def test_a_page_becomes_what_its_row_says_once_its_owner_frees_it(
     row: Row, record_property: Callable[[str, object], None]
 ) -> None:
@@ -227,6 +281,35 @@ def test_a_page_becomes_what_its_row_says_once_its_owner_frees_it(
     xen, mfn = brought_to(row)
     xen.host.table.release(np.array([mfn], np.int64))
     assert state(xen, mfn) is row.freed
+
+
+@pytest.mark.parametrize("row", [*MAPPED, *OF_DYING], ids=name)
+def test_a_page_that_others_hold_becomes_it_only_when_the_last_of_them_lets_go(
+    row: Row, record_property: Callable[[str, object], None]
+) -> None:
+    """Executed for a pending page of a guest that was destroyed."""
+    record_property("evidence", "V" if row.state is OFFLINING else "R")
+    xen, mfn = brought_to(row)
+    if row.held is Held.MAPPED:
+        xen.host.destroy(xen.host.domains[xen.host.table.holder_of(mfn)])
+    before = state(xen, mfn)
+    xen.host.unmap_page(DOM0, mfn)
+    assert (before, state(xen, mfn)) == (row.state, row.freed)
+
+
+@pytest.mark.parametrize("is_there_another", [True, False])
+def test_a_frame_of_a_cache_is_replaced_from_its_node_or_the_cache_is_one_smaller(
+    record_property: Callable[[str, object], None], *, is_there_another: bool
+) -> None:
+    record_property("evidence", "R")
+    xen, mfn = Xen(), ON_SMALL[PageKind.POD_CACHE]
+    domain = xen.host.domains[HVM_GUEST]
+    before = len(domain.pod_cache)
+    if not is_there_another:
+        fill(xen.host)
+    xen.offline(mfn)
+    assert len(domain.pod_cache) == before - (not is_there_another)
+    assert mfn not in domain.pod_cache
 
 
 @pytest.mark.parametrize("number", ["1", "2"])

@@ -105,8 +105,8 @@ class Xen:
     """A host and its call. `ask` is for calls that must be answered."""
 
     def __init__(self, layout: Layout = SMALL, defects: Defects = XEN_4_17) -> None:
-        self.host = Hypervisor(layout, Memory(layout.frames))
-        self.op = PageOfflineOp(self.host, defects)
+        self.host = Hypervisor(layout, Memory(layout.frames), defects)
+        self.op = PageOfflineOp(self.host)
 
     def call(
         self, cmd: int, start: int, end: int | None = None, caller: Caller = TOOL

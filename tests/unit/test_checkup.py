@@ -9,7 +9,8 @@ from agent.contract.errors import Unreachable
 from agent.contract.hypercall import HostReply
 from agent.contract.toolstack import DomainsReply
 from agent.retirement.acts import Acts
-from tests.support.cases import BOOT, FakeHost
+from tests.support.cases import BOOT
+from tests.support.host import Host
 
 
 @dataclass(slots=True)
@@ -18,7 +19,7 @@ class Link:
 
 
 @dataclass(slots=True)
-class Moody(FakeHost):
+class Moody(Host):
     """A host that can be silent, and can reboot."""
 
     boot_id: UUID = BOOT

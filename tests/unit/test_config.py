@@ -59,7 +59,7 @@ def test_every_key_is_in_the_shipped_file() -> None:
             "diagnosis.page.n must be greater than or equal to 1 (got 0)",
         ),
         ('host = "h"\n[hypervisor]\nkind = "xen"', 'hypervisor.kind: "xen" is not built yet'),
-        ('host = "h"\n[retirement]\nrungs = ["hope"]', "retirement.rungs.0 must be 'swap'"),
+        ('host = "h"\n[retirement]\nrungs = ["hope"]', "retirement.rungs.0 must be 'wait'"),
         ("host = ", "not TOML"),
         ('host = "h"\n[metrics]\nlisten = "127.0.0.1:70000"', "metrics.listen: the port must be"),
         ('host = "h"\n[journal]\nretention_days = inf', "journal.retention_days must be"),
@@ -97,7 +97,7 @@ def test_nonsense_in_the_environment_is_one_line(monkeypatch: pytest.MonkeyPatch
         ("pagewarden_diagnosis__page__n", "many", "diagnosis.page.n must be "),
         ("PAGEWARDEN_BROKER", '{"url": 1}', "broker.url must be "),
         ("PAGEWARDEN_BROKER__URI", "mqtt://b", "unknown key broker.uri; did you mean url?"),
-        ("PAGEWARDEN_RETIREMENT__RUNGS", '["hope"]', "retirement.rungs.0 must be 'swap'"),
+        ("PAGEWARDEN_RETIREMENT__RUNGS", '["hope"]', "retirement.rungs.0 must be 'wait'"),
         (
             "PAGEWARDEN_BROKER__RETRY_SECONDS_MAX",
             "0.1",

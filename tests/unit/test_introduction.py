@@ -7,7 +7,7 @@ import pytest
 from agent.contract.errors import AgentError
 from agent.contract.hypercall import HostReply
 from agent.introduction import checked
-from tests.support.cases import BOOT
+from tests.support.batches import BOOT
 
 SOCKET = Path("/run/h.sock")
 

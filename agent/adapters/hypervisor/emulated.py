@@ -7,8 +7,11 @@ from agent.adapters.hypervisor.caller import Caller
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import Call, HostReply, PagesReply, PagesRequest
 from agent.contract.toolstack import (
+    DeviceRequest,
+    DomainRequest,
     DomainsReply,
     ExchangeRequest,
+    MigrateRequest,
     RestoreRequest,
     ResumePath,
     ResumeRequest,
@@ -78,3 +81,19 @@ class EmulatedToolstack:
 
     async def restore(self, image: str) -> ToolReply:
         return await self._caller.ask(ToolCall.RESTORE, ToolReply, RestoreRequest(image=image))
+
+    async def migrate(self, domid: DomId, to: str) -> ToolReply:
+        request = MigrateRequest(domid=domid, to=to)
+        return await self._caller.ask(ToolCall.MIGRATE, ToolReply, request)
+
+    async def detach(self, domid: DomId, device: str) -> ToolReply:
+        request = DeviceRequest(domid=domid, device=device)
+        return await self._caller.ask(ToolCall.DETACH, ToolReply, request)
+
+    async def attach(self, domid: DomId, device: str) -> ToolReply:
+        request = DeviceRequest(domid=domid, device=device)
+        return await self._caller.ask(ToolCall.ATTACH, ToolReply, request)
+
+    async def drop_shadows(self, domid: DomId) -> ToolReply:
+        request = DomainRequest(domid=domid)
+        return await self._caller.ask(ToolCall.DROP_SHADOWS, ToolReply, request)

@@ -1,6 +1,7 @@
 """What was committed is there afterwards, all of it, whatever happened in between."""
 
 import asyncio
+import json
 import sqlite3
 import subprocess
 import sys
@@ -12,10 +13,11 @@ import pytest
 
 from agent.adapters import journal_store
 from agent.adapters.journal import Journal, JournalLimits
-from agent.adapters.journal_schema import MIGRATIONS
+from agent.adapters.journal_schema import APPLICATION_ID, MIGRATIONS
 from agent.contract.columns import Batch
 from agent.contract.errors import AgentError
 from agent.retirement.case import State
+from agent.retirement.reason import Reason, told
 from tests.support.batches import a_batch
 from tests.support.cases import a_case
 
@@ -117,8 +119,54 @@ async def test_a_case_is_as_its_last_step_left_it(path: Path) -> None:
 async def test_the_history_of_a_case_is_its_steps_in_order(path: Path) -> None:
     async with a_journal(path) as journal:
         await journal.commit(a_batch([0]), [a_case(), a_case(id="c2")])
-        await journal.save(a_case(State.PARKED, moved_at_ns=9, reason="dom0 holds it"))
-        assert await journal.history("c1") == ((1, "open", ""), (9, "parked", "dom0 holds it"))
+        await journal.save(a_case(State.PARKED, moved_at_ns=9, reason=Reason.BROKEN))
+        assert await journal.history("c1") == (
+            (1, "open", ""),
+            (9, "parked", told(Reason.BROKEN, "")),
+        )
+
+
+async def test_the_steps_of_many_cases_are_written_down_together(path: Path) -> None:
+    async with a_journal(path) as journal:
+        await journal.save(a_case(State.EXCHANGING), a_case(State.RESUMING, id="c2"))
+        states = {case.state for case in (await journal.recover()).cases}
+        assert states == {State.EXCHANGING, State.RESUMING}
+
+
+OLDER_CASE = """{"mfn": 1, "opened_at_ns": 1, "moved_at_ns": 1, "verdict": "", "dimm": null,
+    "use": "pv", "owner": 7, "rung": "exchange", "rungs": ["save_restore"], "attempts": 0,
+    "rounds": 0, "boot": ""}"""
+
+
+def an_older_case(path: Path, case_id: str, state: str, reason: str) -> None:
+    """A step as the first version of the journal held it."""
+    body = json.loads(OLDER_CASE) | {"id": case_id, "state": state, "reason": reason}
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "INSERT INTO transitions (case_id, mfn, at_ns, state, body) VALUES (?, 1, 1, ?, ?)",
+            (case_id, state, json.dumps(body)),
+        )
+
+
+def a_first_journal(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        for statement in MIGRATIONS[0]:
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 1")
+
+
+async def test_the_cases_of_an_older_journal_are_read_as_what_they_mean_now(path: Path) -> None:
+    a_first_journal(path)
+    an_older_case(path, "c1", "parked", "dom0 holds it")
+    an_older_case(path, "c2", "saving", "")
+    an_older_case(path, "c3", "releasing", "half-way")
+    async with a_journal(path) as journal:
+        parked, saving, releasing = (await journal.recover()).cases
+    assert (parked.reason, parked.detail) == (None, "dom0 holds it")
+    assert (saving.state, saving.image) == (State.SAVING, "c2")
+    assert (releasing.state, releasing.rungs) == (State.BACKING_OUT, ())
+    assert releasing.hands_off is Reason.MAY_BE_DAMAGED
 
 
 async def test_of_a_case_that_never_rests_the_newest_steps_are_kept(

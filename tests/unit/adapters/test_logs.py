@@ -32,6 +32,7 @@ from agent.events import (
     MessageRefused,
 )
 from agent.retirement.case import State
+from agent.retirement.reason import Reason
 from tests.support.cases import a_case
 
 
@@ -70,7 +71,8 @@ def line_of(stream: StringIO, event: Event) -> dict[str, Any]:
 
 
 def test_a_case_that_moves_says_which_page_whence_whither_and_why(stream: StringIO) -> None:
-    case = a_case(State.PARKED, use=PageUse.DOM0, owner=DomId(0), reason="dom0 holds it")
+    held = {"use": PageUse.DOM0, "owner": DomId(0)}
+    case = a_case(State.PARKED, **held, reason=Reason.DOM0, detail="it said no")
     line = line_of(stream, CaseMoved(case, State.OPEN, 0.25))
     assert line.pop("timestamp").endswith("Z")
     assert line == {
@@ -83,7 +85,8 @@ def test_a_case_that_moves_says_which_page_whence_whither_and_why(stream: String
         "to": "parked",
         "use": "dom0",
         "owner": 0,
-        "reason": "dom0 holds it",
+        "reason": "dom0",
+        "detail": "it said no",
         "seconds": 0.25,
     }
 

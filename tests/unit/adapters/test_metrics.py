@@ -8,6 +8,7 @@ from prometheus_client import generate_latest
 
 from agent.adapters.catalogue import CALLS
 from agent.adapters.metrics import DIMMS_MAX, Metrics
+from agent.contract.frames import DomId
 from agent.contract.hypercall import Refusal
 from agent.events import (
     BatchTaken,
@@ -20,6 +21,7 @@ from agent.events import (
     EreportsLost,
     Event,
     GapSeen,
+    GuestFoundStopped,
     GuestPaused,
     MessageRefused,
     PagesEvicted,
@@ -67,6 +69,7 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
         {"state": "confirming"},
         0.5,
     ),
+    (GuestFoundStopped(DomId(7)), "guests_found_stopped_total", {}, 1),
     (GuestPaused(0.25), "guest_pause_seconds_sum", {}, 0.25),
     (CapReached(Refusal.DOM0), "caps_reached_total", {"refusal": "dom0"}, 1),
     (

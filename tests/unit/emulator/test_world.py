@@ -6,26 +6,34 @@ from uuid import UUID
 import pytest
 
 from agent.contract.columns import Batch
-from agent.contract.frames import PAGE_SHIFT, Mfn
+from agent.contract.frames import PAGE_SHIFT, DomId, Mfn
 from agent.contract.hypercall import PageStatus, PageUse
 from agent.contract.toolstack import GuestKind, ResumePath, ToolOutcome
-from emulator.config import EmulatorConfig
+from emulator.config import EmulatorConfig, Personality
 from emulator.dimms import place_of
 from emulator.machine.faults import Fault
 from emulator.plan import layout_of
 from emulator.scenario import FaultSettings, GuestSettings, On, Scenario
 from emulator.world import World
+from emulator.xen.defects import MENDED, XEN_4_17, Defects
 
 BOOT, NEXT_BOOT = UUID(int=1), UUID(int=2)
 STARTED_NS = 1_700_000_000_000_000_000
 
 
-def a_world(*faults: FaultSettings, seed: int = 1) -> World:
+def a_world(
+    *faults: FaultSettings, seed: int = 1, personality: Personality = Personality.THREAD
+) -> World:
     """A host of 64 MiB with guests of all kinds, small enough to be made often."""
     config = EmulatorConfig.model_validate(
         {
             "seed": seed,
-            "host": {"memory": "64 MiB", "xen_heap": "2 MiB", "dom0": "4 MiB"},
+            "host": {
+                "memory": "64 MiB",
+                "xen_heap": "2 MiB",
+                "dom0": "4 MiB",
+                "personality": personality,
+            },
             "workload": {"working_set": "1 MiB"},
         }
     )
@@ -204,10 +212,30 @@ def test_each_place_on_the_dimms_belongs_to_one_page() -> None:
     assert len(places) == pages
 
 
+def test_what_a_dead_guest_left_is_scrubbed_as_time_goes_by() -> None:
+    world = a_world()
+    world.hypervisor.destroy(world.hypervisor.domains[DomId(1)])
+    scrubber = world.hypervisor.table.scrubber
+    assert scrubber.busy_nodes() == [0]
+    world.work(0.1)
+    assert scrubber.busy_nodes() == []
+
+
 def rebooted(world: World, at: int, unwritten: frozenset[str] = frozenset()) -> World:
     world.stand_still()
     world.reboot(NEXT_BOOT, float(at), unwritten)
     return world
+
+
+@pytest.mark.parametrize(
+    ("personality", "defects"), [(Personality.THREAD, MENDED), (Personality.XEN_4_17, XEN_4_17)]
+)
+def test_a_host_has_the_defects_of_its_personality_and_a_reboot_mends_none(
+    personality: Personality, defects: Defects
+) -> None:
+    world = a_world(personality=personality)
+    before = world.hypervisor.defects
+    assert (before, rebooted(world, at=10).hypervisor.defects) == (defects, defects)
 
 
 def test_a_rebooted_host_has_forgotten_which_pages_were_offlined() -> None:

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from agent.contract.frames import DomId, Mfn
-from agent.contract.hypercall import PageUse, Refusal
+from agent.contract.hypercall import PageUse
 from agent.diagnosis.verdict import Verdict
 from agent.retirement import docket as docket_module
 from agent.retirement.caps import Caps, pages_of
 from agent.retirement.case import State
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung
+from agent.retirement.reason import Reason
 from tests.support.cases import a_case
 
 
@@ -34,7 +35,7 @@ def test_past_the_cap_a_page_is_refused_with_the_reason() -> None:
     docket = Docket(Caps(1))
     first, second = docket.open([verdict(1), verdict(2)], 0)
     assert first.state is State.OPEN
-    assert (second.state, second.reason) == (State.UNRETIRABLE, Refusal.RETIRED_MEMORY_CAP)
+    assert (second.state, second.reason) == (State.UNRETIRABLE, Reason.RETIRED_MEMORY_CAP)
 
 
 def test_a_page_that_cannot_be_retired_does_not_count_against_the_cap() -> None:
@@ -45,7 +46,7 @@ def test_a_page_that_cannot_be_retired_does_not_count_against_the_cap() -> None:
     assert second.state is State.OPEN
 
 
-def test_cases_that_may_hold_a_guest_are_picked_up_first() -> None:
+def test_what_is_under_way_is_unfinished() -> None:
     docket = Docket(Caps(10))
     docket.restore(
         [
@@ -56,7 +57,24 @@ def test_cases_that_may_hold_a_guest_are_picked_up_first() -> None:
         ],
         now_ns=9,
     )
-    assert [case.id for case in docket.unfinished] == ["c3", "c1"]
+    assert [case.id for case in docket.unfinished] == ["c1", "c3"]
+
+
+def test_a_guest_s_cases_are_found_until_they_are_at_their_end() -> None:
+    docket = Docket(Caps(10))
+    parked = a_case(State.PARKED, owner=DomId(7))
+    for case in (parked, a_case(State.RETIRED, mfn=Mfn(2), owner=DomId(7))):
+        docket.put(case)
+    assert docket.held_by(DomId(7)) == (parked,)
+    assert docket.held_by(DomId(8)) == ()
+
+
+def test_it_knows_whether_a_page_is_still_being_asked_about() -> None:
+    docket = Docket(Caps(10))
+    docket.put(a_case())
+    assert docket.is_asking
+    docket.put(a_case(State.CONFIRMING))
+    assert not docket.is_asking
 
 
 def test_counts_name_every_place_to_rest() -> None:
@@ -78,8 +96,18 @@ def test_after_a_reboot_of_the_host_a_page_is_asked_for_again(state: State) -> N
     (case,) = docket.restore([before], now_ns=9)
     assert docket.cases == (case,)
     assert (case.owner, case.use, case.rung, case.boot) == (None, None, None, "second")
-    on_disk = state in {State.SAVING, State.RESTORING}
-    assert case.state is (State.RESTORING if on_disk else State.OPEN)
+    assert case.state is State.OPEN
+
+
+@pytest.mark.parametrize("state", [State.SAVING, State.BACKING_OUT, State.RESTORING])
+def test_after_a_reboot_a_guest_that_may_be_on_disk_is_restored_and_given_its_device(
+    state: State,
+) -> None:
+    docket = Docket(Caps(10), boot="second")
+    before = a_case(state, boot="first", image="c1--7", guest="db", detached=("nic",))
+    (case,) = docket.restore([before], now_ns=9)
+    assert (case.state, case.image, case.guest) == (State.RESTORING, "c1--7", "db")
+    assert case.detached == ("nic",)
 
 
 def test_in_the_same_boot_a_case_is_picked_up_where_it_was() -> None:

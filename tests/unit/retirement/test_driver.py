@@ -1,198 +1,319 @@
-"""The driver: every rung to its end, each step failing, the agent stopped in between."""
+"""The driver: what is written down when, who shares a stop, how the agent leaves and returns."""
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import replace
 
 import pytest
 
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageStatus, PageUse
-from agent.contract.toolstack import ToolOutcome
-from agent.events import CaseMoved, Event, GuestPaused
-from agent.retirement.acts import Acts
-from agent.retirement.caps import Caps
+from agent.contract.toolstack import HERE, DomainsReply, DomainState, ToolOutcome
+from agent.events import CaseMoved, GuestFoundStopped, GuestPaused
 from agent.retirement.case import Case, State
-from agent.retirement.docket import Docket
-from agent.retirement.driver import Driver, Manners
-from tests.support.cases import FakeHost, ListLog, a_case
+from agent.retirement.ladder import Rung, Terms
+from agent.retirement.manners import Manners
+from agent.retirement.reason import Reason
+from tests.support.driving import Bench, ListLog, cases_of, in_line, quick
+from tests.support.host import FIRST, LOST, UNHEARD, Domain, Host, Page, a_host
 
-QUICK = Manners(retry_seconds_first=0.001, retry_seconds_max=0.002, watch_seconds=0.01)
-
-
-@dataclass(slots=True)
-class Bench:
-    """A driver with everything around it faked."""
-
-    host: FakeHost
-    manners: Manners = QUICK
-    log: ListLog = field(default_factory=ListLog)
-    docket: Docket = field(default_factory=lambda: Docket(Caps(100)))
-    events: list[Event] = field(default_factory=list[Event])
-
-    def driver(self) -> Driver:
-        ticks = count(1)
-        return Driver(
-            Acts(self.host, self.host),
-            self.log,
-            self.docket,
-            self.events.append,
-            lambda: next(ticks),
-            self.manners,
-        )
-
-    async def settle(
-        self, *cases: Case, until: Callable[[], bool] | None = None, stop_at: str = ""
-    ) -> None:
-        """Drive `cases` until all of them rest (or `until` is true), then stop.
-
-        With `stop_at`, the driver is told to stop at that very call.
-        """
-        driver = self.driver()
-        if stop_at:
-            self.host.when[stop_at] = driver.stop
-        for case in cases:
-            self.docket.put(case)
-            driver.submit(case)
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-            running = group.create_task(driver.run())
-            while not (running.done() or (until or self._all_rest)()):
-                await asyncio.sleep(0.001)
-            driver.stop()
-
-    def _all_rest(self) -> bool:
-        return all(case.state.is_at_rest for case in self.docket.cases)
+EXCHANGE = ["suspend", "exchange", "resume"]
+SAVE = ["save", "restore"]
+SLOWLY = Manners(retry_seconds_first=0.01, retry_seconds_max=0.01, gather_seconds=0.01)
 
 
-async def test_a_free_page_takes_one_call_and_a_look() -> None:
-    bench = Bench(FakeHost(use=PageUse.FREE))
-    await bench.settle(a_case())
-    assert bench.host.calls == ["offline", "query"]
+async def settled(host: Host, terms: Terms | None = None) -> Bench:
+    """The bench after a verdict on every page of the host."""
+    bench = Bench(host, quick(terms))
+    await bench.settle(*cases_of(host))
+    return bench
+
+
+def to_guests(host: Host) -> list[str]:
+    """The commands given, but for marking pages."""
+    return [call for call in host.commands if call != "offline"]
+
+
+def rest_of(bench: Bench) -> list[tuple[State, Reason | None]]:
+    return [(case.state, case.reason) for case in bench.docket.cases]
+
+
+def once_parked(bench: Bench, do: Callable[[], None]) -> Callable[[], bool]:
+    """Does something when the case is parked; true when it is retired."""
+
+    def look() -> bool:
+        (case,) = bench.docket.cases
+        if case.state is State.PARKED:
+            do()
+        return case.state is State.RETIRED
+
+    return look
+
+
+# A page alone
+
+
+async def test_a_free_page_takes_a_question_a_call_and_a_look() -> None:
+    bench = await settled(a_host(Page(PageUse.FREE, None)))
+    assert bench.host.calls == ["query", "offline", "query"]
     assert bench.log.states == [State.CONFIRMING, State.RETIRED]
 
 
 async def test_an_hvm_guest_is_never_stopped_when_the_swap_works() -> None:
-    bench = Bench(FakeHost(use=PageUse.HVM))
-    await bench.settle(a_case())
-    assert bench.host.calls == ["offline", "swap", "query"]
+    bench = await settled(a_host(Page(PageUse.HVM)))
+    assert to_guests(bench.host) == ["swap"]
     assert not [event for event in bench.events if isinstance(event, GuestPaused)]
 
 
 async def test_a_pv_guest_is_stopped_once_and_its_pause_is_told() -> None:
-    bench = Bench(FakeHost(use=PageUse.PV))
-    await bench.settle(a_case())
-    assert bench.host.calls == ["offline", "suspend", "exchange", "resume", "query"]
+    bench = await settled(a_host(Page()))
+    assert to_guests(bench.host) == EXCHANGE
     assert [e.seconds for e in bench.events if isinstance(e, GuestPaused)] == [0.25]
 
 
 async def test_a_failed_exchange_is_followed_by_save_and_restore() -> None:
-    bench = Bench(FakeHost(trouble={"exchange": [ToolOutcome.FAILED]}))
-    await bench.settle(a_case())
-    assert bench.host.calls == [
-        *["offline", "suspend", "exchange", "resume"],
-        *["save", "restore", "query"],
-    ]
-    assert bench.docket.counts()["retired"] == 1
+    host = a_host(Page())
+    host.trouble["exchange"] = [ToolOutcome.FAILED]
+    assert (await settled(host)).rests == {State.RETIRED}
+    assert to_guests(host) == [*EXCHANGE, *SAVE]
+
+
+async def test_a_guest_that_may_be_damaged_runs_and_is_left_alone() -> None:
+    host = a_host(Page())
+    host.trouble["exchange"] = [ToolOutcome.GUEST_MAY_BE_DAMAGED]
+    bench = await settled(host)
+    assert to_guests(host) == EXCHANGE
+    assert rest_of(bench) == [(State.PARKED, Reason.MAY_BE_DAMAGED)]
+
+
+async def test_a_page_that_others_map_is_swapped_when_they_let_go() -> None:
+    host = a_host(Page(PageUse.HVM, mappers=(9,)))
+    bench = Bench(host, replace(quick(), mapped_seconds=0.2))
+    asyncio.get_running_loop().call_later(0.01, host.let_go, FIRST)
+    await bench.settle(*cases_of(host))
+    assert to_guests(host) == ["swap"]
+
+
+async def test_a_page_that_stays_mapped_is_parked_until_whoever_maps_it_lets_go() -> None:
+    """Its guest was saved and restored meanwhile, and lives without it."""
+    host = a_host(Page(mappers=(9,)))
+    bench = Bench(host)
+    await bench.settle(*cases_of(host), until=once_parked(bench, lambda: host.let_go(FIRST)))
+    assert to_guests(host) == SAVE
+    assert host.stopped == []
+
+
+async def test_a_parked_page_is_asked_for_again_and_retired_once_it_is_freed() -> None:
+    host = a_host(Page(PageUse.SHARED))
+    bench = Bench(host)
+    free = Page(PageUse.FREE, None, PageStatus.OFFLINED)
+    freed = once_parked(bench, lambda: host.pages.update({FIRST: free}))
+    await bench.settle(*cases_of(host), until=freed)
+    assert bench.log.states[-2:] == [State.CONFIRMING, State.RETIRED]
+
+
+async def test_a_broken_page_is_never_asked_for() -> None:
+    """Real Xen crashes the owner of a broken page that is asked for again."""
+    bench = await settled(a_host(Page(is_broken=True)))
+    assert bench.host.commands == []
+    assert rest_of(bench) == [(State.PARKED, Reason.BROKEN)]
+
+
+# Devices
+
+
+async def test_a_guest_is_stopped_only_between_detach_and_attach() -> None:
+    host = a_host(Page(), devices=("gpu", "nic"))
+    await settled(host)
+    devices = ["detach", "detach"], ["attach", "attach"]
+    assert to_guests(host) == [*devices[0], *EXCHANGE, *devices[1]]
+
+
+async def test_one_detach_serves_one_rung_after_another() -> None:
+    host = a_host(Page(), devices=("nic",))
+    host.trouble["exchange"] = [ToolOutcome.FAILED]
+    await settled(host)
+    assert to_guests(host) == ["detach", *EXCHANGE, *SAVE, "attach"]
+
+
+async def test_a_guest_that_keeps_its_device_is_not_touched() -> None:
+    host = a_host(Page(), devices=("nic",))
+    host.trouble["detach"] = [ToolOutcome.REFUSED]
+    bench = await settled(host)
+    assert to_guests(host) == ["detach", "attach"]
+    assert rest_of(bench) == [(State.PARKED, Reason.DETACH_REFUSED)]
+
+
+async def test_a_guest_that_never_answers_keeps_its_device() -> None:
+    """It may have let go of it without a word, so the device is attached all the same."""
+
+    class Deaf(Host):
+        async def detach(self, *_: object) -> object:  # type: ignore[override] # it never answers
+            self.calls.append("detach")
+            return await asyncio.Event().wait()
+
+    known = a_host(Page(), devices=("nic",))
+    bench = await settled(Deaf(known.pages, known.guests))
+    assert to_guests(bench.host) == ["detach", "attach"]
+    assert rest_of(bench) == [(State.PARKED, Reason.DETACH_UNANSWERED)]
+
+
+async def test_a_guest_with_a_device_is_not_disturbed_while_others_map_its_page() -> None:
+    host = a_host(Page(PageUse.HVM, mappers=(9,)), devices=("nic",))
+    bench = Bench(host, replace(quick(), mapped_seconds=0.2))
+    asyncio.get_running_loop().call_later(0.01, host.let_go, FIRST)
+    await bench.settle(*cases_of(host))
+    assert to_guests(host) == ["detach", "swap", "attach"]
+
+
+# One stop for many pages
+
+
+async def test_all_bad_pages_of_a_guest_share_one_stop() -> None:
+    host = a_host(*(Page() for _ in range(64)))
+    bench = await settled(host)
+    assert to_guests(host) == EXCHANGE
+    assert [len(mfns) for mfns in host.exchanged] == [64]
+    assert bench.rests == {State.RETIRED}
+
+
+async def test_while_a_guest_stands_still_there_is_one_commit_a_step() -> None:
+    """Not one a page: that is what makes the pause for 64 pages about that for one."""
+    host = a_host(*(Page() for _ in range(64)))
+    bench = await settled(host)
+    exchanging, resuming = (
+        [commit for commit in bench.log.commits if any(case.state is state for case in commit)]
+        for state in (State.EXCHANGING, State.RESUMING)
+    )
+    assert (len(exchanging), len(resuming)) == (1, 1)
+
+
+async def test_pages_that_stand_in_the_way_drop_out_of_the_stop_and_are_saved_for() -> None:
+    host = a_host(Page(), Page(), Page())
+    host.pages_to_blame = {FIRST + 1}
+    bench = await settled(host)
+    assert to_guests(host) == ["suspend", "exchange", "exchange", "resume", *SAVE]
+    assert host.exchanged == [(FIRST, FIRST + 2)]
+    assert bench.rests == {State.RETIRED}
+
+
+async def test_a_page_that_somebody_has_mapped_meanwhile_is_waited_for() -> None:
+    host = a_host(Page(), Page())
+    bench = Bench(host)
+    host.when["suspend"] = lambda: setattr(host.pages[FIRST], "mappers", (9,))
+    await bench.settle(*cases_of(host))
+    assert State.WAITING in bench.log.states
+    assert host.exchanged == [(FIRST + 1,)]
+
+
+@pytest.mark.parametrize(
+    ("terms", "commands"),
+    [
+        (Terms((Rung.SAVE_RESTORE,)), SAVE),
+        (Terms((Rung.MIGRATE,), HERE), ["migrate"]),
+        (Terms((Rung.MIGRATE,), "hv-2"), ["migrate"]),
+    ],
+)
+async def test_a_guest_that_leaves_its_domain_frees_all_of_its_pages_at_once(
+    terms: Terms, commands: list[str]
+) -> None:
+    host = a_host(*(Page() for _ in range(5)))
+    host.peers["hv-2"] = 64
+    bench = await settled(host, terms)
+    assert to_guests(host) == commands
+    assert bench.rests == {State.RETIRED}
+
+
+async def test_a_page_in_line_for_an_exchange_is_freed_by_the_save_for_another() -> None:
+    host = a_host(Page(), Page(PageUse.HVM_STATE))
+    await settled(host)
+    assert to_guests(host) == SAVE
+
+
+async def test_a_parked_page_is_looked_at_at_once_when_its_guest_leaves() -> None:
+    """The watch would find it too, a minute later."""
+    host = a_host(Page(PageUse.SHARED), Page(PageUse.HVM_STATE))
+    bench = Bench(host, replace(quick(), watch_seconds=1000.0))
+    first, second = cases_of(host)
+    await bench.settle(first)
+    assert bench.rests == {State.PARKED}
+    await bench.settle(second, until=lambda: all(c.state.is_final for c in bench.docket.cases))
+    assert bench.rests == {State.RETIRED}
+
+
+async def test_a_page_that_is_ready_while_its_guest_stands_still_waits_for_the_next_stop() -> None:
+    host = a_host(Page(), Page())
+    bench = Bench(host)
+    first, second = cases_of(host)
+    late = replace(second, state=State.SUSPENDING, owner=DomId(7), guest="db")
+    host.when["exchange"] = lambda: bench.add(late)
+    host.pages[second.mfn].status = PageStatus.OFFLINE_PENDING
+    await bench.settle(first)
+    assert host.exchanged == [(FIRST,), (FIRST + 1,)]
+
+
+async def test_an_answer_about_a_page_that_has_moved_on_meanwhile_is_dropped() -> None:
+    """A parked page is being asked about while another's stop makes its guest leave."""
+    host = a_host(Page(PageUse.SHARED))
+    bench = Bench(host)
+    (case,) = cases_of(host)
+    await bench.settle(case)
+    parked = bench.docket.at(case.mfn)
+    moved = replace(parked, state=State.CONFIRMING)
+    host.when["query"] = lambda: bench.docket.put(moved)
+    await bench.driver()._steps.take((parked,))
+    assert bench.docket.at(case.mfn) is moved
+
+
+async def test_a_guest_that_somebody_else_stopped_is_left_alone() -> None:
+    """Resuming it afterwards would undo what somebody did for a reason."""
+    host = a_host(Page(), Page())
+    host.guests[7].state = DomainState.SUSPENDED
+    bench = await settled(host)
+    assert to_guests(host) == []
+    assert rest_of(bench) == [(State.PARKED, Reason.STOPPED_BY_OTHERS)] * 2
+
+
+async def test_when_it_runs_again_its_pages_are_exchanged_after_all() -> None:
+    host = a_host(Page())
+    host.guests[7].state = DomainState.SUSPENDED
+    bench = Bench(host)
+    run_again = once_parked(bench, lambda: setattr(host.guests[7], "state", DomainState.RUNNING))
+    await bench.settle(*cases_of(host), until=run_again)
+    assert to_guests(host) == EXCHANGE
+
+
+# Writing down
 
 
 async def test_every_state_is_written_down_before_its_command_is_given() -> None:
     """The log names the command; otherwise a power cut after it would leave no trace of it."""
-    host = FakeHost()
+    host = a_host(Page())
     bench = Bench(host)
     written: list[tuple[str, State]] = []
 
     class SpyLog(ListLog):
-        async def save(self, case: Case) -> None:
-            written.append((host.calls[-1], case.state))
+        async def save(self, *cases: Case) -> None:
+            written.extend((host.commands[-1], case.state) for case in cases)
 
     bench.log = SpyLog()
-    await bench.settle(a_case())
+    await bench.settle(*cases_of(host))
     assert ("offline", State.SUSPENDING) in written
     assert ("suspend", State.EXCHANGING) in written
     assert ("exchange", State.RESUMING) in written
 
 
-CALLS_OF_A_PV_PAGE = ["offline", "suspend", "exchange", "resume", "save", "restore", "query"]
-
-
-@pytest.mark.parametrize("call", CALLS_OF_A_PV_PAGE)
-@pytest.mark.parametrize("trouble", ["silence", *(t for t in ToolOutcome)])
-async def test_whatever_one_step_answers_the_guest_runs_in_the_end(
-    call: str, trouble: ToolOutcome | str
-) -> None:
-    """Each step failing, in each way, once; `save` is reached by failing the exchange too."""
-    plan: dict[str, list[ToolOutcome | str]] = {call: [trouble]}
-    if call in {"save", "restore"}:
-        plan["exchange"] = [ToolOutcome.FAILED]
-    bench = Bench(FakeHost(trouble=plan))
-    await bench.settle(a_case())
-    assert not bench.host.suspended
-
-
-@pytest.mark.parametrize("state", [s for s in State if s.stops_guest and s is not State.RESTORING])
-async def test_what_was_cut_off_with_a_guest_stopped_is_picked_up_there(state: State) -> None:
-    """Power cut in each state: on the next start the guest runs before anything else is done."""
-    bench = Bench(FakeHost(suspended=True, status=PageStatus.OFFLINE_PENDING))
-    bench.docket.put(a_case(state, owner=DomId(7), use=PageUse.PV))
-    await bench.driver().recover()
-    assert not bench.host.suspended
-
-
-async def test_a_guest_on_disk_is_restored_before_anything_else() -> None:
-    host = FakeHost(suspended=True, status=PageStatus.OFFLINED, images={"c1"})
+async def test_before_a_guest_is_saved_the_name_of_its_image_is_written_down() -> None:
+    host = a_host(Page(PageUse.HVM_STATE), Page(PageUse.HVM_STATE))
     bench = Bench(host)
-    bench.docket.put(a_case(State.RESTORING, owner=DomId(7)))
-    await bench.driver().recover()
-    assert host.calls == ["restore"]
-    assert not host.suspended
-
-
-async def test_stopping_the_agent_brings_the_guest_back_first() -> None:
-    host = FakeHost(trouble={"resume": ["silence", "silence", "silence"]})
-    bench = Bench(host)
-    await bench.settle(a_case(), until=lambda: "resume" in host.calls)
-    assert not host.suspended
-    assert host.calls.count("resume") == 4
-
-
-async def test_even_while_stopping_a_guest_is_not_asked_for_in_a_storm() -> None:
-    """A toolstack that is down for a tenth of a second is asked a few times, not thousands."""
-    host = FakeHost()
-    bench = Bench(host, Manners(retry_seconds_first=0.01, retry_seconds_max=0.01))
-    host.trouble["resume"] = ["silence"] * 10_000
-    asyncio.get_running_loop().call_later(0.2, host.trouble.clear)
-    await bench.settle(a_case(), until=lambda: "resume" in host.calls)
-    assert not host.suspended
-    assert host.calls.count("resume") < 100
-
-
-async def test_a_parked_page_is_asked_for_again_and_retired_once_it_is_freed() -> None:
-    host = FakeHost(use=PageUse.UNKNOWN)
-    bench = Bench(host)
-
-    def let_go_once_parked() -> bool:
-        (case,) = bench.docket.cases
-        if case.state is State.PARKED:
-            host.status = PageStatus.OFFLINED
-        return case.state is State.RETIRED
-
-    await bench.settle(a_case(), until=let_go_once_parked)
-    assert bench.log.states[-2:] == [State.CONFIRMING, State.RETIRED]
-
-
-async def test_two_cases_of_one_guest_never_stop_it_at_the_same_time() -> None:
-    host = FakeHost()
-    bench = Bench(host)
-    first = a_case(State.SUSPENDING, owner=DomId(7), use=PageUse.PV)
-    await bench.settle(first, replace(first, id="c2", mfn=Mfn(0x5678)))
-    stops = [call for call in host.calls if call in {"suspend", "resume"}]
-    assert stops == ["suspend", "resume", "suspend", "resume"]
+    names: list[set[str]] = []
+    host.when["save"] = lambda: names.append({case.image for case in bench.log.durable})
+    await bench.settle(*cases_of(host))
+    assert names == [{"c1--7"}]
 
 
 async def test_moves_are_told_in_order() -> None:
-    bench = Bench(FakeHost(use=PageUse.FREE))
-    await bench.settle(a_case())
+    bench = await settled(a_host(Page(PageUse.FREE, None)))
     moves = [(e.before, e.case.state) for e in bench.events if isinstance(e, CaseMoved)]
     assert moves == [
         (State.OPEN, State.CONFIRMING),
@@ -200,86 +321,199 @@ async def test_moves_are_told_in_order() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "plan",
-    [
-        {"suspend": ["silence", ToolOutcome.REFUSED]},
-        {"exchange": [ToolOutcome.FAILED], "save": ["silence", ToolOutcome.NO_SUCH_DOMAIN]},
-        {"exchange": [ToolOutcome.FAILED], "save": ["silence", ToolOutcome.REFUSED]},
-        {"exchange": ["silence", ToolOutcome.REFUSED]},
-    ],
-)
-async def test_a_lost_answer_followed_by_a_refusal_leaves_no_guest_stopped(
-    plan: dict[str, list[ToolOutcome | str]],
-) -> None:
-    """The first try was carried out; the second is refused for that very reason."""
-    bench = Bench(FakeHost(trouble=plan))
-    await bench.settle(a_case())
-    assert not bench.host.suspended
+# Coming back
+
+
+@pytest.mark.parametrize("state", [s for s in State if s.stops_guest and s is not State.RESTORING])
+async def test_what_was_cut_off_with_a_guest_stopped_is_picked_up_there(state: State) -> None:
+    """Power cut in each state: on the next start the guest runs before anything else is done."""
+    host = a_host(Page(status=PageStatus.OFFLINE_PENDING))
+    host.guests[7].state = DomainState.SUSPENDED
+    bench = Bench(host)
+    bench.docket.put(in_line(state, use=PageUse.PV, guest="db"))
+    await bench.driver().recover()
+    assert host.stopped == []
+
+
+async def test_a_guest_on_disk_is_restored_before_anything_else() -> None:
+    host = a_host(Page(status=PageStatus.OFFLINE_PENDING))
+    await host.save(DomId(7), "c1--7")
+    host.calls.clear()
+    bench = Bench(host)
+    bench.docket.put(in_line(State.RESTORING, image="c1--7", guest="db"))
+    await bench.driver().recover()
+    assert host.calls == ["restore", "domains"]
+
+
+async def test_a_device_is_attached_before_anything_else() -> None:
+    host = a_host(Page(status=PageStatus.OFFLINE_PENDING), devices=("nic",))
+    host.guests[7].devices.clear()
+    bench = Bench(host)
+    bench.docket.put(in_line(State.ATTACHING, detached=("nic",), guest="db"))
+    await bench.driver().recover()
+    assert host.commands == ["attach"]
+
+
+async def test_at_the_start_a_guest_that_no_case_explains_is_told_and_not_touched() -> None:
+    host = a_host()
+    host.guests[8] = Domain("web", DomainState.SUSPENDED)
+    bench = Bench(host)
+    await bench.driver().recover()
+    assert bench.events == [GuestFoundStopped(DomId(8))]
+    assert host.commands == []
+
+
+# Leaving
+
+
+async def test_stopping_the_agent_brings_the_guest_back_first() -> None:
+    host = a_host(Page())
+    host.trouble["resume"] = [UNHEARD, UNHEARD, UNHEARD]
+    bench = Bench(host)
+    await bench.settle(*cases_of(host), until=lambda: "resume" in host.calls)
+    assert host.stopped == []
+    assert host.calls.count("resume") == 4
+
+
+async def test_stopping_the_agent_brings_the_device_back_first() -> None:
+    host = a_host(Page(), devices=("nic",))
+    bench = Bench(host)
+    await bench.settle(*cases_of(host), stop_at="detach")
+    assert to_guests(host) == ["detach", "attach"]
+
+
+async def test_even_while_stopping_a_guest_is_not_asked_for_in_a_storm() -> None:
+    """A toolstack that is down for a tenth of a second is asked a few times, not thousands."""
+    host = a_host(Page())
+    bench = Bench(host, SLOWLY)
+    host.trouble["resume"] = [UNHEARD] * 10_000
+    asyncio.get_running_loop().call_later(0.2, host.trouble.clear)
+    await bench.settle(*cases_of(host), until=lambda: "resume" in host.calls)
+    assert host.stopped == []
+    assert host.calls.count("resume") < 100
 
 
 async def test_told_to_stop_the_agent_does_not_begin_another_rung() -> None:
     """The exchange failed and the guest is given back: to save it now would stop it again."""
-    host = FakeHost(trouble={"exchange": [ToolOutcome.FAILED]})
-    bench = Bench(host)
-    await bench.settle(a_case(), stop_at="exchange")
+    host = a_host(Page())
+    host.trouble["exchange"] = [ToolOutcome.FAILED]
+    await Bench(host).settle(*cases_of(host), stop_at="exchange")
     assert host.calls[-1] == "resume"
 
 
+async def test_nor_with_a_device_detached_which_is_attached_instead() -> None:
+    host = a_host(Page(), devices=("nic",))
+    host.trouble["exchange"] = [ToolOutcome.FAILED]
+    await Bench(host).settle(*cases_of(host), stop_at="exchange")
+    assert to_guests(host) == ["detach", *EXCHANGE, "attach"]
+
+
 async def test_told_to_stop_the_agent_stops_no_guest_that_was_only_waiting_its_turn() -> None:
-    host = FakeHost()
+    host = a_host(Page())
     bench = Bench(host)
-    first = a_case(State.SUSPENDING, owner=DomId(7), use=PageUse.PV)
-    cases = [replace(first, id=f"c{n}", mfn=Mfn(n)) for n in range(1, 5)]
+    cases = [in_line(State.SUSPENDING, n, id=f"c{n}", mfn=Mfn(n)) for n in range(1, 20)]
+    host.pages = {n: Page(owner=n) for n in range(1, 20)}
+    host.guests = {n: Domain(f"guest-{n}") for n in range(1, 20)}
     await bench.settle(*cases, stop_at="suspend")
-    assert host.calls.count("suspend") == 1
-
-
-async def test_guests_whose_toolstack_is_silent_keep_no_free_page_waiting() -> None:
-    host = FakeHost()
-    host.trouble["suspend"] = ["silence"] * 100_000
-    bench = Bench(host, replace(QUICK, cases_in_flight_max=2))
-    stuck = a_case(State.SUSPENDING, use=PageUse.PV)
-    held = [replace(stuck, id=f"c{n}", mfn=Mfn(n), owner=DomId(n)) for n in range(1, 5)]
-    free = a_case(id="free", mfn=Mfn(99))
-
-    def free_page_moved() -> bool:
-        moved = bench.docket.find("free")
-        if moved is not None and moved.state is not State.OPEN:
-            host.trouble.clear()
-        return not host.trouble and all(c.state.is_at_rest for c in bench.docket.cases)
-
-    await bench.settle(*held, free, until=free_page_moved)
-    assert not host.suspended
+    assert host.calls.count("suspend") <= bench.manners.cases_in_flight_max
 
 
 async def test_with_its_log_broken_the_agent_still_starts_the_guest_again() -> None:
-    host = FakeHost(suspended=True)
+    host = a_host(Page(), devices=("nic",))
+    host.guests[7] = replace(host.guests[7], state=DomainState.SUSPENDED, devices=set())
     bench = Bench(host)
-    bench.docket.put(a_case(State.EXCHANGING, owner=DomId(7)))
+    bench.docket.put(in_line(State.EXCHANGING, detached=("nic",), guest="db"))
     await bench.driver().release()
-    assert (host.calls, host.suspended) == (["resume"], False)
+    assert (host.stopped, host.without_device) == ([], [])
 
 
 async def test_with_its_log_broken_a_guest_that_may_be_on_disk_is_restored() -> None:
-    host = FakeHost(suspended=True, images={"c1"})
+    host = a_host(Page())
+    await host.save(DomId(7), "c1--7")
     bench = Bench(host)
-    bench.docket.put(a_case(State.SAVING, owner=DomId(7)))
+    bench.docket.put(in_line(State.SAVING, image="c1--7"))
     await bench.driver().release()
-    assert (host.calls, host.suspended) == (["restore"], False)
+    assert host.stopped == []
+
+
+async def test_on_its_way_out_the_agent_starts_no_guest_that_it_has_not_stopped() -> None:
+    """A case was in line, and somebody stopped the guest meanwhile."""
+    host = a_host(Page(status=PageStatus.OFFLINE_PENDING))
+    bench = Bench(host)
+    driver = bench.driver()
+    await driver.recover()
+    host.guests[7].state = DomainState.SUSPENDED
+    bench.docket.put(in_line(State.SUSPENDING, guest="db"))
+    await driver.release()
+    assert host.stopped == ["db"]
+
+
+# Bounds
+
+
+async def test_guests_whose_toolstack_is_silent_keep_no_free_page_waiting() -> None:
+    host = a_host()
+    host.pages = {n: Page(owner=n) for n in range(1, 5)} | {99: Page(PageUse.FREE, None)}
+    host.guests = {n: Domain(f"guest-{n}") for n in range(1, 5)}
+    host.trouble["suspend"] = [UNHEARD] * 100_000
+    bench = Bench(host, replace(quick(), cases_in_flight_max=2))
+
+    def free_page_moved() -> bool:
+        if bench.docket.at(Mfn(99)).state is State.RETIRED:
+            host.trouble.clear()
+        return bench.all_rest()
+
+    await bench.settle(*cases_of(host), until=free_page_moved)
+    assert host.stopped == []
+
+
+async def test_a_toolstack_that_says_nothing_at_all_keeps_no_free_page_waiting() -> None:
+    """Before a guest's page is helped the toolstack is asked about the guest."""
+
+    class Deaf(Host):
+        async def domains(self) -> DomainsReply:
+            self.calls.append("domains")
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    host = Deaf({n: Page() for n in range(1, 5)} | {99: Page(PageUse.FREE, None)})
+    bench = Bench(host, replace(quick(), cases_in_flight_max=2))
+    driving = asyncio.create_task(bench.settle(*cases_of(host)))
+    async with asyncio.timeout(5):
+        while not host.is_offlined(99):
+            await asyncio.sleep(0.001)
+    assert host.calls.count("domains") == 2
+    driving.cancel()
+    await asyncio.wait([driving])
 
 
 async def test_a_hypervisor_that_is_silent_is_not_asked_in_a_storm() -> None:
-    host = FakeHost(use=PageUse.FREE)
-    bench = Bench(host, Manners(retry_seconds_first=0.01, retry_seconds_max=0.01))
-    host.trouble["offline"] = ["silence"] * 10_000
+    host = a_host(Page(PageUse.FREE, None))
+    bench = Bench(host, SLOWLY)
+    host.trouble["query"] = [UNHEARD] * 10_000
     asyncio.get_running_loop().call_later(0.2, host.trouble.clear)
-    await bench.settle(a_case())
-    assert 1 < host.calls.count("offline") < 100
+    await bench.settle(*cases_of(host))
+    assert 1 < host.calls.count("query") < 100
 
 
 async def test_no_more_commands_are_under_way_than_the_operator_allows() -> None:
-    host = FakeHost(use=PageUse.FREE)
-    bench = Bench(host, replace(QUICK, cases_in_flight_max=3))
-    await bench.settle(*(a_case(id=f"c{n}", mfn=Mfn(n)) for n in range(1, 20)))
+    host = a_host(*(Page(PageUse.FREE, None) for _ in range(20)))
+    await Bench(host, replace(quick(), cases_in_flight_max=3)).settle(*cases_of(host))
     assert host.most_at_once == 3
+
+
+async def test_a_lost_answer_of_an_exchange_is_asked_for_again_with_the_guest_still_stopped() -> (
+    None
+):
+    host = a_host(Page())
+    host.trouble["exchange"] = [LOST]
+    await settled(host)
+    assert to_guests(host) == ["suspend", "exchange", "exchange", "resume"]
+
+
+async def test_two_submissions_of_one_case_are_one() -> None:
+    host = a_host(Page(PageUse.FREE, None))
+    bench = Bench(host)
+    (case,) = cases_of(host)
+    await bench.settle(case, case)
+    assert host.commands == ["offline"]

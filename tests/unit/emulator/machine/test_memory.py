@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.contract.columns import I64
+from agent.contract.columns import I64, U64
 from agent.contract.frames import Mfn
-from emulator.machine.memory import Memory
+from emulator.machine.memory import TABLE_ENTRIES, Memory
 
 HUGE_FRAMES = 134_217_728  # 512 GiB
 
@@ -50,6 +50,44 @@ def test_a_scrubbed_page_holds_nothing() -> None:
     memory.write(frames(1), np.array([11], np.uint64))
     memory.scrub(Mfn(1))
     assert memory.read(frames(1)).tolist() == [0]
+
+
+def a_table(*entries: int) -> U64:
+    table = np.zeros((1, TABLE_ENTRIES), np.uint64)
+    table[0, : len(entries)] = entries
+    return table
+
+
+def test_a_page_table_is_read_back_whole() -> None:
+    memory = Memory(8)
+    memory.write_tables(frames(3), a_table(5, 6))
+    assert memory.tables(frames(3, 4))[:, :2].tolist() == [[5, 6], [0, 0]]
+
+
+def test_no_frames_have_no_tables() -> None:
+    assert Memory(8).tables(frames()).shape == (0, TABLE_ENTRIES)
+
+
+def test_a_table_is_copied_with_its_page_and_lives_on_by_itself() -> None:
+    memory = Memory(8)
+    memory.write_tables(frames(3), a_table(5))
+    memory.copy(frames(3), frames(4))
+    memory.write_tables(frames(3), a_table(6))
+    assert memory.tables(frames(4))[0, 0] == 5
+
+
+def test_a_page_that_is_copied_over_a_table_leaves_none() -> None:
+    memory = Memory(8)
+    memory.write_tables(frames(4), a_table(5))
+    memory.copy(frames(3), frames(4))
+    assert memory.tables(frames(4))[0, 0] == 0
+
+
+def test_a_scrubbed_table_is_none() -> None:
+    memory = Memory(8)
+    memory.write_tables(frames(3), a_table(5))
+    memory.scrub(frames(3))
+    assert memory.tables(frames(3))[0, 0] == 0
 
 
 def test_a_machine_without_memory_is_refused() -> None:

@@ -37,6 +37,8 @@ def take(step: Step, table: FrameTable) -> None:
     match step:
         case Step.ALLOCATE:
             table.allocate(ONE, GUEST)
+        case Step.ASSIGN:
+            table.assign(ONE, GUEST)
         case Step.FREE:
             table.release(ONE)
         case Step.OFFLINE:

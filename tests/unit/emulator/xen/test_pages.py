@@ -71,6 +71,13 @@ def test_the_places_of_a_pc_take_what_they_say() -> None:
     assert sum(map(len, places_of_xen(PLACES_OF_XEN_FRAMES))) == PLACES_OF_XEN_FRAMES
 
 
+def test_the_ram_of_the_first_megabyte_ends_before_what_the_firmware_keeps() -> None:
+    """Recorded: frame 9e is of the first megabyte, and 9f to ff are no RAM."""
+    low, hole = places_of_xen(PLACES_OF_XEN_FRAMES)[:2]
+    assert (low.kind, low.first, low.last) == (PageKind.LOW, 0, 0x9E)
+    assert (hole.kind, hole.first, hole.last) == (PageKind.NOT_RAM, 0x9F, 0xFF)
+
+
 def test_the_places_of_a_pc_fit_the_smallest_host_that_has_room_for_them() -> None:
     layout = Layout(PLACES_OF_XEN_FRAMES, 0, 0, (), places_of_xen(PLACES_OF_XEN_FRAMES))
     assert layout.frames_needed == layout.frames

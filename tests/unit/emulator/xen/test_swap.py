@@ -1,11 +1,17 @@
 """The p2m swap: an HVM guest gets another frame and does not notice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from agent.contract.frames import DomId, Mfn
+from agent.contract.frames import DOM0 as DOM0_ITSELF
+from agent.contract.frames import DomId, Gfn, Mfn
 from agent.contract.hypercall import PageStatus, Refusal
+from emulator.xen.devices import Device
 from emulator.xen.hypervisor import Hypervisor
+from emulator.xen.moving import Step, Trip
+from tests.support.hosts import SHADOWED, host_of, pend
 
 XEN, DOM0, HVM, PV, FREE, BEYOND = 10, 100, 400, 600, 2000, 4096
 WEB = DomId(1)
@@ -90,9 +96,61 @@ def test_without_room_a_swap_is_refused(host: Hypervisor) -> None:
     assert host.p2m_swap([HVM]).pages[0].refusal is Refusal.NO_FREE_MEMORY
 
 
+def test_what_others_claim_is_no_room(host: Hypervisor) -> None:
+    host.table.claims.stake(DomId(9), host.host.free, host.host.free)
+    host.page_offline_pending([HVM])
+    assert host.p2m_swap([HVM]).pages[0].refusal is Refusal.NO_FREE_MEMORY
+
+
+def test_a_page_that_another_domain_maps_is_refused(host: Hypervisor) -> None:
+    host.map_page(DOM0_ITSELF, host.domains[WEB], Gfn(HVM - 320))
+    host.page_offline_pending([HVM])
+    assert host.p2m_swap([HVM]).pages[0].refusal is Refusal.MAPPED_ELSEWHERE
+
+
+def test_a_guest_with_a_device_is_refused(host: Hypervisor) -> None:
+    host.assign(Device("nic0", "web", np.array([0])), host.domains[WEB])
+    host.page_offline_pending([HVM])
+    assert host.p2m_swap([HVM]).pages[0].refusal is Refusal.DEVICE_ASSIGNED
+
+
+def test_a_page_of_a_dying_domain_is_refused(host: Hypervisor) -> None:
+    host.map_page(DOM0_ITSELF, host.domains[WEB], Gfn(HVM - 320), stays=True)
+    host.page_offline_pending([HVM])
+    host.destroy(host.domains[WEB])
+    assert host.p2m_swap([HVM]).pages[0].refusal is Refusal.MAPPED_ELSEWHERE
+
+
+@pytest.mark.parametrize("step", [Step.COPY, Step.REMAP])
+def test_the_frames_that_a_torn_guest_has_left_over_are_no_pages_of_its(
+    host: Hypervisor, step: Step
+) -> None:
+    host.page_offline_pending([HVM, HVM + 1])
+    domain = host.domains[WEB]
+    host.move(domain, np.array([HVM, HVM + 1]), Trip(step, is_final=True))
+    strays, before = domain.strays.tolist(), domain.p2m.tolist()
+    host.page_offline_pending(strays)
+    refusals = {host.p2m_swap([mfn]).pages[0].refusal for mfn in strays}
+    assert (refusals, domain.p2m.tolist()) == ({Refusal.NOT_OWNED_BY_HVM}, before)
+
+
+def test_pages_of_two_guests_are_swapped_in_one_call() -> None:
+    host = host_of(SHADOWED, replace(SHADOWED, name="too"))
+    mfns = [*pend(host, WEB, 3, 4).tolist(), *pend(host, DomId(2), 3).tolist()]
+    host.p2m_swap(mfns)
+    assert ([g.verify() for g in host.guests.values()], host.host.offlined) == ([0, 0], 3)
+
+
 def test_room_for_some_is_room_for_none(host: Hypervisor) -> None:
     fill(host)
     host.page_online([FREE])
     host.page_offline_pending([HVM, HVM + 1])
     host.p2m_swap([HVM, HVM + 1])
     assert (host.host.offlining, host.host.free) == (2, 1)
+
+
+def test_a_guest_is_swapped_off_many_pages_in_one_call(host: Hypervisor) -> None:
+    mfns = host.domains[WEB].p2m[:200].tolist()
+    host.page_offline_pending(mfns)
+    host.p2m_swap(mfns)
+    assert (host.host.offlined, host.guests[WEB].verify(), host.check()) == (200, 0, [])

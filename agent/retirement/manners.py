@@ -1,0 +1,34 @@
+"""How hard to press: the operator's numbers for retries, patience and how much at once."""
+
+from dataclasses import dataclass, field
+
+from agent.retirement.case import ATTEMPTS_MAX, Case, State, retry_delay_seconds
+from agent.retirement.ladder import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """Seconds, and how many cases (and how many stops) at once."""
+
+    retry_seconds_first: float = 0.5
+    retry_seconds_max: float = 300.0
+    stopped_retry_seconds_max: float = 5.0
+    watch_seconds: float = 60.0
+    gather_seconds: float = 2.0
+    mapped_seconds: float = 60.0
+    cases_in_flight_max: int = 8
+    terms: Terms = field(default_factory=Terms)
+
+    def delay_seconds(self, case: Case) -> float:
+        """Before the command of `case` is given again.
+
+        A page that others map is looked at `ATTEMPTS_MAX` times in the time that they are given.
+        """
+        if case.state is State.WAITING:
+            return self.mapped_seconds / ATTEMPTS_MAX
+        return retry_delay_seconds(case, self.retry_seconds_first, self.retry_seconds_max)
+
+    def delay_in_turn_seconds(self, case: Case) -> float:
+        """The same, while its guest waits with us: so it is asked soon, and again."""
+        most = min(self.retry_seconds_max, self.stopped_retry_seconds_max)
+        return retry_delay_seconds(case, self.retry_seconds_first, most)

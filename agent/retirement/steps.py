@@ -1,0 +1,115 @@
+"""One step: a command, what it makes of the cases it was for, and all of that in one commit.
+
+    members ──► acts.give ──► outcomes ──► advance ──► docket ──► log.save ──► told
+
+There is one commit for a step, however many pages it was for: a guest that stands still does not
+wait for a disk once for each of them. When a step takes a guest out of its domain, the other cases
+of that domain move with it.
+
+The docket holds each case as it is. An answer about a case that has moved on meanwhile is dropped.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from agent.clock import Clock
+from agent.events import CaseMoved, GuestPaused, Observer
+from agent.retirement import batch
+from agent.retirement.acts import Acts
+from agent.retirement.case import Case, State
+from agent.retirement.docket import Docket
+from agent.retirement.ladder import Terms
+from agent.retirement.outcome import Done, Outcome
+from agent.retirement.ports import CaseLog
+
+
+@dataclass(slots=True)
+class Steps:
+    """`rouse` is handed each case that a step moved though it was not for it.
+
+    `all_asked` is set while there is no page whose owner is still to be learnt, or to be written
+    down: who stops a guest then does not wait for the disk behind the others.
+    """
+
+    acts: Acts
+    log: CaseLog
+    docket: Docket
+    observe: Observer
+    clock: Clock
+    terms: Terms
+    rouse: Callable[[batch.Move], None]
+    all_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _unwritten: int = 0
+
+    async def take(self, members: Sequence[Case]) -> None:
+        """Give one command; return once what came of it would survive a power cut."""
+        began = asyncio.get_running_loop().time()
+        members = await self._named(members)
+        outcomes = await self.acts.give(members)
+        await self._note(members, outcomes, began)
+
+    async def skip(self, members: Sequence[Case], outcome: Outcome) -> None:
+        """Give no command, for a reason: `outcome` is what it comes to for all of them."""
+        began = asyncio.get_running_loop().time()
+        await self._note(members, (outcome,) * len(members), began)
+
+    def now(self, cases: Sequence[Case]) -> tuple[Case, ...]:
+        """These cases as they are now."""
+        return tuple(self.docket.at(case.mfn) for case in cases)
+
+    def look_who_is_asked(self) -> None:
+        """Set or clear `all_asked`."""
+        if self.docket.is_asking or self._unwritten:
+            self.all_asked.clear()
+        else:
+            self.all_asked.set()
+
+    async def _named(self, members: Sequence[Case]) -> Sequence[Case]:
+        """Before a guest is saved, the name of its image is written down: it is found by that."""
+        if members[0].state is not State.SAVING or all(case.image for case in members):
+            return members
+        members = batch.named(members)
+        for case in members:
+            self.docket.put(case)
+        await self.log.save(*members)
+        return members
+
+    async def _note(
+        self, members: Sequence[Case], outcomes: Sequence[Outcome], began: float
+    ) -> None:
+        pairs = zip(members, outcomes, strict=True)
+        given = [(case, outcome) for case, outcome in pairs if self.docket.at(case.mfn) is case]
+        now_ns = self.clock()
+        others = self._overtaken(given, now_ns)
+        moves = (*batch.moves(given, now_ns, self.terms), *others)
+        for _, after in moves:
+            self.docket.put(after)
+        moved = [move for move in moves if batch.has_moved(move)]
+        await self._write(moved)
+        self._tell(moved, outcomes, began)
+        for move in others:
+            self.rouse(move)
+
+    async def _write(self, moved: Sequence[batch.Move]) -> None:
+        learnt = sum(before.state is State.OPEN for before, _ in moved)
+        self._unwritten += learnt
+        self.look_who_is_asked()
+        if moved:
+            await self.log.save(*(after for _, after in moved))
+        self._unwritten -= learnt
+        self.look_who_is_asked()
+
+    def _overtaken(self, given: Sequence[batch.Given], now_ns: int) -> tuple[batch.Move, ...]:
+        if not batch.has_left(given):
+            return ()
+        return batch.overtaken(given, self.docket.held_by(given[0][0].owner), now_ns)
+
+    def _tell(self, moved: Sequence[batch.Move], outcomes: Sequence[Outcome], began: float) -> None:
+        """A pause is told once, however many pages it was for."""
+        took = asyncio.get_running_loop().time() - began
+        for outcome in outcomes[:1]:
+            if isinstance(outcome, Done) and outcome.pause_seconds is not None:
+                self.observe(GuestPaused(outcome.pause_seconds))
+        for before, after in moved:
+            self.observe(CaseMoved(after, before.state, took))
