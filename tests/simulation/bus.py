@@ -92,7 +92,7 @@ class Bus:
     is_there: bool = True
     sessions: dict[str, Session] = field(default_factory=dict[str, Session])
     retained: dict[str, Message] = field(default_factory=dict[str, Message])
-    dropped: int = 0
+    promised: set[bytes] = field(default_factory=set[bytes])  # in a kept session's hands, or on
 
     def connect(self, client: str, topics: tuple[str, ...], *, keep: bool) -> Link | None:
         """A connection that is subscribed; None while the broker is away."""
@@ -117,7 +117,6 @@ class Bus:
         if retain:
             self.retained[message.topic] = message
         arrivals = self.weather.arrivals()
-        self.dropped += not arrivals
         for seconds in arrivals:
             asyncio.get_running_loop().call_later(seconds, self._deliver, message)
         if not self.weather.answers():
@@ -129,6 +128,8 @@ class Bus:
         for session in self.sessions.values():
             if message.topic in session.topics and (session.is_kept or session.link):
                 session.waiting.append(message)
+                if session.is_kept:
+                    self.promised.add(message.payload)
                 if session.link:
                     session.link.news.set()
 
@@ -137,6 +138,8 @@ class Bus:
         self.is_there = False
         self.break_connections()
         if forget:
+            for session in self.sessions.values():
+                self.promised -= {message.payload for message in session.waiting}
             self.sessions.clear()
             self.retained.clear()
 

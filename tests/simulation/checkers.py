@@ -135,6 +135,13 @@ ALWAYS: tuple[Checker, ...] = (
 # When there was time enough without trouble
 
 
+def the_agent_knows_its_host(scene: Scene) -> Iterator[str]:
+    if scene.keeper.agent is None:
+        yield "the agent does not come up"
+    elif not scene.is_of_this_boot:
+        yield "the agent has not noticed that the host rebooted"
+
+
 def everything_came_to_rest(scene: Scene) -> Iterator[str]:
     for case in scene.cases:
         if not case.state.is_at_rest:
@@ -211,6 +218,7 @@ def a_parked_page_is_held(scene: Scene) -> Iterator[str]:
 
 
 AT_REST: tuple[Checker, ...] = (
+    the_agent_knows_its_host,
     everything_came_to_rest,
     every_guest_is_whole,
     the_host_is_sound,

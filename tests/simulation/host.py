@@ -14,7 +14,7 @@ a call ends.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -25,6 +25,7 @@ from agent.contract.columns import Batch
 from agent.contract.errors import Unreachable
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageReply, PagesReply, PageStatus, Refusal
+from agent.contract.outbox import Parcel
 from agent.contract.toolstack import ToolCall, ToolOutcome, ToolReply
 from emulator.config import EmulatorConfig, TelemetrySettings, TimingSettings
 from emulator.scenario import Scenario
@@ -66,16 +67,21 @@ class Made:
 
 @dataclass(slots=True)
 class Books:
-    """What the host really made, of all its boots, and what it may have taken with it."""
+    """What the host really made, of all its boots, and what it may have taken with it.
 
+    `promised` is what the broker has delivered to the agent's session, or still keeps for it.
+    """
+
+    promised: Set[bytes]
     made: list[Made] = field(default_factory=list[Made])
-    buried: dict[UUID, tuple[tuple[int, int], ...]] = field(
-        default_factory=dict[UUID, tuple[tuple[int, int], ...]]
-    )
+    buried: dict[UUID, tuple[Parcel, ...]] = field(default_factory=dict[UUID, tuple[Parcel, ...]])
 
     def may_be_lost(self, boot_id: UUID, seq: int) -> bool:
-        """True if nobody knows whether it left the host before it went down."""
-        return any(first <= seq <= last for first, last in self.buried.get(boot_id, ()))
+        """True if the host went down before the agent, or the broker for it, surely had it."""
+        return any(
+            parcel.first <= seq <= parcel.last and parcel.payload not in self.promised
+            for parcel in self.buried.get(boot_id, ())
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ class Host:
         self, nature: Nature, bus: Bus, clock: WallClock, trouble: Trouble, trace: Trace
     ) -> None:
         self.nature = nature
-        self.books = Books()
+        self.books = Books(bus.promised)
         self.is_up = True
         self.calls = 0
         self.excused: dict[str, float] = {}  # by guest: when something last kept it from going on

@@ -98,6 +98,7 @@ class Life:
         self._trace = Trace(loop, is_wanted=traced)
         self._clock = WallClock(loop)
         self._trouble = Trouble(Random(f"trouble {plan.seed}"), plan.often)
+        loop.disk_seconds = self._trouble.disk_seconds
         self._bus = Bus(self._trouble)
         self._host = Host(plan.nature, self._bus, self._clock, self._trouble, self._trace)
         self._keeper = Keeper(
@@ -216,6 +217,8 @@ class Life:
                 self._loop.call_later(event.number, self._bus.come_back)
             case Kind.HOST_REBOOTS if self._host.is_up:
                 self._start(self._host.reboot(event.number))
+                if event.takes_agent:
+                    self._keeper.cut()
             case Kind.POWER_CUT:
                 self._keeper.cut_within(int(event.number))
             case Kind.RESTART:

@@ -21,7 +21,7 @@ from tests.simulation.power import PROCESS, PowerCut, Stepped
 
 T = TypeVar("T")
 
-DISK_SECONDS = 0.0005  # what a durable write takes
+DISK_SECONDS = 0.0005  # what a durable write usually takes
 
 
 class Asleep(Exception):  # noqa: N818 - it is a state of affairs
@@ -49,6 +49,7 @@ class VirtualLoop(BaseEventLoop):
         super().__init__()
         VirtualTask._made = 0
         self._now = 0.0
+        self.disk_seconds: Callable[[], float] = lambda: DISK_SECONDS
         self._selector = _Jump(self)
         self.set_task_factory(_numbered)
         self.set_exception_handler(_told_unless_dead)
@@ -74,7 +75,7 @@ class VirtualLoop(BaseEventLoop):
         """Do it here, after the time of a disk; the executor is not asked."""
         del executor
         answer: asyncio.Future[T] = self.create_future()
-        self.call_later(DISK_SECONDS, _fulfil, answer, func, args)
+        self.call_later(self.disk_seconds(), _fulfil, answer, func, args)
         return answer
 
     def _process_events(self, event_list: object) -> None:

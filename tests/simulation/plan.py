@@ -6,7 +6,7 @@ All of it is drawn before the life begins, but for what is drawn call by call an
 (`trouble.py`), each from a stream of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -68,11 +68,14 @@ class GoesBad:
 
 @dataclass(frozen=True, slots=True)
 class Happens:
-    """`number` is how long, how far or how soon, as `kind` has it."""
+    """`number` is how long, how far or how soon, as `kind` has it. A host that reboots may take the
+    agent with it, which then lives on that host.
+    """
 
     at: float
     kind: Kind
     number: float = 0.0
+    takes_agent: bool = False
 
 
 Event = GoesBad | Happens
@@ -179,6 +182,9 @@ def _agent(rng: Random, n: int) -> dict[str, dict[str, Any]]:
         "retirement": {
             "retired_memory_fraction_max": rng.choice((0.0005, 0.002, 0.01)),
             "cases_in_flight_max": rng.choice((1, 3, 8)),
+            "migrate_to": rng.choice(("", "here", "peer-1")),
+            "mapped_seconds_max": 20.0,
+            "detach_seconds_max": rng.choice((2.0, 20.0)),
             "retry_seconds_max": 30.0,
             "watch_seconds": 60.0,
         },
@@ -192,8 +198,8 @@ def _episodes(rng: Random, often: dict[Kind, float], n: int) -> Iterator[Episode
         after = 0.0 if number == 0 else rng.choice((2.0, 9.0, 30.0, 80.0)) * 3600
         seconds = rng.choice((60.0, 120.0))
         kinds = often if number < troubled else {}
-        events = [*_pages(rng, seconds, n), *_happenings(rng, kinds, seconds)]
-        events.sort(key=_at)
+        pages = list(_pages(rng, seconds, n))
+        events = sorted([*pages, *_happenings(rng, kinds, seconds, pages)], key=_at)
         yield Episode(after, seconds, number < troubled, tuple(events))
 
 
@@ -205,11 +211,16 @@ def _pages(rng: Random, seconds: float, n: int) -> Iterator[GoesBad]:
         yield GoesBad(rng.random() * seconds * 0.8, rng.choice(BREAKABLE), n - 1, 2.0)
 
 
-def _happenings(rng: Random, kinds: dict[Kind, float], seconds: float) -> Iterator[Happens]:
+def _happenings(
+    rng: Random, kinds: dict[Kind, float], seconds: float, pages: Sequence[GoesBad]
+) -> Iterator[Happens]:
+    """At any time, but rather when there is something to be disturbed."""
     for kind, most in TIMES.items():
         if kind in kinds:
             for _ in range(rng.randint(0, most)):
-                yield Happens(rng.random() * seconds, kind, _number(rng, kind))
+                soon = rng.choice(pages).at + 4.0 * rng.random()
+                at = rng.choice((soon, rng.random() * seconds))
+                yield Happens(at, kind, _number(rng, kind), takes_agent=rng.random() < 0.5)
 
 
 def _number(rng: Random, kind: Kind) -> float:

@@ -11,6 +11,7 @@ from uuid import UUID
 from agent.contract import topics
 from agent.contract.columns import Batch
 from agent.contract.ereport import Applied, Range
+from agent.contract.outbox import Parcel
 from emulator.config import TelemetrySettings
 from emulator.edges.despatch import Despatch, parcels_of
 from tests.simulation.bus import RETRY_SECONDS, Bus, Link, Message
@@ -44,10 +45,9 @@ class Source:
             self.despatch.take(parcel, _now())
         self._more.set()
 
-    def left(self) -> tuple[tuple[int, int], ...]:
-        """What is not known to be applied: first and last number of each message."""
-        kept = self.despatch.outbox.overdue(float("inf"), float("-inf"))
-        return tuple((parcel.first, parcel.last) for parcel in kept)
+    def left(self) -> tuple[Parcel, ...]:
+        """What is not known to be applied."""
+        return tuple(self.despatch.outbox.overdue(float("inf"), float("-inf")))
 
     @property
     def is_idle(self) -> bool:

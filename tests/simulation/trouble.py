@@ -10,6 +10,8 @@ To add a kind: a member here, and a place that asks for it (`happens`).
 from enum import StrEnum
 from random import Random
 
+from tests.simulation.loop import DISK_SECONDS
+
 
 class Kind(StrEnum):
     """Everything that can go wrong."""
@@ -43,6 +45,7 @@ class Kind(StrEnum):
     POWER_CUT = "power cut of the agent"
     RESTART = "agent restarted"
     CLOCK_STEP = "clock stepped"
+    SLOW_DISK = "disk slow"
 
 
 # How often at most, each time that is asked; a life draws less. What is not here comes at times
@@ -64,6 +67,7 @@ OFTEN: dict[Kind, float] = {
     Kind.GUEST_LEAVES: 0.05,
     Kind.MAPPER: 0.05,
     Kind.BACK_ONLINE: 0.03,
+    Kind.SLOW_DISK: 0.4,
 }
 
 
@@ -92,6 +96,10 @@ class Trouble:
         if self.happens(Kind.LATE):  # and so behind others that were sent after it
             return self.rng.choice((0.05, 1.0, 10.0)) * self.rng.random()
         return 0.001
+
+    def disk_seconds(self) -> float:
+        """What a durable write takes."""
+        return 4.0 * self.rng.random() if self.happens(Kind.SLOW_DISK) else DISK_SECONDS
 
     def answers(self) -> bool:
         return not self.happens(Kind.UNANSWERED)
