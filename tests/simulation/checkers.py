@@ -12,9 +12,9 @@ from agent.adapters.journal_store import JournalLimits, Store
 from agent.contract.codec import decode
 from agent.contract.columns import Batch
 from agent.contract.frames import Mfn
-from agent.contract.hypercall import PageUse
 from agent.contract.toolstack import DomainState
 from agent.retirement.case import Case, State
+from agent.retirement.reason import Reason
 from emulator.xen.frametable import FrameState
 from tests.simulation.agent import Keeper
 from tests.simulation.host import Host, Made
@@ -201,11 +201,11 @@ def _fires(times_ns: list[int], n: int, slack_ns: int) -> bool:
 
 
 def unretirable_is_what_the_host_refuses(scene: Scene) -> Iterator[str]:
-    table = scene.host.world.hypervisor.table
     for case in scene.cases:
-        refused = table.use_of(case.mfn) is PageUse.XEN_HEAP or "cap" in str(case.reason)
-        if case.state is State.UNRETIRABLE and not refused:
-            yield f"{case.id} is unretirable, but page {case.mfn:#x} is {table.use_of(case.mfn)}"
+        is_capped = case.reason is Reason.RETIRED_MEMORY_CAP
+        is_refused = is_capped or case.mfn in scene.host.refused
+        if case.state is State.UNRETIRABLE and not is_refused:
+            yield f"{case.id} is unretirable, and nobody refused page {case.mfn:#x}"
 
 
 def a_parked_page_is_held(scene: Scene) -> Iterator[str]:

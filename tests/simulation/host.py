@@ -50,6 +50,8 @@ SLOW_SECONDS = (1.0, 8.0, 40.0)
 
 BEGINS_WITH_ITS_ACT = frozenset({ToolCall.SUSPEND, ToolCall.SAVE})
 
+FOR_GOOD = frozenset({Refusal.XEN_HEAP, Refusal.OUT_OF_RANGE})
+
 TRIPS = tuple(step for step in Step if step is not Step.RELEASE)
 
 
@@ -105,6 +107,7 @@ class Host:
         self.books = Books(bus.promised)
         self.is_up = True
         self.calls = 0
+        self.refused: set[int] = set()  # pages that it said it cannot give, for good
         self.excused: dict[str, float] = {}  # by guest: when something last kept it from going on
         self.rng = Random(nature.config.seed)
         self._bus = bus
@@ -193,6 +196,7 @@ class Host:
         if call != "query" and self._trouble.happens(Kind.TRY_AGAIN):
             return self._not_now(mfns)
         reply = act()
+        self.refused |= {page.mfn for page in reply.pages if page.refusal in FOR_GOOD}
         self._trace("host", f"{call} {_hex(mfns)}: {' '.join(p.status for p in reply.pages)}")
         self._meddle(mfns)
         return await self._answered(call, "", reply)
