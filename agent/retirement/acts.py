@@ -22,6 +22,7 @@ from agent.retirement.outcome import (
     Guest,
     NoAnswer,
     Outcome,
+    TryAgain,
 )
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
@@ -170,6 +171,9 @@ class Acts:
             return Gone()
         for device in case.detached:
             outcome = answers.to_command(await self.toolstack.attach(domid, device))
+            if isinstance(outcome, Gone):
+                # Moved by others since we looked; its device is with nobody, so look again.
+                return TryAgain(Reason.GUEST_LEFT, outcome.detail)
             if not isinstance(outcome, Done):
                 return outcome
         return Done()
