@@ -12,6 +12,7 @@ from agent.adapters.journal_store import JournalLimits, Store
 from agent.contract.codec import decode
 from agent.contract.columns import Batch
 from agent.contract.frames import Mfn
+from agent.contract.hypercall import PageUse
 from agent.contract.toolstack import DomainState
 from agent.retirement.case import Case, State
 from agent.retirement.reason import Reason
@@ -22,6 +23,7 @@ from tests.simulation.plan import Plan
 
 # How long a guest may stand still, or lack its device, once nothing keeps the agent from helping.
 STILL_SECONDS_MAX = 120.0
+BEYOND_HELP = frozenset({PageUse.DOM0, PageUse.XEN_HEAP, PageUse.SHARED, PageUse.UNKNOWN})
 _NS = 1_000_000_000
 MARGIN_NS = 3 * 3600 * _NS  # clocks are stepped: nobody judges what is so near to the window's edge
 
@@ -39,12 +41,13 @@ class Found:
 
 @dataclass(slots=True)
 class Scene:
-    """What the judges may see."""
+    """What the judges may see. `troubled` are the cases that were there before trouble ended."""
 
     plan: Plan
     host: Host
     keeper: Keeper
     now: float = 0.0
+    troubled: frozenset[str] = frozenset()
     still_since: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
@@ -217,6 +220,25 @@ def a_parked_page_is_held(scene: Scene) -> Iterator[str]:
             yield f"{case.id} is parked, but page {case.mfn:#x} is free"
 
 
+def who_was_not_disturbed_succeeds(scene: Scene) -> Iterator[str]:
+    """A page that went bad when all trouble was over is retired, unless nothing could help it."""
+    for case in scene.cases:
+        if case.id in scene.troubled or case.state is State.RETIRED:
+            continue
+        if case.reason is not Reason.RETIRED_MEMORY_CAP and _could_be_helped(scene, case.mfn):
+            yield f"{case.id} is {case.state} for no reason but its own: {case.why}"
+
+
+def _could_be_helped(scene: Scene, mfn: Mfn) -> bool:
+    """True if one of the rungs takes it out of use: by the truth, and not by what was tried."""
+    hypervisor = scene.host.world.hypervisor
+    if hypervisor.table.use_of(mfn) in BEYOND_HELP:
+        return False
+    domain = hypervisor.domains.get(hypervisor.table.holder_of(mfn))
+    devices = () if domain is None else map(hypervisor.devices.__getitem__, domain.devices)
+    return domain is not None and all(device.may_leave for device in devices)
+
+
 AT_REST: tuple[Checker, ...] = (
     the_agent_knows_its_host,
     everything_came_to_rest,
@@ -226,6 +248,7 @@ AT_REST: tuple[Checker, ...] = (
     no_healthy_page_has_a_case,
     unretirable_is_what_the_host_refuses,
     a_parked_page_is_held,
+    who_was_not_disturbed_succeeds,
 )
 
 

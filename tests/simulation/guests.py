@@ -129,8 +129,9 @@ class Guests:
     def repair(self) -> None:
         while self._mapped:
             self._let_go()
+        keepers = {s.name for s in self._hypervisor.specs.values() if s.keeps_devices}
         for device in self._hypervisor.devices.values():
-            device.may_leave = True
+            device.may_leave = device.home not in keepers
         for domain in list(self._hypervisor.domains.values()):
             if domain.state is DomainState.CRASHED:
                 self.reboot(domain.name)

@@ -21,6 +21,8 @@ from random import Random
 from typing import Any, TypeVar
 from uuid import UUID
 
+import numpy as np
+
 from agent.contract.columns import Batch
 from agent.contract.errors import Unreachable
 from agent.contract.frames import DomId, Mfn
@@ -153,7 +155,8 @@ class Host:
         if batch is None:
             return
         batch = replace(batch, time_ns=batch.time_ns + self._clock.offset_ns)
-        columns = (batch.seq, batch.time_ns, batch.mfn, batch.errors)
+        counts = np.maximum(batch.count, 1)  # not `batch.errors`: that is the agent's reading
+        columns = (batch.seq, batch.time_ns, batch.mfn, counts)
         rows = zip(*(column.tolist() for column in columns), strict=True)
         now = self._loop.time()
         made = [Made(self.boot_id, seq, now, ns, Mfn(mfn), errors) for seq, ns, mfn, errors in rows]

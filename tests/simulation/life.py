@@ -118,7 +118,7 @@ class Life:
         for episode in self._plan.episodes:
             self._pass(episode.after)
             await self._play(episode)
-            await self._calm()
+            await self._calm(was_troubled=episode.is_troubled)
         await self._end(keeping)
 
     def _pass(self, seconds: float) -> None:
@@ -135,7 +135,7 @@ class Life:
             self._happen(event)
         await self._look_until(began + episode.seconds)
 
-    async def _calm(self) -> None:
+    async def _calm(self, *, was_troubled: bool) -> None:
         """No trouble any more; return when all is at rest, and was looked at."""
         self._trouble.is_paused = True
         self._trace("life", "calm")
@@ -152,6 +152,8 @@ class Life:
         await self._look_until(self._loop.time() + WATCHED_SECONDS)
         while self._loop.time() < deadline and not self._is_at_rest():
             await self._look_until(self._loop.time() + LOOK_SECONDS)
+        if was_troubled:
+            self._scene.troubled = frozenset(case.id for case in self._scene.cases)
         self._judge(AT_REST)
 
     def _is_at_rest(self) -> bool:

@@ -32,10 +32,12 @@ from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps
 from agent.retirement.case import TRANSITIONS, Case, State
 from agent.retirement.driver import Driver
+from agent.retirement.ladder import Rung, Terms
 from agent.retirement.outcome import (
     Done,
     Failed,
     Guest,
+    Held,
     NoAnswer,
     Offlined,
     Outcome,
@@ -196,6 +198,15 @@ def _believes_that_marks_survive_a_reboot() -> Patch:
     return mock.patch.object(docket, "reopened", as_it_was)
 
 
+def _climbs_one_rung_only() -> Patch:
+    rungs_for = case.rungs_for
+
+    def first(held: Held, terms: Terms) -> tuple[Rung, ...]:
+        return rungs_for(held, terms)[:1]
+
+    return mock.patch.object(case, "rungs_for", first)
+
+
 def _does_not_watch_what_is_parked() -> Patch:
     async def blind(self: Driver) -> None:
         """Nothing."""
@@ -228,6 +239,7 @@ PLANTS: dict[str, Callable[[], Patch]] = {
         _does_not_notice_a_reboot,
         _believes_that_marks_survive_a_reboot,
         _does_not_watch_what_is_parked,
+        _climbs_one_rung_only,
     )
 }
 
