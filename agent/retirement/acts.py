@@ -64,6 +64,13 @@ class Acts:
             outcome = NoAnswer(str(error))
         return (outcome,) * len(cases)
 
+    async def is_of(self, boot: str) -> bool:
+        """True if the host is known to be in this boot still."""
+        try:
+            return str((await self.hypervisor.host()).boot_id) == boot
+        except PeerError:
+            return False
+
     async def is_stopped(self, owner: DomId) -> bool:
         """True if that domain is known to stand still."""
         try:

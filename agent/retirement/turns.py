@@ -19,7 +19,7 @@ from agent.contract.frames import Mfn
 from agent.retirement import batch
 from agent.retirement.case import Case
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import NotNow
+from agent.retirement.outcome import NoAnswer, NotNow
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
@@ -90,9 +90,13 @@ class Turns:
             await self._serve(given)
 
     async def _begin(self, cases: Sequence[Case]) -> None:
-        """Touch no guest that somebody else has stopped: it would run when we are done."""
+        """Touch no guest of a boot that these cases do not know of: the next life would forget it.
+        Nor one that somebody else has stopped: it would run when we are done.
+        """
         owner = cases[0].owner
-        if owner is not None and await self.steps.acts.is_stopped(owner):
+        if not await self.steps.acts.is_of(self.steps.docket.boot):
+            await self.steps.skip(cases, NoAnswer("is the host still in the same boot?"))
+        elif owner is not None and await self.steps.acts.is_stopped(owner):
             await self.steps.skip(cases, NotNow(Reason.STOPPED_BY_OTHERS))
         else:
             await self._serve(cases)
