@@ -22,6 +22,7 @@ from agent.retirement.outcome import (
     Guest,
     NoAnswer,
     Outcome,
+    TryAgain,
 )
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
@@ -62,6 +63,13 @@ class Acts:
         except PeerError as error:
             outcome = NoAnswer(str(error))
         return (outcome,) * len(cases)
+
+    async def is_of(self, boot: str) -> bool:
+        """True if the host is known to be in this boot still."""
+        try:
+            return str((await self.hypervisor.host()).boot_id) == boot
+        except PeerError:
+            return False
 
     async def is_stopped(self, owner: DomId) -> bool:
         """True if that domain is known to stand still."""
@@ -182,6 +190,9 @@ class Acts:
             return Gone()
         for device in case.detached:
             outcome = answers.to_command(await self.toolstack.attach(domid, device))
+            if isinstance(outcome, Gone):
+                # Moved by others since we looked; its device is with nobody, so look again.
+                return TryAgain(Reason.GUEST_LEFT, outcome.detail)
             if not isinstance(outcome, Done):
                 return outcome
         return Done()

@@ -61,6 +61,8 @@ class Sharing:
         """
         shared = np.unique(gfns[domain.is_shared[gfns]])
         shared = shared[self._table.are_whole(domain.p2m[shared])]
+        if not len(shared):
+            return shared
         new = self._heap.take(len(shared), domain.tenant)
         if new is None:
             return shared[:0]

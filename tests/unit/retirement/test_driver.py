@@ -10,7 +10,9 @@ from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageStatus, PageUse
 from agent.contract.toolstack import HERE, DomainsReply, DomainState, ToolOutcome
 from agent.events import CaseMoved, GuestFoundStopped, GuestPaused
+from agent.retirement.caps import Caps
 from agent.retirement.case import Case, State
+from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
 from agent.retirement.reason import Reason
@@ -130,6 +132,27 @@ async def test_a_guest_is_not_stopped_for_a_page_that_has_become_anothers() -> N
 
 
 # Devices
+
+
+async def test_a_guest_that_moves_while_its_device_is_attached_gets_it_where_it_lives_now() -> None:
+    host = a_host(Page(), devices=("nic",))
+
+    def move() -> None:
+        host.guests[99] = host.guests.pop(7)
+
+    host.when["attach"] = move
+    await Bench(host).settle(*cases_of(host))
+    assert to_guests(host) == ["detach", *EXCHANGE, "attach", "attach"]
+    assert host.without_device == []
+
+
+async def test_no_guest_of_another_boot_than_the_cases_is_touched() -> None:
+    """The next life would take the case for one of the boot before, and forget the guest."""
+    host = a_host(Page())
+    bench = Bench(host)
+    bench.docket = Docket(Caps(10), "the boot before")
+    await bench.settle(*cases_of(host), until=lambda: bench.docket.cases[0].attempts > 1)
+    assert to_guests(host) == []
 
 
 async def test_a_guest_is_stopped_only_between_detach_and_attach() -> None:
@@ -319,7 +342,7 @@ async def test_before_a_guest_is_saved_the_name_of_its_image_is_written_down() -
     names: list[set[str]] = []
     host.when["save"] = lambda: names.append({case.image for case in bench.log.durable})
     await bench.settle(*cases_of(host))
-    assert names == [{"c1--7"}]
+    assert names == [{"c1-00000000-7"}]
 
 
 async def test_moves_are_told_in_order() -> None:
