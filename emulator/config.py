@@ -17,6 +17,7 @@ from agent.contract.topics import HostName
 from emulator.scenario import FaultSettings, Guests, GuestSettings
 from emulator.sizes import Size
 from emulator.toml import Overrides, Settings, checked, read_table
+from emulator.xen.defects import DefectId
 from emulator.xen.layout import NODES_MAX
 
 _PORT_OF_MQTT = 1883
@@ -50,6 +51,7 @@ class HostSettings(Settings):
     dimms: Annotated[int, Field(gt=0, le=12)] = 8
     nodes: Annotated[int, Field(gt=0, le=NODES_MAX)] = 1
     personality: Personality = Personality.THREAD
+    defects: dict[DefectId, bool] = Field(default_factory=dict[DefectId, bool])
     hypercall_cpu: Annotated[int, Field(ge=0, lt=4096)] = 1
     reboot_seconds: Seconds = 3.0
 

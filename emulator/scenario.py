@@ -44,6 +44,7 @@ class On(StrEnum):
     SHARED = "shared"  # by memory sharing
     SHARED_INFO = "shared_info"  # Xen's heap, shared with a guest
     DYING = "dying"  # its guest is gone, and others still map it
+    BROKEN = "broken"  # a running guest's, and had an uncorrected error before anybody listened
     DOM0 = "dom0"
     XEN_HEAP = "xen_heap"
     XEN_IMAGE = "xen_image"  # this and the rest: only on a host whose personality is xen-4.17

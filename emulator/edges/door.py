@@ -68,6 +68,12 @@ def do(path: str, model: type[Ask], act: Callable[[Ask], Awaitable[BaseModel]]) 
     return web.post(path, Doing(path, model, act).handle)
 
 
+def reader_of(handler: Handler) -> Callable[[web.Request], Awaitable[BaseModel]] | None:
+    """How this handler of a door reads a body; None if it reads none."""
+    doing: Doing[BaseModel] | None = getattr(handler, "__self__", None)
+    return None if doing is None else doing.read
+
+
 def answer(reply: BaseModel) -> web.Response:
     return web.json_response(text=reply.model_dump_json())
 

@@ -30,7 +30,7 @@ from agent.contract.toolstack import (
     ToolOutcome,
     ToolReply,
 )
-from emulator.edges.door import Doing, answer, hang_up, say_nothing, waits
+from emulator.edges.door import answer, hang_up, reader_of, say_nothing, waits
 from emulator.edges.fate import Handler, HostDownError, wrapped
 from emulator.edges.toolstack import TROUBLE
 from emulator.handover import change_owner
@@ -243,8 +243,8 @@ def _asked_for(do: Do) -> str:
 
 async def _subject(handler: Handler, request: web.Request) -> Subject:
     """As the door itself reads the call: what it cannot read is refused before any rule is met."""
-    doing = getattr(handler, "__self__", None)  # of a door that reads no body there is none
-    ask: object = await doing.read(request) if isinstance(doing, Doing) else None
+    reads = reader_of(handler)
+    ask = None if reads is None else await reads(request)
     return Subject(getattr(ask, "domid", None), _pages_of(ask))
 
 
