@@ -87,7 +87,8 @@ class Keeper:
     ) -> None:
         self.path = folder / "pagewarden.db"
         journal = keys.get("journal", {}) | {"path": self.path}
-        self.config = AgentConfig(host=host.nature.config.host.name, **keys | {"journal": journal})
+        table = {"host": host.nature.config.host.name, **keys, "journal": journal}
+        self.config = AgentConfig.model_validate(table)
         self.process: Process | None = None
         self.agent: Agent | None = None
         self.crashes: list[str] = []

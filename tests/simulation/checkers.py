@@ -98,9 +98,7 @@ def the_cap_is_kept(scene: Scene) -> Iterator[str]:
 def nobody_stands_still_for_long(scene: Scene) -> Iterator[str]:
     """Nor without a device. Time in which something kept the agent from helping does not count."""
     lacking = dict(_lacking(scene.host))
-    scene.still_since = {
-        guest: scene.still_since.get(guest, scene.now) for guest in lacking
-    }
+    scene.still_since = {guest: scene.still_since.get(guest, scene.now) for guest in lacking}
     helped_since = scene.keeper.up_since if scene.keeper.is_up else scene.now
     for guest, why in lacking.items():
         excused = scene.host.excused.get(guest, 0.0), scene.host.excused.get("", 0.0)
@@ -154,8 +152,8 @@ def everything_came_to_rest(scene: Scene) -> Iterator[str]:
 
 
 def every_guest_is_whole(scene: Scene) -> Iterator[str]:
-    for guest, why in _lacking(scene.host):
-        yield f"{guest} {why}"
+    for name, why in _lacking(scene.host):
+        yield f"{name} {why}"
     away = scene.host.guests.elsewhere()
     for name in scene.host.guests.names:
         if scene.host.guests.domain(name) is None and name not in away:

@@ -87,7 +87,9 @@ class Guests:
     def _map(self, domain: Domain) -> None:
         """A page that is marked, if there is one: that is where it hurts."""
         frames = domain.p2m[: self._hypervisor.guests[domain.domid].workload.working_set_pages]
-        there = [mfn for mfn in frames.tolist() if mfn != NO_FRAME and self._is_private(domain, mfn)]
+        there = [
+            mfn for mfn in frames.tolist() if mfn != NO_FRAME and self._is_private(domain, mfn)
+        ]
         marked = [mfn for mfn in there if self._is_marked(mfn)]
         if not there:
             return

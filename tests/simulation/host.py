@@ -14,7 +14,8 @@ a call ends.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Set
+from collections.abc import Callable, Coroutine
+from collections.abc import Set as AbstractSet
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -76,7 +77,7 @@ class Books:
     `promised` is what the broker has delivered to the agent's session, or still keeps for it.
     """
 
-    promised: Set[bytes]
+    promised: AbstractSet[bytes]
     made: list[Made] = field(default_factory=list[Made])
     buried: dict[UUID, tuple[Parcel, ...]] = field(default_factory=dict[UUID, tuple[Parcel, ...]])
 
@@ -96,7 +97,7 @@ class Nature:
     layout: Layout
     telemetry: TelemetrySettings
     scenario: Scenario
-    timing: TimingSettings = TimingSettings()
+    timing: TimingSettings = field(default_factory=TimingSettings)
 
 
 class Host:

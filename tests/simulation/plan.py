@@ -199,7 +199,8 @@ def _episodes(rng: Random, often: dict[Kind, float], n: int) -> Iterator[Episode
         seconds = rng.choice((60.0, 120.0))
         kinds = often if number < troubled else {}
         pages = list(_pages(rng, seconds, n))
-        events = sorted([*pages, *_happenings(rng, kinds, seconds, pages)], key=_at)
+        events: list[Event] = [*pages, *_happenings(rng, kinds, seconds, pages)]
+        events.sort(key=_at)
         yield Episode(after, seconds, number < troubled, tuple(events))
 
 
