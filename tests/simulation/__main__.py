@@ -60,7 +60,8 @@ def _replay(seed: int) -> int:
 def _live(lives: int, first: int, *, as_json: bool) -> int:
     began = time.monotonic()
     seeds = [*regressions(), *range(first, first + lives)]
-    cuts = [cut for on in systematic.STORIES for cut in systematic.every_cut(on, _step(lives))]
+    step = _step(lives)
+    cuts = [cut for story in systematic.STORIES for cut in systematic.every_cut(story, step)]
     outcomes = [*_all(_one, seeds, "lives"), *_all(systematic.lived, cuts, "power cuts")]
     failed = [outcome for outcome in outcomes if outcome.found]
     if as_json:

@@ -178,12 +178,12 @@ class Host:
 
     # What is asked
 
-    async def tell(self, what: Callable[[], Told]) -> Told | None:
+    async def tell(self, name: str, what: Callable[[], Told]) -> Told | None:
         """Answer a question about the host; None if there is no answer."""
-        if not await self._let_in("", "", self.nature.timing.hypercall_seconds):
+        if not await self._let_in(name, "", self.nature.timing.hypercall_seconds):
             return None
         if self._trouble.happens(Kind.LOSE_ANSWER):
-            raise Unreachable("the connection was reset")
+            raise Unreachable(f"{name}: the connection was reset")
         return what()
 
     async def pages(
