@@ -85,6 +85,18 @@ class Acts:
         except PeerError:
             return ()
 
+    async def lost_by(self, cases: Sequence[Case]) -> tuple[Case, ...]:
+        """Those of these cases whose page is known not to be their owner's any more."""
+        if not cases:
+            return ()
+        try:
+            async with self._page_calls:
+                reply = await self.hypervisor.query([case.mfn for case in cases])
+        except PeerError:
+            return ()
+        owners = {page.mfn: page.owner for page in reply.pages}
+        return tuple(case for case in cases if owners.get(case.mfn, case.owner) != case.owner)
+
     async def leave_running(self, case: Case) -> None:
         """Give the guest of `case` what it may lack because of us, each once, whatever comes of it:
         whichever command fits how it is stopped, and its devices.

@@ -121,6 +121,16 @@ async def test_a_broken_page_is_never_asked_for() -> None:
     assert rest_of(bench) == [(State.PARKED, Reason.BROKEN)]
 
 
+async def test_a_guest_is_not_stopped_for_a_page_that_has_become_anothers() -> None:
+    """Xen: an owner can change between answer and use, so it is asked again before the act."""
+    host = a_host(Page(owner=7), Page(owner=7))
+    host.guests[8] = Domain("other")
+    host.when["domains"] = lambda: setattr(host.pages[FIRST], "owner", 8)
+    bench = await settled(host)
+    assert sorted(bench.host.exchanged) == [(FIRST,), (FIRST + 1,)]
+    assert rest_of(bench) == [(State.RETIRED, None)] * 2
+
+
 # Devices
 
 
