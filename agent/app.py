@@ -31,6 +31,7 @@ from agent.config import AgentConfig
 from agent.contract import topics
 from agent.contract.errors import AgentError, Unreachable, first_of
 from agent.contract.hypercall import HostReply
+from agent.contract.requests import Ask, RequestsView, RequestView
 from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.engines import SerdSettings
@@ -41,10 +42,12 @@ from agent.introduction import checked
 from agent.pipeline import Pipeline
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps, pages_of
+from agent.retirement.desk import Desk
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
 from agent.retirement.ladder import Terms
 from agent.retirement.manners import Manners
+from agent.retirement.request import view_of
 from agent.waiting import set_within
 
 STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
@@ -127,6 +130,7 @@ class _Agent:
     handshake: Handshake
     driver: Driver
     checkup: Checkup
+    desk: Desk
     _recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -154,10 +158,12 @@ class _Agent:
             config.host, version("pagewarden"), diagnosis, docket, board, journal.history
         )
         observe.add(overview.observe)
-        answers = Answers(overview.status, overview.cases, overview.case)
+        driver = Driver(acts, journal, docket, observe, wall_clock, _manners(config))
+        desk = Desk(driver, docket, journal, host, observe, wall_clock)
+        await desk.restore(await journal.requests())
+        answers = _answers(overview, desk)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
-        driver = Driver(acts, journal, docket, observe, wall_clock, _manners(config))
         pipeline = Pipeline(
             diagnosis,
             docket,
@@ -169,7 +175,7 @@ class _Agent:
         )
         handshake = Handshake(config.host, diagnosis.admission, broker, observe, pipeline.hand)
         checkup = Checkup(acts, broker, host.boot_id, lambda found: board.renew(Health(found)))
-        return cls(broker, pipeline, handshake, driver, checkup)
+        return cls(broker, pipeline, handshake, driver, checkup, desk)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bring guests back, serve until told to stop or the host rebooted, and stop in order."""
@@ -190,6 +196,7 @@ class _Agent:
             driving = group.create_task(self._drive(), name="driver")
             others.append(group.create_task(self._take_messages(), name="intake"))
             others.append(group.create_task(self.handshake.run(), name="handshake"))
+            others.append(group.create_task(self._take_requests(), name="desk"))
             await _any(stop, self.checkup.rebooted)
             await self.pipeline.stop()
             self.driver.stop()
@@ -206,6 +213,10 @@ class _Agent:
         await self._recovered.wait()  # a guest that stands still comes before any message
         async with aclosing(self.broker.deliveries()) as deliveries:
             await self.pipeline.run(deliveries)
+
+    async def _take_requests(self) -> None:
+        await self._recovered.wait()
+        await self.desk.run()
 
 
 async def _any(*events: asyncio.Event) -> None:
@@ -265,6 +276,20 @@ async def _restore(journal: Journal, diagnosis: Diagnosis, docket: Docket) -> No
         if isinstance(finding, Finding):  # a smaller N may find now what it did not find then
             changed += docket.open(finding.judgement.verdicts, wall_clock())
     await journal.save(*changed)
+
+
+def _answers(overview: Overview, desk: Desk) -> Answers:
+    async def ask(wanted: Ask) -> RequestView:
+        return view_of(await desk.take(wanted))
+
+    def requests() -> RequestsView:
+        return RequestsView(requests=tuple(map(view_of, desk.requests)))
+
+    def request(request_id: str) -> RequestView | None:
+        found = desk.find(request_id)
+        return None if found is None else view_of(found)
+
+    return Answers(overview.status, overview.cases, overview.case, ask, requests, request)
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:
