@@ -36,8 +36,9 @@ from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
-from agent.events import Event, Observer
+from agent.events import CaseMessageCoalesced, Event, Observer
 from agent.handshake import Handshake
+from agent.herald import Herald
 from agent.introduction import checked
 from agent.pipeline import Pipeline
 from agent.retirement.acts import Acts
@@ -131,6 +132,7 @@ class _Agent:
     driver: Driver
     checkup: Checkup
     desk: Desk
+    herald: Herald
     _recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -158,6 +160,9 @@ class _Agent:
             config.host, version("pagewarden"), diagnosis, docket, board, journal.history
         )
         observe.add(overview.observe)
+        herald = Herald(config.host, broker, lambda: observe(CaseMessageCoalesced()))
+        herald.seed(docket.cases)
+        observe.add(herald.observe)
         driver = Driver(acts, journal, docket, observe, wall_clock, _manners(config))
         desk = Desk(driver, docket, journal, host, observe, wall_clock)
         await desk.restore(await journal.requests())
@@ -175,7 +180,7 @@ class _Agent:
         )
         handshake = Handshake(config.host, diagnosis.admission, broker, observe, pipeline.hand)
         checkup = Checkup(acts, broker, host.boot_id, lambda found: board.renew(Health(found)))
-        return cls(broker, pipeline, handshake, driver, checkup, desk)
+        return cls(broker, pipeline, handshake, driver, checkup, desk, herald)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bring guests back, serve until told to stop or the host rebooted, and stop in order."""
@@ -197,6 +202,7 @@ class _Agent:
             others.append(group.create_task(self._take_messages(), name="intake"))
             others.append(group.create_task(self.handshake.run(), name="handshake"))
             others.append(group.create_task(self._take_requests(), name="desk"))
+            others.append(group.create_task(self.herald.run(), name="herald"))
             await _any(stop, self.checkup.rebooted)
             await self.pipeline.stop()
             self.driver.stop()

@@ -27,7 +27,7 @@ Start here:     pagewarden demo
 On a host:      pagewarden agent --config /etc/pagewarden/agent.toml
 A recorded log: pagewarden decode /var/log/kern.log
 What it does:   pagewarden status, pagewarden cases, pagewarden case c1
-By hand:        pagewarden offline 0x1234, evacuate --dimm LABEL, online, cancel
+By hand:        pagewarden offline 0x1234, evacuate, online, cancel
 
 Exit codes: 0 done; 1 it could not be done, and one line says why; 2 the
 command line is wrong.

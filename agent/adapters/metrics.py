@@ -20,6 +20,7 @@ from agent.events import (
     BrokerLost,
     CallMade,
     CapReached,
+    CaseMessageCoalesced,
     CaseMoved,
     CaseOpened,
     EreportsLost,
@@ -130,6 +131,10 @@ class Metrics:
         self._enter(event.case.state)
         self._cases.transitions.labels(event.case.state).inc()
         self._cases.step_seconds.labels(event.before).observe(event.took_seconds)
+
+    @observe.register
+    def _(self, _: CaseMessageCoalesced) -> None:
+        self._cases.messages_coalesced.inc()
 
     @observe.register
     def _(self, event: GuestPaused) -> None:

@@ -1,6 +1,7 @@
 """`pagewarden offline`, `evacuate`, `online` and `cancel`: what operators ask of the agent."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -16,7 +17,14 @@ from agent.commands.options import (
 from agent.contract.frames import MFN_MAX
 from agent.contract.requests import Ask, Wish
 
-Range = tuple[int, int]
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Both pages included."""
+
+    first: int
+    last: int
+
 
 _NUMBER = r"0[xX][0-9a-fA-F]+|\d+"
 _PAGES = re.compile(rf"({_NUMBER})(?:-({_NUMBER}))?")
@@ -29,7 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("cancel")(cancel)
 
 
-def parse_pages(text: str) -> Range:
+def parse_pages(text: str) -> Span:
     """First and last page of `MFN` or `START-END`, each hexadecimal (`0x…`) or decimal."""
     found = _PAGES.fullmatch(text)
     if found is None:
@@ -40,7 +48,7 @@ def parse_pages(text: str) -> Range:
         raise typer.BadParameter(f"{text!r} ends before it begins")
     if last > MFN_MAX:
         raise typer.BadParameter(f"{text!r}: page numbers end at {MFN_MAX:#x}")
-    return first, last
+    return Span(first, last)
 
 
 def _number(text: str) -> int:
@@ -54,7 +62,7 @@ def parse_id(text: str) -> str:
 
 
 PagesArgument = Annotated[
-    Range,
+    Span,
     typer.Argument(parser=parse_pages, metavar="MFN|START-END", help="Hexadecimal or decimal."),
 ]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Show progress until it is over.")]
@@ -84,7 +92,7 @@ def offline(
 
     The cap on retired memory holds, because a slip of a digit is a large range.
     With --beyond-cap it does not, and those pages leave room under the cap for
-    pages that go bad. Frames are counted from 0, as `pagewarden cases` shows them.
+    pages that go bad.
 
     \b
     Examples:
@@ -94,12 +102,15 @@ def offline(
       pagewarden offline 0x1234 --id ticket-4711
 
     Exit codes: 0 asked for, with --wait: all of them are retired; 1 they are not
-    (each reason is told, with how many pages), or no agent answers; 2 wrong usage.
+    (each reason is told, and for how many), or no agent answers; 2 wrong usage.
     With --json and --wait there is a line for each change, the last one the end.
     """
-    first, last = pages
     ask = Ask(
-        id=request_id or new_id(), wish=Wish.OFFLINE, first=first, last=last, beyond_cap=beyond_cap
+        id=request_id or new_id(),
+        wish=Wish.OFFLINE,
+        first=pages.first,
+        last=pages.last,
+        beyond_cap=beyond_cap,
     )
     carry_out(socket_of(config, socket), ask, wait=wait, as_json=as_json)
 
@@ -157,10 +168,9 @@ def online(
       pagewarden online 0x0-0xffff --wait
 
     Exit codes: 0 asked for, with --wait: all of them are back; 1 they are not
-    (each reason is told, with how many pages), or no agent answers; 2 wrong usage.
+    (each reason is told, and for how many), or no agent answers; 2 wrong usage.
     """
-    first, last = pages
-    ask = Ask(id=request_id or new_id(), wish=Wish.ONLINE, first=first, last=last)
+    ask = Ask(id=request_id or new_id(), wish=Wish.ONLINE, first=pages.first, last=pages.last)
     carry_out(socket_of(config, socket), ask, wait=wait, as_json=as_json)
 
 
