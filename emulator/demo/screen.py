@@ -179,5 +179,6 @@ def print_summary(console: Console, verdict: Verdict) -> None:
 def _truth(verdict: Verdict) -> str:
     frames = verdict.evidence.truth.frames
     if verdict.truth_agrees:
-        return f"[green]agrees[/]: the host's frame table has {frames.offlined} pages offlined"
+        pages = "1 page" if frames.offlined == 1 else f"{frames.offlined} pages"
+        return f"[green]agrees[/]: the host's frame table has {pages} offlined"
     return "[red]disagrees[/]:"

@@ -1,9 +1,13 @@
 """The hypervisor and its guests, as the 2008 page-offlining design would have them. Pure.
 
-`hypervisor` is the whole of it; `frametable` says whose each frame is, `freelists` how the free
-ones lie (by the algebra of `buddy`, within `regions`) and `heap` who gets which; `offline` and
-`swap` answer the page calls, `toolstack` the calls about guests, and `guests` notice when it went
-wrong.
+    whose is it       frametable, references; pages has the kinds
+    what is free      heap, freelists, buddy, regions; claims, scrub
+    who lives here    domains, layout, settling, beings; pod, sharing, pools
+    what they see     translation, pagetables, guests; devices and mappers see it too
+    the page calls    offline, swap            in the place of these: sysctl, pageops, words
+    the guest calls   toolstack, exchange, lives, giving; moving is under swap and exchange
+    what goes wrong   defects (of real Xen), trouble (on request), machinecheck, vmce, mctelem
+    does it hold      soundness
 
-`sysctl` answers in the place of these page calls as real Xen 4.17 does, on the same frames.
+`hypervisor` puts one host together. `sysctl` answers as real Xen 4.17 does, on the same frames.
 """

@@ -60,6 +60,12 @@ class HostAsIn2008(HostMachine):
         before = self.marked()
         self.judge(before, self.host.p2m_swap(mfns))
 
+    @rule(nth=OF_NOTE)
+    def swap_one_of_note(self, nth: int) -> None:
+        mfns = [self.nth_of_note(nth)]
+        self.offline(mfns)
+        self.swap_any(mfns)
+
     @rule(nth=NTH, gfns=GFNS)
     def swap_by_the_book(self, nth: int, gfns: set[int]) -> None:
         """The guest goes on running meanwhile."""

@@ -55,6 +55,7 @@ class WatchedHost(RuleBasedStateMachine):
         self.no_frame_is_lost_or_won()
         self.what_was_taken_out_stays_out_until_it_is_brought_back()
         self.a_reference_is_kept_by_somebody()
+        self.whoever_maps_a_page_has_the_frame_that_it_is_in()
         self.no_domain_is_left_half_way()
         self.the_parts_of_the_host_agree()
         self.no_guest_is_corrupted_or_faults()
@@ -83,6 +84,13 @@ class WatchedHost(RuleBasedStateMachine):
         assert min(counted.values(), default=1) > 0
         assert all(0 <= mfn < FRAMES for mfn, _ in counted)
         assert references.lingering == self.ledger.lingering
+
+    def whoever_maps_a_page_has_the_frame_that_it_is_in(self) -> None:
+        for mapping in self.host.mappers.mappings:
+            guest = self.host.guests.get(mapping.owner)
+            if guest is not None and not self.is_torn(guest):
+                is_there = guest.domain.p2m[mapping.gfn] == mapping.mfn
+                assert is_there or guest.workload.given_up[mapping.gfn]
 
     def no_domain_is_left_half_way(self) -> None:
         host = self.host

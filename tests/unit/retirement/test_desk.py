@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from uuid import UUID
 
 import pytest
 
@@ -21,12 +20,13 @@ from agent.retirement.desk import Desk
 from agent.retirement.docket import Docket
 from agent.retirement.reason import Reason
 from agent.retirement.request import Pages, Request, RequestRefused
+from tests.support.cases import BOOT
 from tests.support.driving import Bench
 from tests.support.host import FIRST, Host, Page, a_host
 
 HOST = HostReply(
     host="h",
-    boot_id=UUID(int=1),
+    boot_id=BOOT,
     frames=FIRST + 1000,
     personality="thread",
     interleave=Interleave(dimms=("A", "B")),
@@ -68,7 +68,7 @@ class Life:
 async def a_life(
     host: Host, log: RequestsLog | None = None, cap: int = 1000
 ) -> AsyncIterator[Life]:
-    bench = Bench(host, docket=Docket(Caps(cap), "boot"))
+    bench = Bench(host, docket=Docket(Caps(cap), str(BOOT)))
     ticks = count(1)
     log = log or RequestsLog()
     driver = bench.driver()
@@ -173,7 +173,7 @@ async def test_what_was_to_be_brought_back_is_brought_back_by_the_next_life() ->
         await life.over()
         cases = life.bench.docket.cases
     log.requests["back"] = Request(
-        "back", Wish.ONLINE, "", _pages(1), 0, "boot", fed=1, under_way=(Mfn(FIRST),)
+        "back", Wish.ONLINE, "", _pages(1), 0, str(BOOT), fed=1, under_way=(Mfn(FIRST),)
     )
     async with a_life(host, log) as life:
         life.bench.docket.restore(cases, 9)
