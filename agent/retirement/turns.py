@@ -19,7 +19,7 @@ from agent.contract.frames import Mfn
 from agent.retirement import batch
 from agent.retirement.case import Case
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import NoAnswer, NotNow, Overtaken, Recalled
+from agent.retirement.outcome import NoAnswer, NotNow, Outcome, Overtaken, Recalled
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
@@ -90,9 +90,8 @@ class Turns:
             await self._serve(given)
 
     async def _begin(self, cases: Sequence[Case]) -> None:
-        """Touch no guest of a boot that these cases do not know of: the next life would forget it.
-        Nor one that somebody else has stopped: it would run when we are done. Nor one for a page
-        that it has no more: whose it was is an answer, and answers grow old.
+        """Touch no guest for a page that it has no more: whose it was is an answer, and answers
+        grow old.
         """
         hindrance = await self._hindrance(cases[0])
         if hindrance is not None:
@@ -102,8 +101,10 @@ class Turns:
         await self.steps.skip(lost, Overtaken())
         await self._serve([case for case in cases if case not in lost])
 
-    async def _hindrance(self, case: Case) -> NoAnswer | NotNow | None:
-        """Why the guest of this case may not be touched now, by whatever it asked for."""
+    async def _hindrance(self, case: Case) -> Outcome | None:
+        """Why this guest is not to be touched now: after a reboot that we do not know of yet, the
+        next life would forget it; and what somebody else has stopped would run when we are done.
+        """
         acts = self.steps.acts
         if not await acts.is_of(self.steps.docket.boot):
             return NoAnswer("is the host still in the same boot?")
