@@ -27,6 +27,7 @@ PURE_FILES = (
     *("case.py", "ladder.py", "batch.py", "answers.py", "caps.py", "docket.py", "outcome.py"),
     "reason.py",
     "manners.py",
+    "request.py",
 )
 FORBIDDEN = {"asyncio", "time", "socket", "sqlite3", "threading", "aiohttp", "aiomqtt"}
 
@@ -109,7 +110,8 @@ def diagram() -> str:
         "      While a device is detached, ways to others than",
     ]
     lines += [f"      {', '.join(inside())}", "      lead here first.", "    end note"]
-    lines += ["    retired --> [*]", "    unretirable --> [*]", "```"]
+    finals = (state for state in State if state.is_final)
+    lines += [*(f"    {state} --> [*]" for state in finals), "```"]
     return "\n".join(lines) + "\n"
 
 
