@@ -64,12 +64,12 @@ class Acts:
             outcome = NoAnswer(str(error))
         return (outcome,) * len(cases)
 
-    async def is_of(self, boot: str) -> bool:
-        """True if the host is known to be in this boot still."""
+    async def boot(self) -> str | None:
+        """Which boot the host is in now; None if it does not say."""
         try:
-            return str((await self.hypervisor.host()).boot_id) == boot
+            return str((await self.hypervisor.host()).boot_id)
         except PeerError:
-            return False
+            return None
 
     async def is_stopped(self, owner: DomId) -> bool:
         """True if that domain is known to stand still."""

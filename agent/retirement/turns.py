@@ -106,7 +106,7 @@ class Turns:
         next life would forget it; and what somebody else has stopped would run when we are done.
         """
         acts = self.steps.acts
-        if not await acts.is_of(self.steps.docket.boot):
+        if await acts.boot() != self.steps.docket.boot:
             return NoAnswer("is the host still in the same boot?")
         if case.owner is not None and await acts.is_stopped(case.owner):
             return NotNow(Reason.STOPPED_BY_OTHERS)
@@ -116,12 +116,20 @@ class Turns:
         """Give commands until no case needs the guest: it runs then, and has its devices."""
         taken = {case.mfn for case in cases}
         self._in_hand |= taken
-        while cases := await self._still_due(cases):
+        while (cases := await self._still_due(cases)) and not await self._is_past(cases):
             members = batch.due(cases)
             await self.steps.take(members)
             await self._wait(members)
             cases = batch.staying(cases, self.steps.now(cases))
         self._in_hand -= taken
+
+    async def _is_past(self, cases: Sequence[Case]) -> bool:
+        """True if a command is to be given again, and the host has rebooted since it was given:
+        its domain is another guest's now, and the next life makes good what is left.
+        """
+        if not any(case.attempts for case in batch.due(cases)):
+            return False
+        return await self.steps.acts.boot() not in {None, self.steps.docket.boot}
 
     async def _still_due(self, cases: Sequence[Case]) -> Sequence[Case]:
         """All that are not recalled; told to stop, those only whose guest is in our hands."""

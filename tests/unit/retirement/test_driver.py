@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -153,6 +154,21 @@ async def test_no_guest_of_another_boot_than_the_cases_is_touched() -> None:
     bench.docket = Docket(Caps(10), "the boot before")
     await bench.settle(*cases_of(host), until=lambda: bench.docket.cases[0].attempts > 1)
     assert to_guests(host) == []
+
+
+async def test_no_command_is_given_again_to_a_domain_of_the_next_boot() -> None:
+    """It is another guest's now. What the first one did is found by the next life."""
+    host = a_host(Page(PageUse.HVM_STATE))
+    host.trouble["save"] = [LOST]
+
+    def reboot() -> None:
+        host.boot = UUID(int=2)
+
+    host.when["save"] = reboot
+    bench = Bench(host)
+    await bench.settle(*cases_of(host), until=lambda: bench.docket.cases[0].attempts > 1)
+    assert to_guests(host) == ["save"]
+    assert bench.log.durable[-1].image
 
 
 async def test_a_guest_is_stopped_only_between_detach_and_attach() -> None:
