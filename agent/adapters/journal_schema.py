@@ -50,6 +50,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             '$.state', 'backing_out', '$.hands_off', 'guest_may_be_damaged', '$.rungs', json('[]'))
             WHERE state = 'releasing'""",
     ),
+    (
+        # Whether a guest's first command was given was not told apart: it may have been.
+        """UPDATE transitions SET body = json_set(body, '$.begun', json('true')) WHERE
+            state IN ('detaching', 'dropping_shadows', 'suspending', 'saving', 'migrating')""",
+    ),
 )
 
 

@@ -14,6 +14,7 @@ from agent.contract.hypercall import PageReply, PagesReply
 from agent.contract.toolstack import DomainInfo, DomainsReply
 from agent.retirement import answers
 from agent.retirement.case import Case, State
+from agent.retirement.look import Sight, objections
 from agent.retirement.outcome import (
     UNLISTED,
     Done,
@@ -63,12 +64,18 @@ class Acts:
             outcome = NoAnswer(str(error))
         return (outcome,) * len(cases)
 
-    async def is_stopped(self, owner: DomId) -> bool:
-        """True if that domain is known to stand still."""
+    async def look(
+        self, cases: Sequence[Case], others: Sequence[Case]
+    ) -> tuple[Outcome | None, ...]:
+        """What speaks against touching the guest of these cases now, for each, if anything does.
+
+        `others` are all cases that are not at their end.
+        """
         try:
-            return answers.is_stopped(await self._domains(), owner)
-        except PeerError:
-            return False
+            pages, domains = await self._pages(cases), await self._domains()
+        except PeerError as error:
+            return (NoAnswer(str(error)),) * len(cases)
+        return objections(cases, Sight(pages, domains, self.migrate_to), others)
 
     async def stopped(self) -> tuple[DomainInfo, ...]:
         """The domains that are known to stand still."""
@@ -134,11 +141,19 @@ class Acts:
 
     async def _page(self, call: PageCall, case: Case) -> PageReply:
         """The one answer to a call about one page."""
+        (page,) = await self._about(call, [case.mfn])
+        return page
+
+    async def _pages(self, cases: Sequence[Case]) -> Sequence[PageReply]:
+        """Where the pages of these cases stand, in one call."""
+        return await self._about(self.hypervisor.query, [case.mfn for case in cases])
+
+    async def _about(self, call: PageCall, mfns: Sequence[Mfn]) -> Sequence[PageReply]:
         async with self._page_calls:
-            reply = await call([case.mfn])
-        if [page.mfn for page in reply.pages] != [case.mfn]:
-            raise PeerError(f"asked about page {case.mfn:#x}, the hypervisor answered about others")
-        return reply.pages[0]
+            reply = await call(mfns)
+        if [page.mfn for page in reply.pages] != list(mfns):
+            raise PeerError(f"asked about page {mfns[0]:#x}, the hypervisor answered about others")
+        return reply.pages
 
     async def _domains(self) -> DomainsReply:
         async with self._domain_calls:

@@ -68,22 +68,18 @@ def due(cases: Sequence[Case]) -> tuple[Case, ...]:
     """Those that the next command is for."""
     standing = next(states for states in ORDER if any(case.state in states for case in cases))
     members = tuple(case for case in cases if case.state in standing)
+    members = tuple(case for case in members if case.begun) or members
     return members[:1] if standing <= ONE_BY_ONE else members
 
 
-def stays(before: Case, after: Case) -> bool:
+def stays(case: Case) -> bool:
     """True if the stop goes on for this case.
 
-    A case that has come to the beginning of another rung gets in line anew, unless its guest's
-    device is detached: then the same detaching serves that rung too.
+    A case for which nothing has been done gets in line anew, and so does one that has come to the
+    beginning of another rung, unless its guest's device is detached: the same detaching serves that
+    rung too.
     """
-    begins_anew = after.state.begins and after.state is not before.state
-    return after.needs_turn and (bool(after.detached) or not begins_anew)
-
-
-def staying(before: Sequence[Case], after: Sequence[Case]) -> tuple[Case, ...]:
-    """Those for whom the stop goes on, as they are now."""
-    return tuple(now for then, now in zip(before, after, strict=True) if stays(then, now))
+    return case.is_in_hand
 
 
 def has_moved(move: Move) -> bool:
@@ -91,14 +87,15 @@ def has_moved(move: Move) -> bool:
     return after.state is not before.state
 
 
-def is_untouched(case: Case) -> bool:
-    """True if nothing has been done to the guest for this case, nor may have been."""
-    return case.state.begins and case.attempts == 0
-
-
 def waits_for_device(case: Case) -> bool:
     """True if all that was done for this case is that its guest's device was detached."""
-    return is_untouched(case) and bool(case.detached) and case.state is not State.DETACHING
+    return case.is_untouched and case.is_in_hand
+
+
+def begun(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """Cases whose command is about to be given: if it saves the guest, with its image's name."""
+    known = tuple(replace(case, begun=case.state.begins) for case in cases)
+    return named(known) if known[0].state is State.SAVING else known
 
 
 def named(cases: Sequence[Case]) -> tuple[Case, ...]:

@@ -193,7 +193,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
     State.EXCHANGING: {  # give it a fresh frame for the bad one
         Done: State.RESUMING,
         Gone: State.CONFIRMING,
-        Refused: State.BACKING_OUT,
+        Refused: State.RESUMING,  # it may be another's page by now: look again
         TryAgain: State.RESUMING,  # others may map it now: look again
         Failed: State.BACKING_OUT,
         Damaged: State.BACKING_OUT,
@@ -278,6 +278,17 @@ MAY_HAVE_IMAGE = frozenset({State.SAVING, State.BACKING_OUT, State.RESTORING})
 # Where a device may be detached. Every way out of here that leaves one detached leads to ATTACHING.
 BETWEEN_DETACH_AND_ATTACH = BEGINNING | STOPPING | {State.SWAPPING, State.ATTACHING}
 
+# Reasons that speak of a moment: they are forgotten when the page is looked at anew.
+PASSING = frozenset(
+    {
+        Reason.NO_ANSWER,
+        Reason.NO_FREE_MEMORY,
+        Reason.STOPPED_BY_OTHERS,
+        Reason.AGENT_STOPPING,
+        Reason.HELD_OTHERWISE,
+    }
+)
+
 REST: dict[State, Rest] = {
     State.RETIRED: Rest.RETIRED,
     State.PARKED: Rest.PARKED,
@@ -294,9 +305,11 @@ class Case:
     that was held so. `detached` are the devices that may be detached because of us, `image` is what
     the guest may be saved as. `hands_off` says why nothing more is tried on this owner.
 
-    `attempts` counts how often the present command was given in vain, `rounds` how often the page
-    was found another than it was. Times are nanoseconds since 1970 UTC; `boot` is the boot of the
-    host that all of this is about.
+    `begun` says of a state that begins that its command may have been given: until then the guest
+    is as its users left it. `attempts` counts how often the present command came to nothing,
+    `rounds` how often the page was found another than it was. `size` is how many pages the guest
+    has. Times are nanoseconds since 1970 UTC; `boot` is the boot of the host that all of this is
+    about.
     """
 
     id: str
@@ -316,7 +329,9 @@ class Case:
     tried: tuple[Rung, ...] = ()
     detached: tuple[str, ...] = ()
     image: str = ""
+    size: int = 0
     hands_off: Reason | None = None
+    begun: bool = False
     attempts: int = 0
     rounds: int = 0
     reason: Reason | None = None
@@ -331,6 +346,17 @@ class Case:
     def needs_turn(self) -> bool:
         """True while no other stop may touch its guest."""
         return self.state.commands_guest or bool(self.detached)
+
+    @property
+    def is_untouched(self) -> bool:
+        """True if its command finds the guest as it was before, and has not been given."""
+        return self.state.begins and not self.begun
+
+    @property
+    def is_in_hand(self) -> bool:
+        """True if its guest may stand still, or lack a device, because of this case."""
+        lacks_device = bool(self.detached) and self.state is not State.DETACHING
+        return self.needs_turn and (lacks_device or not self.is_untouched)
 
     @property
     def why(self) -> str:
@@ -366,6 +392,7 @@ def reopened(case: Case, boot: str, now_ns: int) -> Case:
         fresh,
         state=State.RESTORING,
         image=case.image,
+        size=case.size,
         guest=case.guest,
         detached=case.detached,
     )
@@ -396,7 +423,7 @@ def _within_patience(case: Case, outcome: Outcome) -> Outcome:
     if case.attempts >= ATTEMPTS_MAX:
         if isinstance(outcome, TryAgain):
             return Failed(outcome.reason, outcome.detail)
-        if isinstance(outcome, NoAnswer) and case.state is State.DETACHING:
+        if isinstance(outcome, NoAnswer) and case.state is State.DETACHING and case.begun:
             return Failed(Reason.DETACH_UNANSWERED, outcome.detail)
     return outcome
 
@@ -412,7 +439,9 @@ def _informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
             return case
         case _:
             case = _explained(case, outcome)
-    return _as_if_not_begun(case) if isinstance(outcome, NotNow) else _hands_off(case, outcome)
+    if isinstance(outcome, NotNow | Overtaken):
+        return _as_if_not_begun(case, outcome)
+    return _hands_off(case, outcome)
 
 
 def _explained(case: Case, outcome: Outcome) -> Case:
@@ -430,7 +459,9 @@ def _seen(case: Case, held: Held, terms: Terms) -> Case:
     tried = () if is_new else case.tried
     left = tuple(rung for rung in rungs_for(held, terms) if rung not in tried)
     case = _reconsidered(case, held) if is_new else case
-    if case.reason is Reason.NO_ANSWER:
+    if case.hands_off in PASSING and case.state is State.PARKED:
+        case = replace(case, hands_off=None)
+    if case.reason in PASSING and not case.hands_off:
         case = replace(case, reason=None, detail="")
     return replace(
         case,
@@ -439,9 +470,10 @@ def _seen(case: Case, held: Held, terms: Terms) -> Case:
         mappers=held.mappers,
         guest=held.guest.name,
         devices=held.guest.devices,
+        size=held.guest.size,
         rungs=() if case.hands_off else left,
         tried=tried,
-        reason=case.reason or (None if left or tried else why_none(held)),
+        reason=case.reason or (None if left else why_none(held, tried)),
     )
 
 
@@ -471,13 +503,18 @@ def _hands_off(case: Case, outcome: Outcome) -> Case:
     return case
 
 
-def _as_if_not_begun(case: Case) -> Case:
-    """With no device asked for, and with the rung that was due still due."""
-    if case.state is State.DETACHING:
+def _as_if_not_begun(case: Case, outcome: NotNow | Overtaken) -> Case:
+    """With no device asked for, and with the rung that was due still due: but if the device was
+    detached for it already, not before the page was parked, or that would be done again and again.
+    """
+    if case.state is State.DETACHING and not case.begun:
         return replace(case, detached=())
-    if case.rung is None or FIRST_STATE[case.rung] is not case.state:
+    is_due = case.rung is not None and FIRST_STATE[case.rung] is case.state
+    if not is_due or case.rung is None or isinstance(outcome, Overtaken):
         return case
-    return replace(case, rungs=(case.rung, *case.rungs), tried=case.tried[:-1])
+    hands_off = outcome.reason if case.detached else case.hands_off
+    left = (case.rung, *case.rungs)
+    return replace(case, rungs=left, tried=case.tried[:-1], hands_off=hands_off)
 
 
 def _at_next_round(case: Case, now_ns: int) -> Case:
@@ -508,7 +545,7 @@ def _at(case: Case, target: State, now_ns: int) -> Case:
     if target is case.state:
         return replace(case, attempts=case.attempts + 1)
     image = case.image if target in MAY_HAVE_IMAGE else ""
-    return replace(case, state=target, image=image, moved_at_ns=now_ns, attempts=0)
+    return replace(case, state=target, image=image, begun=False, moved_at_ns=now_ns, attempts=0)
 
 
 def retry_delay_seconds(case: Case, first: float, most: float) -> float:

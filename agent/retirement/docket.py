@@ -85,6 +85,11 @@ class Docket:
         """True while there are pages whose owners are not known yet."""
         return self._open > 0
 
+    @property
+    def unsettled(self) -> tuple[Case, ...]:
+        """What is not at its end."""
+        return tuple(self._unsettled.values())
+
     def held_by(self, owner: DomId | None) -> tuple[Case, ...]:
         """The cases of this owner's pages that are not at their end."""
         return tuple(case for case in self._unsettled.values() if case.owner == owner)

@@ -1,8 +1,11 @@
 """A guest is touched for one stop at a time, and a stop is for all of its pages that wait by then.
 
-    in line ──► its turn ──► others still being asked? a moment ──► stopped by others? leave it
-                                                                       │
+    in line ──► its turn ──► others still being asked? a moment ──► a look ──► anything against it?
+                                                                       │            └─► left alone
     in line anew ◄── would begin another rung ◄── commands, until all have left the stop ──► done
+
+Answers grow old, so there is a look (`look.py`) immediately before a guest is touched, also when
+it has waited long for its device to be detached.
 
 Whoever comes first in a guest's line takes along everybody in it; the rest, when their turn comes,
 find that they have moved. A guest that may stand still, or lack its device, is never abandoned:
@@ -12,10 +15,9 @@ told to stop, the agent first brings it back. Deciding is in `batch.py`.
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
-from agent.contract.frames import Mfn
 from agent.retirement import batch
 from agent.retirement.case import Case
 from agent.retirement.manners import Manners
@@ -32,8 +34,6 @@ class Turns:
     steps: Steps
     manners: Manners
     stopping: asyncio.Event
-    _has_recovered: bool = False
-    _in_hand: set[Mfn] = field(default_factory=set[Mfn])
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary[str, asyncio.Lock]
     )
@@ -52,27 +52,24 @@ class Turns:
                 if self.stopping.is_set() or self._has_moved(case):
                     return  # nothing has been done to the guest yet
                 held = self.steps.docket.held_by(case.owner)
-                await self._begin(batch.sharing(case, held))
+                await self._serve(batch.sharing(case, held))
 
     async def recover(self) -> None:
         """Make good the stops of an earlier life, however long that takes."""
         async with asyncio.TaskGroup() as group:
-            for cases in batch.stops(self.steps.docket.unfinished):
+            for cases in batch.stops(self._in_hand()):
                 group.create_task(self._finish(cases), name=f"recover {cases[0].id}")
-        self._has_recovered = True
 
     async def release(self) -> None:
         """Give each guest that may lack something because of us one more start, and its devices.
 
         Nothing is written down; the next life reads where the case was, and gives it again.
         """
-        held = [case for case in self.steps.docket.unfinished if self._may_be_held(case)]
-        leads = [batch.due(cases)[0] for cases in batch.stops(held)]
+        leads = [batch.due(cases)[0] for cases in batch.stops(self._in_hand())]
         await asyncio.gather(*(self.steps.acts.leave_running(case) for case in leads))
 
-    def _may_be_held(self, case: Case) -> bool:
-        """True if a stop for this case has begun: in this life, or in one that is not made good."""
-        return case.mfn in self._in_hand or not self._has_recovered
+    def _in_hand(self) -> list[Case]:
+        return [case for case in self.steps.docket.unfinished if case.is_in_hand]
 
     def _has_moved(self, case: Case) -> bool:
         return self.steps.docket.at(case.mfn) is not case
@@ -82,42 +79,40 @@ class Turns:
         return self._locks.setdefault(batch.key_of(case), asyncio.Lock())
 
     async def _finish(self, cases: Sequence[Case]) -> None:
-        """Go on with a stop of an earlier life, each command of which may have been given."""
-        given = tuple(replace(case, attempts=max(case.attempts, 1)) for case in cases)
-        for case in given:
-            self.steps.docket.put(case)
-        async with self._turn(given[0]):
-            await self._serve(given)
-
-    async def _begin(self, cases: Sequence[Case]) -> None:
-        """Touch no guest that somebody else has stopped: it would run when we are done."""
-        owner = cases[0].owner
-        if owner is not None and await self.steps.acts.is_stopped(owner):
-            await self.steps.skip(cases, NotNow(Reason.STOPPED_BY_OTHERS))
-        else:
+        """Go on with a stop of an earlier life."""
+        async with self._turn(cases[0]):
             await self._serve(cases)
 
     async def _serve(self, cases: Sequence[Case]) -> None:
         """Give commands until no case needs the guest: it runs then, and has its devices."""
-        taken = {case.mfn for case in cases}
-        self._in_hand |= taken
         while cases := await self._still_due(cases):
             members = batch.due(cases)
-            await self.steps.take(members)
+            unopposed = await self._unopposed(members)
+            if unopposed:
+                await self.steps.take(unopposed)
             await self._wait(members)
-            cases = batch.staying(cases, self.steps.now(cases))
-        self._in_hand -= taken
+            cases = [case for case in self.steps.now(cases) if batch.stays(case)]
+
+    async def _unopposed(self, members: Sequence[Case]) -> Sequence[Case]:
+        """Those against which nothing speaks that is seen right before their guest is touched."""
+        if not members[0].is_untouched:
+            return members
+        outcomes = await self.steps.acts.look(members, self.steps.docket.unsettled)
+        seen = tuple(zip(members, outcomes, strict=True))
+        await self.steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
+        return [case for case, outcome in seen if outcome is None]
 
     async def _still_due(self, cases: Sequence[Case]) -> Sequence[Case]:
         """All of them; told to stop, those only whose guest is in our hands."""
         if not self.stopping.is_set():
             return cases
         waiting = [case for case in cases if batch.waits_for_device(case)]
-        await self.steps.skip(waiting, NotNow(Reason.AGENT_STOPPING))
-        return [case for case in self.steps.now(cases) if not batch.is_untouched(case)]
+        await self.steps.skip([(case, NotNow(Reason.AGENT_STOPPING)) for case in waiting])
+        return [case for case in self.steps.now(cases) if not case.is_untouched]
 
     async def _wait(self, members: Sequence[Case]) -> None:
         """Before a command that moved nobody is given again, whoever tells us to stop."""
         after = self.steps.now(members)
-        if not any(map(batch.has_moved, zip(members, after, strict=True))):
+        has_moved = any(map(batch.has_moved, zip(members, after, strict=True)))
+        if batch.stays(after[0]) and not has_moved:
             await asyncio.sleep(self.manners.delay_in_turn_seconds(after[0]))

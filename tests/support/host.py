@@ -69,12 +69,13 @@ class Page:
 
 @dataclass(slots=True)
 class Domain:
-    """`devices` are attached now; `owned` are those that it should have."""
+    """`devices` are attached now; `owned` are those that it should have; it has `size` pages."""
 
     name: str
     state: DomainState = DomainState.RUNNING
     devices: set[str] = field(default_factory=set[str])
     owned: frozenset[str] = frozenset()
+    size: int = 64
 
 
 @dataclass(slots=True)
@@ -129,7 +130,8 @@ class Host:
 
     def destroy(self, domid: int) -> None:
         """Somebody ends the guest."""
-        self.guests.pop(domid)
+        guest = self.guests.pop(domid)
+        self.free_pages += guest.size - self._marked(domid)
         self._free_all(domid, set(PageUse))
 
     def let_go(self, mfn: int) -> None:
@@ -181,6 +183,8 @@ class Host:
             return Refusal.MAPPED_ELSEWHERE
         if page.owner in self.guests and self.guests[page.owner].devices:
             return Refusal.DEVICE_ASSIGNED
+        if not self._takes(1):
+            return Refusal.NO_FREE_MEMORY
         self._free(mfn)
         return None
 
@@ -231,7 +235,7 @@ class Host:
             name=guest.name,
             kind=GuestKind.PV,
             state=guest.state,
-            pages=64,
+            pages=guest.size,
             devices=tuple(guest.devices),
         )
 
@@ -275,16 +279,21 @@ class Host:
             return _no(ToolOutcome.REFUSED, "it runs, or has a device")
         pending = [m for m in mfns if not self.is_offlined(m)]
         mapped = [m for m in pending if self.pages[m].mappers]
-        unfit = [
-            m for m in pending if m in self.pages_to_blame or self.pages[m].use not in EXCHANGED
-        ]
+        unfit = [m for m in pending if m in self.pages_to_blame or not self._fits(guest, m)]
         if mapped or unfit:
             word = ToolOutcome.REFUSED if unfit else ToolOutcome.TRY_AGAIN
             return ToolReply(outcome=word, reason="in the way", blamed=tuple(unfit or mapped))
+        if not self._takes(len(pending)):
+            return _no(ToolOutcome.FAILED, "no room")
         for mfn in pending:
             self._free(mfn)
         self.exchanged.append(tuple(mfns))
         return _done()
+
+    def _fits(self, guest: Domain, mfn: int) -> bool:
+        """True if the page can be exchanged, and is this guest's."""
+        page = self.pages[mfn]
+        return page.use in EXCHANGED and self.guests.get(page.owner or 0) is guest
 
     def _resume(self, guest: Domain) -> ToolReply:
         pause = 0.25 if guest.state is DomainState.SUSPENDED else None
@@ -300,13 +309,15 @@ class Host:
 
     def _restore(self, image: str) -> ToolReply:
         if image in self.images:
+            if not self._takes(self.images[image].size):
+                return _no(ToolOutcome.FAILED, "no room")
             self._places[image] = self._put_in(self.images.pop(image))
         return ToolReply(outcome=ToolOutcome.DONE, domid=self._places[image], pause_seconds=2.0)
 
     def _migrate(self, guest: Domain, domid: int, to: str) -> ToolReply:
         if guest.devices:
             return _no(ToolOutcome.REFUSED, "it has a device")
-        if (self.free_pages if to == HERE else self.peers.get(to, 0)) < 64:
+        if not (self._takes(guest.size) if to == HERE else self.peers.get(to, 0) >= guest.size):
             return _no(ToolOutcome.TRY_AGAIN, "no room")
         moved = self._take_out(domid)
         new = self._put_in(moved) if to == HERE else None
@@ -327,6 +338,7 @@ class Host:
     def _take_out(self, domid: int) -> Domain:
         """The guest of a domain that ends; others' mappings keep it dying."""
         guest = self.guests.pop(domid)
+        self.free_pages += guest.size - self._marked(domid)
         self._free_all(domid, set(PageUse))
         if any(page.owner == domid for page in self.pages.values()):
             self.guests[domid] = replace(guest, state=DomainState.DYING)
@@ -336,6 +348,18 @@ class Host:
         self._next_domid += 1
         self.guests[self._next_domid] = guest
         return self._next_domid
+
+    def _takes(self, pages: int) -> bool:
+        """Take so many free pages, if there are."""
+        if self.free_pages < pages:
+            return False
+        self.free_pages -= pages
+        return True
+
+    def _marked(self, domid: int) -> int:
+        """How many pages of this domain never become free memory again."""
+        pending = PageStatus.OFFLINE_PENDING
+        return sum(page.owner == domid and page.status is pending for page in self.pages.values())
 
     def _free_all(self, domid: int, uses: set[PageUse]) -> None:
         for mfn, page in self.pages.items():

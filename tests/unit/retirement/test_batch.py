@@ -76,11 +76,19 @@ def test_pages_are_swapped_one_by_one() -> None:
         (case(State.CONFIRMING), False),
         (case(State.SAVING), False),
         (case(State.SAVING, detached=("nic",)), True),
-        (case(State.SUSPENDING), True),
+        (case(State.SUSPENDING), False),
+        (case(State.SUSPENDING, begun=True), True),
+        (case(State.DETACHING, detached=("nic",)), False),
     ],
 )
 def test_a_stop_goes_on_while_the_guest_is_in_our_hands(after: Case, stays: bool) -> None:
-    assert batch.stays(case(State.SUSPENDING), after) is stays
+    assert batch.stays(after) is stays
+
+
+def test_who_was_begun_goes_on_before_who_was_not() -> None:
+    """The guest may stand still for one of them; the other joins when it is begun itself."""
+    begun = case(State.SUSPENDING, begun=True)
+    assert batch.due([case(State.SUSPENDING, 2), begun]) == (begun,)
 
 
 def test_one_image_has_one_name_however_many_cases_it_is_for() -> None:

@@ -218,7 +218,8 @@ def test_when_the_device_is_gone_for_good_the_page_is_helped_after_all() -> None
 
 
 def test_a_detach_that_is_never_answered_is_given_up() -> None:
-    silent = then(a_case(), WITH_DEVICE, *[NoAnswer("silence")] * (ATTEMPTS_MAX + 1))
+    detaching = replace(then(a_case(), WITH_DEVICE), begun=True)
+    silent = then(detaching, *[NoAnswer("silence")] * (ATTEMPTS_MAX + 1))
     assert (silent.state, silent.hands_off) == (State.ATTACHING, Reason.DETACH_UNANSWERED)
 
 

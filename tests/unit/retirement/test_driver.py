@@ -330,7 +330,7 @@ async def test_what_was_cut_off_with_a_guest_stopped_is_picked_up_there(state: S
     host = a_host(Page(status=PageStatus.OFFLINE_PENDING))
     host.guests[7].state = DomainState.SUSPENDED
     bench = Bench(host)
-    bench.docket.put(in_line(state, use=PageUse.PV, guest="db"))
+    bench.docket.put(in_line(state, begun=True, use=PageUse.PV, guest="db"))
     await bench.driver().recover()
     assert host.stopped == []
 
@@ -431,7 +431,7 @@ async def test_with_its_log_broken_a_guest_that_may_be_on_disk_is_restored() -> 
     host = a_host(Page())
     await host.save(DomId(7), "c1--7")
     bench = Bench(host)
-    bench.docket.put(in_line(State.SAVING, image="c1--7"))
+    bench.docket.put(in_line(State.SAVING, begun=True, image="c1--7"))
     await bench.driver().release()
     assert host.stopped == []
 
