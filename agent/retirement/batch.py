@@ -7,7 +7,10 @@ suspend, one exchange, one resume; one image; one detach and one attach around i
        ▲                        │
        └── would begin another rung ◄──┴──► does not need the guest any more
 
-A page that becomes ready meanwhile stays in line: it waits for the next stop.
+The stop goes on for a case while its guest is in our hands. One for which nothing has been done
+gets in line anew, and so does one that has come to the beginning of another rung, unless its
+guest's device is detached: the same detaching serves that rung too. A page that becomes ready
+meanwhile stays in line: it waits for the next stop.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,6 +39,9 @@ ORDER: tuple[frozenset[State], ...] = (
     frozenset({State.ATTACHING}),
 )
 
+# Here the guest lacks something because of us.
+BRINGING_BACK = frozenset({State.RESUMING, State.BACKING_OUT, State.RESTORING, State.ATTACHING})
+
 ONE_BY_ONE = frozenset({State.SWAPPING})
 
 # What takes the guest out of its domain.
@@ -54,9 +60,14 @@ def sharing(case: Case, held: Iterable[Case]) -> tuple[Case, ...]:
 
 
 def stops(cases: Iterable[Case]) -> tuple[tuple[Case, ...], ...]:
-    """Cases that need their guest's turn, those of one guest together."""
+    """Cases that need their guest's turn, those of one guest together, as far as one call goes."""
     needy = sorted((case for case in cases if case.needs_turn), key=_of)
-    return tuple(tuple(group) for _, group in groupby(needy, _of))
+    groups = (tuple(group) for _, group in groupby(needy, _of))
+    return tuple(
+        group[first : first + PAGES_MAX]
+        for group in groups
+        for first in range(0, len(group), PAGES_MAX)
+    )
 
 
 def _of(case: Case) -> tuple[str, int]:
@@ -70,16 +81,6 @@ def due(cases: Sequence[Case]) -> tuple[Case, ...]:
     members = tuple(case for case in cases if case.state in standing)
     members = tuple(case for case in members if case.begun) or members
     return members[:1] if standing <= ONE_BY_ONE else members
-
-
-def stays(case: Case) -> bool:
-    """True if the stop goes on for this case.
-
-    A case for which nothing has been done gets in line anew, and so does one that has come to the
-    beginning of another rung, unless its guest's device is detached: the same detaching serves that
-    rung too.
-    """
-    return case.is_in_hand
 
 
 def has_moved(move: Move) -> bool:

@@ -28,6 +28,7 @@ from agent.retirement.outcome import (
     BackOnline,
     Damaged,
     Done,
+    Ended,
     Failed,
     Gone,
     Held,
@@ -43,6 +44,7 @@ from agent.retirement.outcome import (
 from agent.retirement.reason import Reason, told
 
 ATTEMPTS_MAX = 8  # then "try again" counts as "failed"
+ABSENCES_MAX = 64  # of a guest without its device, who may be rebooting: then it has ended
 ROUNDS_MAX = 8  # how often a page may be another than it was before the case is parked
 
 
@@ -244,7 +246,8 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
     },
     State.ATTACHING: {  # give the guest its devices back, whatever it is called now; never given up
         Done: State.CONFIRMING,
-        Gone: State.CONFIRMING,
+        Gone: State.ATTACHING,  # it may be on its way from one domain to another
+        Ended: State.CONFIRMING,
         Refused: State.ATTACHING,
         TryAgain: State.ATTACHING,
         Failed: State.ATTACHING,
@@ -383,7 +386,7 @@ def reopened(case: Case, boot: str, now_ns: int) -> Case:
         now_ns,
         verdict=case.verdict,
         dimm=case.dimm,
-        reason=Reason.HOST_REBOOTED,
+        reason=Reason.HOST_REBOOTED if boot != case.boot else None,
         boot=boot,
     )
     if not case.image:
@@ -425,6 +428,9 @@ def _within_patience(case: Case, outcome: Outcome) -> Outcome:
             return Failed(outcome.reason, outcome.detail)
         if isinstance(outcome, NoAnswer) and case.state is State.DETACHING and case.begun:
             return Failed(Reason.DETACH_UNANSWERED, outcome.detail)
+    is_long = case.attempts >= ABSENCES_MAX
+    if is_long and case.state is State.ATTACHING and isinstance(outcome, Gone):
+        return Ended(outcome.detail)
     return outcome
 
 

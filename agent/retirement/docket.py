@@ -11,6 +11,7 @@ from agent.retirement.caps import Caps
 from agent.retirement.case import Case, State, open_case, reopened
 from agent.retirement.reason import Reason
 
+CAPPING = frozenset({Reason.RETIRED_MEMORY_CAP})  # why the caps refuse a page
 CAPPED_MAX = 1000  # cases kept of pages that the caps refused
 
 
@@ -32,13 +33,26 @@ class Docket:
     _open: int = 0
 
     def restore(self, cases: Iterable[Case], now_ns: int) -> tuple[Case, ...]:
-        """Take over the cases of an earlier life; those that a reboot of the host has reopened."""
-        kept = tuple(cases)
-        stale = [c for c in kept if c.boot != self.boot and c.state is not State.UNRETIRABLE]
-        changed = tuple(reopened(case, self.boot, now_ns) for case in stale)
-        for case in (*kept, *changed):
+        """Take over the cases of an earlier life; those that are taken up anew.
+
+        A reboot of the host does that to all of them: what could not be retired may be another's
+        now. What the caps refused is judged anew at every start: they may be other caps.
+        """
+        kept = sorted(cases, key=_is_capped)  # these come last, when all that counts is known
+        for case in kept:
             self.put(case)
-        return changed
+        return tuple(self._reopened(case, now_ns) for case in kept if self._is_stale(case))
+
+    def _is_stale(self, case: Case) -> bool:
+        """True if it is to be taken up anew."""
+        if _is_capped(case):
+            return self.caps.refusal(self._taken) is None
+        return case.boot != self.boot
+
+    def _reopened(self, case: Case, now_ns: int) -> Case:
+        fresh = reopened(case, self.boot, now_ns)
+        self.put(fresh)
+        return fresh
 
     def open(self, verdicts: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
         """The new cases that these verdicts make, already on the docket."""
@@ -107,6 +121,10 @@ class Docket:
         """How many cases rest where, every word of `Rest` included."""
         seen = Counter(case.rest for case in self._cases.values())
         return {rest.value: seen[rest] for rest in Rest}
+
+
+def _is_capped(case: Case) -> bool:
+    return case.state is State.UNRETIRABLE and case.reason in CAPPING
 
 
 def _takes_a_page(case: Case | None) -> bool:

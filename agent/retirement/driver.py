@@ -69,15 +69,17 @@ class Driver:
         """Bring back every guest that an earlier life may have left stopped or without its device;
         queue the rest.
 
-        Returns when all of them run, however long that takes. A guest that stands still then is
-        told, and not touched: somebody else stopped it.
+        Returns when each of them runs or has been asked for once, in vain: it is queued too then,
+        and keeps nobody else waiting. A guest that stands still for no case of ours is told, and
+        not touched: somebody else stopped it.
         """
-        unfinished = self.docket.unfinished
         await self._turns.recover()
-        for case in unfinished:
+        for case in self.docket.unfinished:
             self.submit(case)
+        ours = {case.owner for case in self.docket.unfinished if case.is_in_hand}
         for guest in await self.acts.stopped():
-            self.observe(GuestFoundStopped(DomId(guest.domid)))
+            if guest.domid not in ours:
+                self.observe(GuestFoundStopped(DomId(guest.domid)))
 
     async def run(self) -> None:
         """Return after `stop`, when every step in flight has ended and is written down."""
@@ -96,11 +98,15 @@ class Driver:
             return
         self._driven.add(mfn)
         try:
-            while not ((case := self.docket.at(mfn)).state.is_at_rest or self._stopping.is_set()):
+            while self._is_due(case := self.docket.at(mfn)):
                 await self._go_on(case)
                 await self._wait(self.docket.at(mfn))
         finally:
             self._driven.discard(mfn)
+
+    def _is_due(self, case: Case) -> bool:
+        """True while it does not rest; told to stop, while its guest is in our hands."""
+        return case.is_in_hand or not (case.state.is_at_rest or self._stopping.is_set())
 
     async def _go_on(self, case: Case) -> None:
         """One step, or a whole stop."""

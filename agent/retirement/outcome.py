@@ -114,6 +114,14 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """The guest is in no domain, and has been in none for so long that it will not come back."""
+
+    detail: str = ""
+    reason: Reason = Reason.GUEST_LEFT
+
+
+@dataclass(frozen=True, slots=True)
 class Overtaken:
     """Nothing was asked for this case: a stop for other pages took its guest out of its domain."""
 
@@ -141,6 +149,7 @@ Outcome = (
     | TryAgain
     | Damaged
     | Gone
+    | Ended
     | Overtaken
     | NoAnswer
 )

@@ -14,7 +14,7 @@ told to stop, the agent first brings it back. Deciding is in `batch.py`.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -44,18 +44,23 @@ class Turns:
 
     async def share(self, case: Case) -> None:
         """Return when the stop that `case` is part of is over, or it is taken along by another."""
-        async with self._turn(case):
+        async with self._turn(case), AsyncExitStack() as slot:
             if self._has_moved(case):
                 return
-            async with self._stops:
+            if not case.is_in_hand:
+                await slot.enter_async_context(self._stops)
                 await set_within(self.steps.all_asked, self.manners.gather_seconds)
                 if self.stopping.is_set() or self._has_moved(case):
                     return  # nothing has been done to the guest yet
-                held = self.steps.docket.held_by(case.owner)
-                await self._serve(batch.sharing(case, held))
+            held = self.steps.docket.held_by(case.owner)
+            await self._serve(batch.sharing(case, held), slot)
 
     async def recover(self) -> None:
-        """Make good the stops of an earlier life, however long that takes."""
+        """Go on with the stops of an earlier life, each until a command comes to nothing.
+
+        What is not good again by then is a case like any other that has its guest in hand: whoever
+        drives it goes on, and keeps nobody else waiting.
+        """
         async with asyncio.TaskGroup() as group:
             for cases in batch.stops(self._in_hand()):
                 group.create_task(self._finish(cases), name=f"recover {cases[0].id}")
@@ -79,19 +84,32 @@ class Turns:
         return self._locks.setdefault(batch.key_of(case), asyncio.Lock())
 
     async def _finish(self, cases: Sequence[Case]) -> None:
-        """Go on with a stop of an earlier life."""
         async with self._turn(cases[0]):
-            await self._serve(cases)
+            await self._go_on(cases)
 
-    async def _serve(self, cases: Sequence[Case]) -> None:
-        """Give commands until no case needs the guest: it runs then, and has its devices."""
+    async def _serve(self, cases: Sequence[Case], slot: AsyncExitStack) -> None:
+        """Give commands until no case needs the guest: it runs then, and has its devices.
+
+        `slot` is given back as soon as it does not come back at once: others may be helped still.
+        """
+        while cases := await self._go_on(cases):
+            members = batch.due(cases)
+            if members[0].state in batch.BRINGING_BACK:
+                await slot.aclose()
+            await asyncio.sleep(self.manners.delay_in_turn_seconds(members[0]))
+
+    async def _go_on(self, cases: Sequence[Case]) -> Sequence[Case]:
+        """Give commands for as long as they move somebody; those for whom the stop is not over."""
         while cases := await self._still_due(cases):
             members = batch.due(cases)
-            unopposed = await self._unopposed(members)
-            if unopposed:
+            if unopposed := await self._unopposed(members):
                 await self.steps.take(unopposed)
-            await self._wait(members)
-            cases = [case for case in self.steps.now(cases) if batch.stays(case)]
+            moves = zip(members, self.steps.now(members), strict=True)
+            has_moved = any(map(batch.has_moved, moves))
+            cases = [case for case in self.steps.now(cases) if case.is_in_hand]
+            if not has_moved:
+                break
+        return cases
 
     async def _unopposed(self, members: Sequence[Case]) -> Sequence[Case]:
         """Those against which nothing speaks that is seen right before their guest is touched."""
@@ -109,10 +127,3 @@ class Turns:
         waiting = [case for case in cases if batch.waits_for_device(case)]
         await self.steps.skip([(case, NotNow(Reason.AGENT_STOPPING)) for case in waiting])
         return [case for case in self.steps.now(cases) if not case.is_untouched]
-
-    async def _wait(self, members: Sequence[Case]) -> None:
-        """Before a command that moved nobody is given again, whoever tells us to stop."""
-        after = self.steps.now(members)
-        has_moved = any(map(batch.has_moved, zip(members, after, strict=True)))
-        if batch.stays(after[0]) and not has_moved:
-            await asyncio.sleep(self.manners.delay_in_turn_seconds(after[0]))

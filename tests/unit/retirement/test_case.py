@@ -13,6 +13,7 @@ from agent.contract.hypercall import PageReply, PageStatus, PageUse, Refusal
 from agent.contract.toolstack import ToolOutcome, ToolReply
 from agent.retirement import answers
 from agent.retirement.case import (
+    ABSENCES_MAX,
     ATTEMPTS_MAX,
     ROUNDS_MAX,
     TRANSITIONS,
@@ -237,6 +238,13 @@ def test_whatever_happens_a_detached_device_leads_to_attaching(outcomes: list[Ou
             left = bool(before.detached) and not case.detached
             assert not left or before.state is State.ATTACHING
         assert not (case.detached and case.state.is_at_rest)
+
+
+def test_a_guest_that_is_in_no_domain_keeps_its_device_s_place_while_it_may_be_rebooting() -> None:
+    attaching = after(State.ATTACHING, Gone(), detached=("nic",))
+    assert (attaching.state, attaching.detached) == (State.ATTACHING, ("nic",))
+    ended = then(attaching, *[Gone()] * ABSENCES_MAX)
+    assert (ended.state, ended.detached) == (State.CONFIRMING, ())
 
 
 # The whole table

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from agent.contract.frames import DomId, Mfn
-from agent.contract.hypercall import PageStatus, PageUse
+from agent.contract.hypercall import PAGES_MAX, PageStatus, PageUse
 from agent.contract.toolstack import HERE, DomainsReply, DomainState, ToolOutcome
 from agent.events import CaseMoved, GuestFoundStopped, GuestPaused
+from agent.retirement.caps import Caps
 from agent.retirement.case import Case, State
+from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
 from agent.retirement.reason import Reason
@@ -361,6 +363,76 @@ async def test_at_the_start_a_guest_that_no_case_explains_is_told_and_not_touche
     await bench.driver().recover()
     assert bench.events == [GuestFoundStopped(DomId(8))]
     assert host.commands == []
+
+
+async def test_a_guest_that_cannot_be_brought_back_keeps_nobody_else_waiting() -> None:
+    host = a_host(Page(status=PageStatus.OFFLINE_PENDING), Page(PageUse.FREE, None))
+    host.guests[7].state = DomainState.SUSPENDED
+    host.trouble["resume"] = [ToolOutcome.REFUSED] * 100_000
+    bench = Bench(host)
+    first, other = cases_of(host)
+    bench.log.commits.append(
+        (replace(first, state=State.RESUMING, owner=DomId(7), guest="db"), other)
+    )
+
+    async def heal() -> None:
+        while not host.is_offlined(FIRST + 1):
+            await asyncio.sleep(0.001)
+        host.trouble.clear()
+
+    await asyncio.gather(bench.live_again(), heal())
+    assert (host.stopped, bench.rests) == ([], {State.RETIRED})
+
+
+async def test_a_guest_of_ours_that_stands_still_yet_is_not_told_as_somebody_else_s() -> None:
+    host = a_host(Page(status=PageStatus.OFFLINE_PENDING))
+    host.guests[7].state = DomainState.SUSPENDED
+    host.trouble["resume"] = [ToolOutcome.REFUSED]
+    bench = Bench(host)
+    bench.docket.put(in_line(State.RESUMING, guest="db"))
+    await bench.driver().recover()
+    assert (bench.events, host.calls.count("resume")) == ([], 1)
+
+
+async def test_guests_that_do_not_come_back_hold_up_no_other_guest() -> None:
+    host = Host({n: Page(owner=n) for n in range(1, 4)})
+    host.guests = {n: Domain(f"guest-{n}") for n in range(1, 4)}
+    host.trouble["resume"] = [ToolOutcome.FAILED] * 100_000
+    bench = Bench(host, replace(quick(), cases_in_flight_max=1))
+
+    def all_tried() -> bool:
+        if host.calls.count("exchange") == 3:
+            host.trouble.clear()
+        return bench.all_rest()
+
+    await bench.settle(*cases_of(host), until=all_tried)
+    assert host.stopped == []
+
+
+async def test_a_guest_that_reboots_while_its_device_is_detached_gets_it_back() -> None:
+    """For a moment it is in no domain at all, and then in another one."""
+    host = a_host(Page(), devices=("nic",))
+    loop = asyncio.get_running_loop()
+
+    def reboot() -> None:
+        loop.call_later(0.02, host.guests.update, {50: host.guests.pop(7)})
+
+    bench = Bench(host)
+    host.when["resume"] = lambda: loop.call_soon(reboot)
+    await bench.settle(*cases_of(host))
+    assert (host.without_device, bench.rests) == ([], {State.RETIRED})
+
+
+async def test_more_pages_than_one_call_may_name_are_exchanged_in_several_stops() -> None:
+    pages = [Page(status=PageStatus.OFFLINE_PENDING) for _ in range(PAGES_MAX + 10)]
+    host = a_host(*pages)
+    host.free_pages = len(pages)
+    bench = Bench(host)
+    bench.docket = Docket(Caps(len(pages)))
+    ready = {"state": State.SUSPENDING, "owner": DomId(7), "guest": "db", "use": PageUse.PV}
+    cases = [replace(case, rung=Rung.EXCHANGE, **ready) for case in cases_of(host)]
+    await bench.settle(*cases)
+    assert sorted(map(len, host.exchanged)) == [10, PAGES_MAX]
 
 
 # Leaving
