@@ -6,6 +6,7 @@ state stays and the same command is given again. Every command may be given twic
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from agent.contract.errors import PeerError
@@ -24,6 +25,7 @@ from agent.retirement.outcome import (
     NoAnswer,
     Outcome,
 )
+from agent.retirement.owed import Command, Owed
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
 
@@ -79,10 +81,29 @@ class Acts:
 
     async def stopped(self) -> tuple[DomainInfo, ...]:
         """The domains that are known to stand still."""
+        seen = await self.domains()
+        return () if seen is None else answers.stopped(seen)
+
+    async def domains(self) -> DomainsReply | None:
+        """Who is there; None if the toolstack does not answer."""
         try:
-            return answers.stopped(await self._domains())
+            return await self._domains()
         except PeerError:
-            return ()
+            return None
+
+    async def give_back(self, owed: Owed) -> None:
+        """Undo what `owed` did late, if it did anything, once, whatever comes of it."""
+        seen = await self.domains()
+        if seen is None or not owed.was_late(seen):
+            return
+        with suppress(PeerError):
+            match owed.command:
+                case Command.SUSPEND if owed.owner is not None:
+                    await self.toolstack.resume(owed.owner)
+                case Command.SAVE:
+                    await self.toolstack.restore(owed.image)
+                case _:
+                    await self._attach_all(answers.domid_of(seen, owed.guest), owed.devices)
 
     async def leave_running(self, case: Case) -> None:
         """Give the guest of `case` what it may lack because of us, each once, whatever comes of it:
@@ -180,10 +201,12 @@ class Acts:
 
     async def _attach(self, case: Case) -> Outcome:
         """Give them all back, to the domain that the guest lives in now."""
-        domid = await self._home(case)
+        return await self._attach_all(await self._home(case), case.detached)
+
+    async def _attach_all(self, domid: DomId | None, devices: Sequence[str]) -> Outcome:
         if domid is None:
             return Gone()
-        for device in case.detached:
+        for device in devices:
             outcome = answers.to_command(await self.toolstack.attach(domid, device))
             if not isinstance(outcome, Done):
                 return outcome

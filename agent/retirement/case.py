@@ -41,6 +41,7 @@ from agent.retirement.outcome import (
     Spared,
     TryAgain,
 )
+from agent.retirement.owed import Command, Owed, with_more
 from agent.retirement.reason import Reason, told
 
 ATTEMPTS_MAX = 8  # then "try again" counts as "failed"
@@ -281,6 +282,13 @@ MAY_HAVE_IMAGE = frozenset({State.SAVING, State.BACKING_OUT, State.RESTORING})
 # Where a device may be detached. Every way out of here that leaves one detached leads to ATTACHING.
 BETWEEN_DETACH_AND_ATTACH = BEGINNING | STOPPING | {State.SWAPPING, State.ATTACHING}
 
+# Carried out late, these leave a guest stopped, on disk, or without its device.
+MAY_COME_LATE: dict[State, Command] = {
+    State.SUSPENDING: Command.SUSPEND,
+    State.SAVING: Command.SAVE,
+    State.DETACHING: Command.DETACH,
+}
+
 # Reasons that speak of a moment: they are forgotten when the page is looked at anew.
 PASSING = frozenset(
     {
@@ -311,8 +319,8 @@ class Case:
     `begun` says of a state that begins that its command may have been given: until then the guest
     is as its users left it. `attempts` counts how often the present command came to nothing,
     `rounds` how often the page was found another than it was. `size` is how many pages the guest
-    has. Times are nanoseconds since 1970 UTC; `boot` is the boot of the host that all of this is
-    about.
+    has. `owed` are commands that were not answered, in this state or an earlier one. Times are
+    nanoseconds since 1970 UTC; `boot` is the boot of the host that all of this is about.
     """
 
     id: str
@@ -340,6 +348,7 @@ class Case:
     reason: Reason | None = None
     detail: str = ""
     boot: str = ""
+    owed: tuple[Owed, ...] = ()
 
     @property
     def rest(self) -> Rest:
@@ -410,6 +419,8 @@ def advance(case: Case, outcome: Outcome, now_ns: int, terms: Terms | None = Non
     if isinstance(outcome, Spared) or (isinstance(outcome, NoAnswer) and case.state.is_at_rest):
         return case
     outcome = _within_patience(case, outcome)
+    if _is_unanswered(outcome):
+        case = owing(case, now_ns)
     if isinstance(outcome, NoAnswer):
         return replace(_explained(case, outcome), attempts=case.attempts + 1)
     target = TRANSITIONS[case.state][type(outcome)]
@@ -419,6 +430,20 @@ def advance(case: Case, outcome: Outcome, now_ns: int, terms: Terms | None = Non
     if isinstance(target, Choice):
         case, target = _on_next_rung(case)
     return _at(case, target, now_ns)
+
+
+def _is_unanswered(outcome: Outcome) -> bool:
+    is_late = isinstance(outcome, Failed) and outcome.reason is Reason.DETACH_UNANSWERED
+    return is_late or isinstance(outcome, NoAnswer)
+
+
+def owing(case: Case, now_ns: int) -> Case:
+    """With a mark for the command that was given, if it must not come late unseen."""
+    command = MAY_COME_LATE.get(case.state)
+    if command is None or not case.begun:
+        return case
+    more = Owed(command, case.owner, case.guest, case.image, case.detached, now_ns)
+    return replace(case, owed=with_more(case.owed, more))
 
 
 def _within_patience(case: Case, outcome: Outcome) -> Outcome:

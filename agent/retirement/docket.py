@@ -29,6 +29,7 @@ class Docket:
     turned_away: int = 0
     _cases: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _unsettled: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
+    _owing: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _taken: int = 0
     _open: int = 0
 
@@ -80,6 +81,9 @@ class Docket:
         self._open += _is_open(case) - _is_open(before)
         self._cases[case.mfn] = case
         self._unsettled.pop(case.mfn, None)
+        self._owing.pop(case.mfn, None)
+        if case.owed:
+            self._owing[case.mfn] = case
         if not case.state.is_final:
             self._unsettled[case.mfn] = case
 
@@ -107,6 +111,11 @@ class Docket:
     def held_by(self, owner: DomId | None) -> tuple[Case, ...]:
         """The cases of this owner's pages that are not at their end."""
         return tuple(case for case in self._unsettled.values() if case.owner == owner)
+
+    @property
+    def owing(self) -> tuple[Case, ...]:
+        """Cases, at their end or not, with commands that nobody answered."""
+        return tuple(self._owing.values())
 
     @property
     def unfinished(self) -> tuple[Case, ...]:

@@ -85,6 +85,7 @@ class Driver:
         """Return after `stop`, when every step in flight has ended and is written down."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(), name="parked cases")
+            group.create_task(self._settle(), name="late commands")
             while (mfn := await self._queue.get()) is not None:
                 group.create_task(self._drive(mfn), name=f"case of page {mfn:#x}")
 
@@ -125,6 +126,11 @@ class Driver:
                     await self._steps.take((case,))
                 if not self.docket.at(case.mfn).state.is_at_rest:
                     self.submit(case)
+
+    async def _settle(self) -> None:
+        """Look now and then whether a command that nobody answered was carried out late."""
+        while not await set_within(self._stopping, self.manners.pause_seconds_max):
+            await self._turns.settle()
 
     def _rouse(self, move: batch.Move) -> None:
         """Have this case looked at again at once: nobody else would before long."""

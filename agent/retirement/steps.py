@@ -11,7 +11,7 @@ The docket holds each case as it is. An answer about a case that has moved on me
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.clock import Clock
 from agent.events import CaseMoved, GuestPaused, Observer
@@ -21,6 +21,7 @@ from agent.retirement.case import Case, State
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Terms
 from agent.retirement.outcome import Done, Outcome
+from agent.retirement.owed import Owed
 from agent.retirement.ports import CaseLog
 
 
@@ -54,6 +55,17 @@ class Steps:
         if given:
             members, outcomes = zip(*given, strict=True)
             await self._note(members, outcomes, asyncio.get_running_loop().time())
+
+    async def forget(self, owed: Owed) -> None:
+        """Nothing more is owed for this command."""
+        settled = [
+            replace(case, owed=tuple(other for other in case.owed if other != owed))
+            for case in self.docket.owing
+            if owed in case.owed
+        ]
+        for case in settled:
+            self.docket.put(case)
+        await self.log.save(*settled)
 
     def now(self, cases: Sequence[Case]) -> tuple[Case, ...]:
         """These cases as they are now."""

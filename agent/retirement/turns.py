@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from agent.retirement import batch
-from agent.retirement.case import Case
+from agent.retirement.case import Case, owing
 from agent.retirement.manners import Manners
 from agent.retirement.outcome import NotNow
+from agent.retirement.owed import Owed
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
@@ -70,8 +71,36 @@ class Turns:
 
         Nothing is written down; the next life reads where the case was, and gives it again.
         """
+        acts = self.steps.acts
         leads = [batch.due(cases)[0] for cases in batch.stops(self._in_hand())]
-        await asyncio.gather(*(self.steps.acts.leave_running(case) for case in leads))
+        await asyncio.gather(*(acts.leave_running(case) for case in leads))
+        await asyncio.gather(*map(acts.give_back, self._owed()))
+
+    async def settle(self) -> None:
+        """Look whether what was not answered was carried out late; give the guests back what they
+        lack by that, each once.
+
+        Guests whose turn it is are passed over: whatever comes late, their stop makes it good.
+        """
+        owed = [owed for owed in self._owed() if not self._turn_of(_whom(owed)).locked()]
+        seen = await self.steps.acts.domains() if owed else None
+        if seen is not None:
+            late = [each for each in owed if each.was_late(seen)]
+            await asyncio.gather(*map(self._give_back, late))
+            for each in owed:
+                if each not in late and self._is_over(each):
+                    await self.steps.forget(each)
+
+    async def _give_back(self, owed: Owed) -> None:
+        async with self._turn_of(_whom(owed)):
+            await self.steps.acts.give_back(owed)
+
+    def _is_over(self, owed: Owed) -> bool:
+        """True if it cannot be carried out any more."""
+        return self.steps.clock() - owed.since_ns > self.manners.late_seconds * 1e9
+
+    def _owed(self) -> tuple[Owed, ...]:
+        return tuple({owed: None for case in self.steps.docket.owing for owed in case.owed})
 
     def _in_hand(self) -> list[Case]:
         return [case for case in self.steps.docket.unfinished if case.is_in_hand]
@@ -81,9 +110,15 @@ class Turns:
 
     def _turn(self, case: Case) -> AbstractAsyncContextManager[None]:
         """Wait until no other stop may touch the same guest."""
-        return self._locks.setdefault(batch.key_of(case), asyncio.Lock())
+        return self._turn_of(batch.key_of(case))
+
+    def _turn_of(self, guest: str) -> asyncio.Lock:
+        return self._locks.setdefault(guest, asyncio.Lock())
 
     async def _finish(self, cases: Sequence[Case]) -> None:
+        cases = [owing(case, self.steps.clock()) for case in cases]
+        for case in cases:
+            self.steps.docket.put(case)  # what an earlier life asked for may come late
         async with self._turn(cases[0]):
             await self._go_on(cases)
 
@@ -127,3 +162,8 @@ class Turns:
         waiting = [case for case in cases if batch.waits_for_device(case)]
         await self.steps.skip([(case, NotNow(Reason.AGENT_STOPPING)) for case in waiting])
         return [case for case in self.steps.now(cases) if not case.is_untouched]
+
+
+def _whom(owed: Owed) -> str:
+    """Whose turn it takes to give back what is owed, as `batch.key_of` says it."""
+    return owed.guest or f"domain {owed.owner}"

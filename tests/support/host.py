@@ -34,6 +34,8 @@ FIRST = 0x1234
 
 LOST = "carried out, but nobody hears the answer"
 UNHEARD = "not carried out, and nobody hears an answer"
+LATE = "nobody hears an answer, and it is carried out a while later"
+LATE_SECONDS = 0.01
 Trouble = ToolOutcome | str
 
 HELD = (PageStatus.ONLINE, PageStatus.OFFLINE_PENDING)
@@ -83,7 +85,8 @@ class Host:
     """Fills both ports of retirement.
 
     `trouble` maps a call to what it comes to next, once each. `when` is called, once, as a call is
-    made. An exchange is refused for the sake of `pages_to_blame`.
+    made. `still_to_come` counts what will be carried out late. An exchange is refused for the sake
+    of `pages_to_blame`.
     """
 
     pages: dict[int, Page] = field(default_factory=dict[int, Page])
@@ -100,6 +103,7 @@ class Host:
     most_at_once: int = 0
     exchanged: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
     pages_to_blame: set[int] = field(default_factory=set[int])
+    still_to_come: int = 0
     _origins: dict[str, int] = field(default_factory=dict[str, int])
     _places: dict[str, int] = field(default_factory=dict[str, int])
     _next_domid: int = 100
@@ -198,7 +202,7 @@ class Host:
             return PagesReply(changed=False, pages=pages)
         refusals = {mfn: do(mfn) for mfn in mfns}
         self.power.line()
-        if trouble is LOST:
+        if trouble in {LOST, LATE}:
             raise Unreachable(f"{call}: no answer")
         pages = tuple(self._answer(mfn, refusal) for mfn, refusal in refusals.items())
         return PagesReply(changed=not any(refusals.values()), pages=pages)
@@ -390,11 +394,24 @@ class Host:
             ToolOutcome.NO_SUCH_DOMAIN,
         }:
             return _no(trouble, f"{call} was told to")
+        if trouble is LATE:
+            self._later(domid, do)
+            raise Unreachable(f"{call}: no answer")
         reply = do(guest)
         self.power.line()
         if trouble is LOST:
             raise Unreachable(f"{call}: no answer")
         return reply
+
+    def _later(self, domid: int | None, do: Callable[[Domain], ToolReply]) -> None:
+        def carry_out() -> None:
+            self.still_to_come -= 1
+            guest = Domain("") if domid is None else self.guests.get(domid)
+            if guest is not None and guest.state is not DomainState.DYING:
+                do(guest)
+
+        self.still_to_come += 1
+        asyncio.get_running_loop().call_later(LATE_SECONDS, carry_out)
 
     async def _called(self, call: str) -> Trouble | None:
         self.power.line()
