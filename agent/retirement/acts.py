@@ -79,6 +79,20 @@ class Acts:
             return (NoAnswer(str(error)),) * len(cases)
         return objections(cases, Sight(pages, domains, self.migrate_to), others)
 
+    async def watch(self, cases: Sequence[Case]) -> tuple[Outcome | None, ...]:
+        """What became of these parked pages, as many as one call may name; None where it takes a
+        request to know: the page is in use, and may be another's now.
+        """
+        if not cases:
+            return ()
+        try:
+            pages = await self._pages(cases)
+            held = any(map(answers.is_pending, pages))
+            domains = await self._domains() if held else DomainsReply(domains=())
+        except PeerError as error:
+            return (NoAnswer(str(error)),) * len(cases)
+        return tuple(answers.to_watch(page, domains, self.migrate_to) for page in pages)
+
     async def stopped(self) -> tuple[DomainInfo, ...]:
         """The domains that are known to stand still."""
         seen = await self.domains()

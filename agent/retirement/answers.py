@@ -79,6 +79,16 @@ def to_wait(page: PageReply, guest: Guest = UNLISTED) -> Outcome:
     return to_query(page, guest)
 
 
+def to_watch(page: PageReply, domains: DomainsReply, migrate_to: str) -> Outcome | None:
+    """The answer to "where does this parked page stand?"; None: it is not marked."""
+    if page.is_broken:
+        return to_broken(page)
+    if page.status is PageStatus.ONLINE:
+        return None
+    owner = None if page.owner is None else DomId(page.owner)
+    return to_query(page, to_guest(domains, owner, migrate_to))
+
+
 def to_swap(page: PageReply) -> Outcome:
     """The answer to "give the guest another frame for this page"."""
     if page.status is PageStatus.OFFLINED:

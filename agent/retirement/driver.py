@@ -2,7 +2,7 @@
 
     submitted ──► a step (`steps.py`) ──► wait ──► again … until it rests
                   or, if it is about a guest, its part in a stop (`turns.py`)
-    parked    ──► a step, now and then
+    parked    ──► looked at, all in one question, now and then
 
 Deciding is in `case.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
 Whoever comes back from waiting reads the case from the docket anew: a stop for another page may
@@ -11,9 +11,11 @@ have helped this one too.
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import count
 
 from agent.clock import Clock
 from agent.contract.frames import DomId, Mfn
+from agent.contract.hypercall import PAGES_MAX
 from agent.events import GuestFoundStopped, Observer
 from agent.retirement import batch
 from agent.retirement.acts import Acts
@@ -117,15 +119,25 @@ class Driver:
             await self._steps.take((case,))
 
     async def _watch(self) -> None:
-        """Ask for the parked pages again, now and then: their owners may have let go."""
-        while not await set_within(self._stopping, self.manners.watch_seconds):
-            for case in self.docket.parked:
-                if self._stopping.is_set():
-                    return
-                if self.docket.at(case.mfn) is case:
-                    await self._steps.take((case,))
-                if not self.docket.at(case.mfn).state.is_at_rest:
-                    self.submit(case)
+        """Look at the parked pages, each ever more rarely: they may have been freed."""
+        for turn in count():
+            if await set_within(self._stopping, self.manners.watch_seconds):
+                return
+            await self._look_at([c for c in self.docket.parked if self.manners.watches(c, turn)])
+
+    async def _look_at(self, parked: list[Case]) -> None:
+        """One question for all of them, those first that were asked about least."""
+        cases = sorted(parked, key=lambda case: case.attempts)[:PAGES_MAX]
+        seen = list(zip(cases, await self.acts.watch(cases), strict=True))
+        await self._steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
+        async with asyncio.TaskGroup() as group:
+            for case in self._steps.now([case for case, outcome in seen if outcome is None]):
+                if case.state is State.PARKED:
+                    name = f"ask again for page {case.mfn:#x}"
+                    group.create_task(self._steps.take((case,)), name=name)
+        for case in self._steps.now(cases):
+            if not case.state.is_at_rest:
+                self.submit(case)
 
     async def _settle(self) -> None:
         """Look now and then whether a command that nobody answered was carried out late."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from agent.retirement.case import ATTEMPTS_MAX, Case, State, retry_delay_seconds
 from agent.retirement.ladder import Terms
 
+WATCH_DOUBLINGS_MAX = 4  # so every sixteenth round at least
+
 
 @dataclass(frozen=True, slots=True)
 class Manners:
@@ -31,6 +33,12 @@ class Manners:
         if case.state is State.WAITING:
             return self.mapped_seconds / ATTEMPTS_MAX
         return retry_delay_seconds(case, self.retry_seconds_first, self.retry_seconds_max)
+
+    def watches(self, case: Case, turn: int) -> bool:
+        """True if the watch looks at this parked page in its `turn`-th round: every time at first,
+        then half as often after each look, and not all of them in the same round.
+        """
+        return (turn + case.mfn) % (1 << min(case.attempts, WATCH_DOUBLINGS_MAX)) == 0
 
     def delay_in_turn_seconds(self, case: Case) -> float:
         """The same, while its guest waits with us: so it is asked soon, and again."""

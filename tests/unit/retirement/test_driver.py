@@ -1,13 +1,13 @@
 """The driver: what is written down when, who shares a stop, how the agent leaves and returns."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from agent.contract.frames import DomId, Mfn
-from agent.contract.hypercall import PAGES_MAX, PageStatus, PageUse
+from agent.contract.hypercall import PAGES_MAX, PagesReply, PageStatus, PageUse
 from agent.contract.toolstack import HERE, DomainsReply, DomainState, ToolOutcome
 from agent.events import CaseMoved, GuestFoundStopped, GuestPaused
 from agent.retirement.caps import Caps
@@ -119,6 +119,33 @@ async def test_a_broken_page_is_never_asked_for() -> None:
     bench = await settled(a_host(Page(is_broken=True)))
     assert bench.host.commands == []
     assert rest_of(bench) == [(State.PARKED, Reason.BROKEN)]
+
+
+async def test_all_parked_pages_are_looked_at_in_one_question_and_ever_more_rarely() -> None:
+    host = a_host(*(Page(PageUse.SHARED) for _ in range(20)))
+    bench = Bench(host)
+    questions: list[int] = []
+
+    class Counting(Host):
+        async def query(self, mfns: Sequence[Mfn]) -> PagesReply:
+            questions.append(len(mfns))
+            return await super().query(mfns)
+
+    bench.host = Counting(host.pages, host.guests)
+    await bench.settle(*cases_of(host), until=lambda: 20 in questions)
+    del questions[:]
+    await bench.settle(until=lambda: sum(questions) >= 60)
+    assert len(questions) < 20
+    assert bench.host.calls.count("offline") == 20
+
+
+async def test_a_parked_page_that_is_not_marked_is_asked_for_again() -> None:
+    """Dom0 had it and was not asked to give it up; it is free now."""
+    host = a_host(Page(PageUse.DOM0, 0))
+    bench = Bench(host)
+    free = once_parked(bench, lambda: host.pages.update({FIRST: Page(PageUse.FREE, None)}))
+    await bench.settle(*cases_of(host), until=free)
+    assert host.is_offlined(FIRST)
 
 
 # Devices
@@ -417,8 +444,11 @@ async def test_a_guest_that_reboots_while_its_device_is_detached_gets_it_back() 
     def reboot() -> None:
         loop.call_later(0.02, host.guests.update, {50: host.guests.pop(7)})
 
+    def soon() -> None:
+        loop.call_soon(reboot)
+
     bench = Bench(host)
-    host.when["resume"] = lambda: loop.call_soon(reboot)
+    host.when["resume"] = soon
     await bench.settle(*cases_of(host))
     assert (host.without_device, bench.rests) == ([], {State.RETIRED})
 
@@ -429,9 +459,8 @@ async def test_more_pages_than_one_call_may_name_are_exchanged_in_several_stops(
     host.free_pages = len(pages)
     bench = Bench(host)
     bench.docket = Docket(Caps(len(pages)))
-    ready = {"state": State.SUSPENDING, "owner": DomId(7), "guest": "db", "use": PageUse.PV}
-    cases = [replace(case, rung=Rung.EXCHANGE, **ready) for case in cases_of(host)]
-    await bench.settle(*cases)
+    in_line_for_it = in_line(State.SUSPENDING, guest="db", use=PageUse.PV, rung=Rung.EXCHANGE)
+    await bench.settle(*(replace(in_line_for_it, id=c.id, mfn=c.mfn) for c in cases_of(host)))
     assert sorted(map(len, host.exchanged)) == [10, PAGES_MAX]
 
 

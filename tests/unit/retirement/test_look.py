@@ -131,7 +131,8 @@ def test_a_guest_that_stands_still_for_an_exchange_is_promised_a_page_for_each()
 
 
 async def settled(host: Host) -> Bench:
-    bench = Bench(host)
+    """The bench after a verdict on every page; what is parked then stays so."""
+    bench = Bench(host, replace(quick(), watch_seconds=1000.0))
     await bench.settle(*cases_of(host))
     return bench
 
@@ -185,8 +186,7 @@ async def test_with_its_device_detached_a_page_without_room_is_parked_once_and_n
 ):
     host = a_host(Page(PageUse.HVM), devices=("nic",))
     host.trouble["swap"] = [ToolOutcome.FAILED]  # the fake hypervisor says: no free memory
-    bench = Bench(host, replace(quick(), watch_seconds=1000.0))
-    await bench.settle(*cases_of(host))
+    bench = await settled(host)
     assert given(host) == ["detach", "swap", "attach"]
     assert (host.without_device, bench.rests) == ([], {State.PARKED})
 
