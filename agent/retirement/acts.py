@@ -24,6 +24,7 @@ from agent.retirement.outcome import (
     Guest,
     NoAnswer,
     Outcome,
+    TryAgain,
 )
 from agent.retirement.owed import Command, Owed
 from agent.retirement.ports import Hypervisor, Toolstack
@@ -74,9 +75,12 @@ class Acts:
         `others` are all cases that are not at their end.
         """
         try:
+            boot = str((await self.hypervisor.host()).boot_id)
             pages, domains = await self._pages(cases), await self._domains()
         except PeerError as error:
             return (NoAnswer(str(error)),) * len(cases)
+        if boot != cases[0].boot:  # the next life would not know that we touched that guest
+            return (NoAnswer("the host has rebooted"),) * len(cases)
         return objections(cases, Sight(pages, domains, self.migrate_to), others)
 
     async def watch(self, cases: Sequence[Case]) -> tuple[Outcome | None, ...]:
@@ -222,6 +226,9 @@ class Acts:
             return Gone()
         for device in devices:
             outcome = answers.to_command(await self.toolstack.attach(domid, device))
+            if isinstance(outcome, Gone):
+                # Moved by others since we looked; its device is with nobody, so look again.
+                return TryAgain(Reason.GUEST_LEFT, outcome.detail)
             if not isinstance(outcome, Done):
                 return outcome
         return Done()

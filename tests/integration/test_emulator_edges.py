@@ -193,6 +193,21 @@ async def test_a_fault_can_be_added_while_the_world_runs(tmp_path: Path) -> None
                 await asyncio.sleep(0.02)
 
 
+async def test_a_fault_can_be_put_on_many_pages_at_once(tmp_path: Path) -> None:
+    async with running(a_script(a_config(tmp_path))) as doors:
+        body = {"on": "free", "pages": 20, "errors_per_second": 1000.0, "errors_max": 2}
+        await doors.call("control", ControlCall.FAULTS, Truth, body)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await doors.truth()).errors < 40:
+                await asyncio.sleep(0.02)
+
+
+async def test_one_address_is_on_one_page(tmp_path: Path) -> None:
+    async with running(a_script(a_config(tmp_path))) as doors:
+        status, text = await doors.ask("control", ControlCall.FAULTS, {"address": 0, "pages": 2})
+    assert (status, "one address is on one page" in text) == (400, True)
+
+
 async def test_a_fault_beyond_the_host_is_refused(tmp_path: Path) -> None:
     async with running(a_script(a_config(tmp_path))) as doors:
         status, text = await doors.ask("control", ControlCall.FAULTS, {"address": 1 << 40})

@@ -13,7 +13,7 @@ from agent.retirement.case import Case, State
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung
 from agent.retirement.reason import Reason
-from tests.support.cases import a_case
+from tests.support.cases import BOOT, a_case
 
 
 def verdict(mfn: int) -> Verdict:
@@ -47,7 +47,7 @@ def test_a_page_that_cannot_be_retired_does_not_count_against_the_cap() -> None:
 
 
 def test_what_is_under_way_is_unfinished() -> None:
-    docket = Docket(Caps(10))
+    docket = Docket(Caps(10), str(BOOT))
     docket.restore(
         [
             a_case(State.OPEN, id="c1", mfn=Mfn(1)),
@@ -78,7 +78,7 @@ def test_it_knows_whether_a_page_is_still_being_asked_about() -> None:
 
 
 def test_counts_name_every_place_to_rest() -> None:
-    docket = Docket(Caps(10))
+    docket = Docket(Caps(10), str(BOOT))
     docket.restore([a_case(State.RETIRED), a_case(State.SWAPPING, mfn=Mfn(9), id="c2")], now_ns=9)
     assert docket.counts() == {"open": 1, "retired": 1, "parked": 0, "unretirable": 0}
 
@@ -124,14 +124,14 @@ def capped(number: int) -> Case:
 
 def test_what_the_caps_refused_is_judged_anew_at_every_start() -> None:
     """And so is what was read first: all that is retired already counts."""
-    docket = Docket(Caps(3))
+    docket = Docket(Caps(3), str(BOOT))
     kept = [capped(1), capped(2), a_case(State.RETIRED), a_case(mfn=Mfn(9))]
     assert [(c.mfn, c.state, c.reason) for c in docket.restore(kept, 9)] == [(1, State.OPEN, None)]
     assert docket.at(Mfn(2)).state is State.UNRETIRABLE
 
 
 def test_in_the_same_boot_what_cannot_be_retired_is_not_asked_for_again() -> None:
-    docket = Docket(Caps(3))
+    docket = Docket(Caps(3), str(BOOT))
     assert docket.restore([a_case(State.UNRETIRABLE, reason=Reason.XEN_HEAP)], 9) == ()
 
 

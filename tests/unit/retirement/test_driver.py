@@ -16,6 +16,7 @@ from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
 from agent.retirement.reason import Reason
+from tests.support.cases import BOOT
 from tests.support.driving import Bench, ListLog, cases_of, in_line, quick
 from tests.support.host import FIRST, LOST, UNHEARD, Domain, Host, Page, a_host
 
@@ -148,7 +149,39 @@ async def test_a_parked_page_that_is_not_marked_is_asked_for_again() -> None:
     assert host.is_offlined(FIRST)
 
 
+async def test_a_guest_is_not_stopped_for_a_page_that_has_become_anothers() -> None:
+    """Xen: an owner can change between answer and use, so it is asked again before the act."""
+    host = a_host(Page(owner=7), Page(owner=7))
+    host.guests[8] = Domain("other")
+    host.when["domains"] = lambda: setattr(host.pages[FIRST], "owner", 8)
+    bench = await settled(host)
+    assert sorted(bench.host.exchanged) == [(FIRST,), (FIRST + 1,)]
+    assert rest_of(bench) == [(State.RETIRED, None)] * 2
+
+
 # Devices
+
+
+async def test_a_guest_that_moves_while_its_device_is_attached_gets_it_where_it_lives_now() -> None:
+    host = a_host(Page(), devices=("nic",))
+
+    def move() -> None:
+        host.guests[99] = host.guests.pop(7)
+
+    host.when["attach"] = move
+    await Bench(host).settle(*cases_of(host))
+    assert to_guests(host) == ["detach", *EXCHANGE, "attach", "attach"]
+    assert host.without_device == []
+
+
+async def test_no_guest_of_another_boot_than_the_cases_is_touched() -> None:
+    """The next life would take the case for one of the boot before, and forget the guest."""
+    host = a_host(Page())
+    bench = Bench(host)
+    (case,) = cases_of(host)
+    earlier = replace(case, boot="the boot before")
+    await bench.settle(earlier, until=lambda: bench.docket.cases[0].attempts > 1)
+    assert to_guests(host) == []
 
 
 async def test_a_guest_is_stopped_only_between_detach_and_attach() -> None:
@@ -338,7 +371,7 @@ async def test_before_a_guest_is_saved_the_name_of_its_image_is_written_down() -
     names: list[set[str]] = []
     host.when["save"] = lambda: names.append({case.image for case in bench.log.durable})
     await bench.settle(*cases_of(host))
-    assert names == [{"c1--7"}]
+    assert names == [{"c1-00000000-7"}]
 
 
 async def test_moves_are_told_in_order() -> None:
@@ -458,7 +491,7 @@ async def test_more_pages_than_one_call_may_name_are_exchanged_in_several_stops(
     host = a_host(*pages)
     host.free_pages = len(pages)
     bench = Bench(host)
-    bench.docket = Docket(Caps(len(pages)))
+    bench.docket = Docket(Caps(len(pages)), str(BOOT))
     in_line_for_it = in_line(State.SUSPENDING, guest="db", use=PageUse.PV, rung=Rung.EXCHANGE)
     await bench.settle(*(replace(in_line_for_it, id=c.id, mfn=c.mfn) for c in cases_of(host)))
     assert sorted(map(len, host.exchanged)) == [10, PAGES_MAX]
