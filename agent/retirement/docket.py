@@ -12,6 +12,7 @@ from agent.retirement.case import TRANSITIONS, Case, State, advance, open_case, 
 from agent.retirement.outcome import Asked
 from agent.retirement.reason import Reason
 
+CAPPING = frozenset({Reason.RETIRED_MEMORY_CAP})  # why the caps refuse a page
 CAPPED_MAX = 1000  # cases kept of pages that the caps refused
 
 
@@ -30,17 +31,31 @@ class Docket:
     _cases: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _unsettled: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _recalled: set[Mfn] = field(default_factory=set[Mfn])
+    _owing: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _taken: int = 0
     _open: int = 0
 
     def restore(self, cases: Iterable[Case], now_ns: int) -> tuple[Case, ...]:
-        """Take over the cases of an earlier life; those that a reboot of the host has reopened."""
-        kept = tuple(cases)
-        stale = [c for c in kept if c.boot != self.boot and c.state.takes_a_page]
-        changed = tuple(reopened(case, self.boot, now_ns) for case in stale)
-        for case in (*kept, *changed):
+        """Take over the cases of an earlier life; those that are taken up anew.
+
+        A reboot of the host does that to all of them: what could not be retired may be another's
+        now. What the caps refused is judged anew at every start: they may be other caps.
+        """
+        kept = sorted(cases, key=_is_capped)  # these come last, when all that counts is known
+        for case in kept:
             self.put(case)
-        return changed
+        return tuple(self._reopened(case, now_ns) for case in kept if self._is_stale(case))
+
+    def _is_stale(self, case: Case) -> bool:
+        """True if it is to be taken up anew."""
+        if _is_capped(case):
+            return self.caps.refusal(self._taken) is None
+        return case.boot != self.boot and case.state is not State.RETURNED
+
+    def _reopened(self, case: Case, now_ns: int) -> Case:
+        fresh = reopened(case, self.boot, now_ns)
+        self.put(fresh)
+        return fresh
 
     def open(self, verdicts: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
         """The new cases that these verdicts make, already on the docket."""
@@ -122,6 +137,9 @@ class Docket:
         self._unsettled.pop(case.mfn, None)
         if before is not None and before.state is State.RETURNING is not case.state:
             self._recalled.discard(case.mfn)
+        self._owing.pop(case.mfn, None)
+        if case.owed:
+            self._owing[case.mfn] = case
         if not case.state.is_final:
             self._unsettled[case.mfn] = case
 
@@ -144,9 +162,19 @@ class Docket:
         """True while there are pages whose owners are not known yet."""
         return self._open > 0
 
+    @property
+    def unsettled(self) -> tuple[Case, ...]:
+        """What is not at its end."""
+        return tuple(self._unsettled.values())
+
     def held_by(self, owner: DomId | None) -> tuple[Case, ...]:
         """The cases of this owner's pages that are not at their end."""
         return tuple(case for case in self._unsettled.values() if case.owner == owner)
+
+    @property
+    def owing(self) -> tuple[Case, ...]:
+        """Cases, at their end or not, with commands that nobody answered."""
+        return tuple(self._owing.values())
 
     @property
     def unfinished(self) -> tuple[Case, ...]:
@@ -161,6 +189,10 @@ class Docket:
         """How many cases rest where, every word of `Rest` included."""
         seen = Counter(case.rest for case in self._cases.values())
         return {rest.value: seen[rest] for rest in Rest}
+
+
+def _is_capped(case: Case) -> bool:
+    return case.state is State.UNRETIRABLE and case.reason in CAPPING
 
 
 def _takes_a_page(case: Case | None) -> bool:

@@ -2,7 +2,7 @@
 
     submitted ──► a step (`steps.py`) ──► wait ──► again … until it rests
                   or, if it is about a guest, its part in a stop (`turns.py`)
-    parked    ──► a step, now and then
+    parked    ──► looked at, all in one question, now and then
     recalled  ──► back into use, as soon as its guest is in nobody's hands
 
 Deciding is in `case.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
@@ -12,9 +12,11 @@ have helped this one too.
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import count
 
 from agent.clock import Clock
 from agent.contract.frames import DomId, Mfn
+from agent.contract.hypercall import PAGES_MAX
 from agent.events import GuestFoundStopped, Observer
 from agent.retirement import batch
 from agent.retirement.acts import Acts
@@ -77,20 +79,23 @@ class Driver:
         """Bring back every guest that an earlier life may have left stopped or without its device;
         queue the rest.
 
-        Returns when all of them run, however long that takes. A guest that stands still then is
-        told, and not touched: somebody else stopped it.
+        Returns when each of them runs or has been asked for once, in vain: it is queued too then,
+        and keeps nobody else waiting. A guest that stands still for no case of ours is told, and
+        not touched: somebody else stopped it.
         """
-        unfinished = self.docket.unfinished
         await self._turns.recover()
-        for case in unfinished:
+        for case in self.docket.unfinished:
             self.submit(case)
+        ours = {case.owner for case in self.docket.unfinished if case.is_in_hand}
         for guest in await self.acts.stopped():
-            self.observe(GuestFoundStopped(DomId(guest.domid)))
+            if guest.domid not in ours:
+                self.observe(GuestFoundStopped(DomId(guest.domid)))
 
     async def run(self) -> None:
         """Return after `stop`, when every step in flight has ended and is written down."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(), name="parked cases")
+            group.create_task(self._settle(), name="late commands")
             while (mfn := await self._queue.get()) is not None:
                 group.create_task(self._drive(mfn), name=f"case of page {mfn:#x}")
 
@@ -104,39 +109,65 @@ class Driver:
             return
         self._driven.add(mfn)
         try:
-            while self.docket.is_due(case := self.docket.at(mfn)) and not self._stopping.is_set():
+            while self._is_due(case := self.docket.at(mfn)):
                 await self._go_on(case)
                 await self._wait(self.docket.at(mfn))
         finally:
             self._driven.discard(mfn)
+
+    def _is_due(self, case: Case) -> bool:
+        """True while it does not rest; told to stop, while its guest is in our hands, unless the
+        host has rebooted: then there is no such guest any more.
+        """
+        if self._stopping.is_set():
+            return case.is_in_hand and not self._turns.host_has_rebooted
+        return case.is_in_hand or self.docket.is_due(case)
 
     async def _go_on(self, case: Case) -> None:
         """One step, or a whole stop."""
         if case.needs_turn:
             await self._turns.share(case)
         elif self.docket.is_recalled(case.mfn) and case.may_be_recalled:
-            await self._steps.skip((case,), Recalled())
+            await self._steps.skip([(case, Recalled())])
         else:
             await self._steps.take((case,))
 
     async def _watch(self) -> None:
-        """Ask for the parked pages again, now and then: their owners may have let go."""
-        while not await set_within(self._stopping, self.manners.watch_seconds):
-            for case in self.docket.parked:
-                if self._stopping.is_set():
-                    return
-                await self._look_at(case)
+        """Look at the parked pages, each ever more rarely: they may have been freed."""
+        for turn in count():
+            if await set_within(self._stopping, self.manners.watch_seconds):
+                return
+            idle = (case for case in self.docket.parked if case.mfn not in self._driven)
+            await self._look_at([case for case in idle if self.manners.watches(case, turn)])
 
-    async def _look_at(self, case: Case) -> None:
-        """Ask for a parked page, unless it is being driven: then nobody else may command it."""
-        if self.docket.at(case.mfn) is case and case.mfn not in self._driven:
-            self._driven.add(case.mfn)
-            try:
-                await self._steps.take((case,))
-            finally:
-                self._driven.discard(case.mfn)
-        if self.docket.is_due(self.docket.at(case.mfn)):
-            self.submit(case)
+    async def _look_at(self, parked: list[Case]) -> None:
+        """One question for all of them, those first that were asked about least; meanwhile nobody
+        else may command them.
+        """
+        cases = sorted(parked, key=lambda case: case.attempts)[:PAGES_MAX]
+        mfns = {case.mfn for case in cases}
+        self._driven |= mfns
+        try:
+            await self._ask_again(cases)
+        finally:
+            self._driven -= mfns
+        for case in self._steps.now(cases):
+            if self._is_due(case):
+                self.submit(case)
+
+    async def _ask_again(self, cases: list[Case]) -> None:
+        seen = list(zip(cases, await self.acts.watch(cases), strict=True))
+        await self._steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
+        async with asyncio.TaskGroup() as group:
+            for case in self._steps.now([case for case, outcome in seen if outcome is None]):
+                if case.state is State.PARKED:
+                    name = f"ask again for page {case.mfn:#x}"
+                    group.create_task(self._steps.take((case,)), name=name)
+
+    async def _settle(self) -> None:
+        """Look now and then whether a command that nobody answered was carried out late."""
+        while not await set_within(self._stopping, self.manners.pause_seconds_max):
+            await self._turns.settle()
 
     def _rouse(self, move: batch.Move) -> None:
         """Have this case looked at again at once: nobody else would before long."""

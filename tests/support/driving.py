@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import cast
 
 from agent.contract.frames import DomId, Mfn
@@ -16,7 +15,7 @@ from agent.retirement.driver import Driver
 from agent.retirement.ladder import Terms
 from agent.retirement.manners import Manners
 from tests.support.cases import BOOT, a_case
-from tests.support.host import Host, Power, Twice
+from tests.support.host import LATE_SECONDS, Host, Power, Twice
 
 PATIENCE_SECONDS = 20.0
 
@@ -28,6 +27,7 @@ def quick(terms: Terms | None = None) -> Manners:
         retry_seconds_max=0.002,
         watch_seconds=0.01,
         mapped_seconds=0.01,
+        late_seconds=3 * LATE_SECONDS,
         terms=terms or Terms(),
     )
 
@@ -76,13 +76,10 @@ class Bench:
     _running: Driver | None = None
 
     def driver(self) -> Driver:
-        ticks = count(1)
         host = cast("Host", Twice(self.host)) if self.twice else self.host
         to, at_once = self.manners.terms.migrate_to, self.manners.cases_in_flight_max
         acts = Acts(host, host, to, detach_seconds=0.05, calls_at_once=at_once)
-        return Driver(
-            acts, self.log, self.docket, self.events.append, lambda: next(ticks), self.manners
-        )
+        return Driver(acts, self.log, self.docket, self.events.append, now_ns, self.manners)
 
     async def settle(
         self, *cases: Case, until: Callable[[], bool] | None = None, stop_at: str = ""
@@ -111,15 +108,15 @@ class Bench:
         if case is not None:
             self._running.recall(case)
 
-    async def live_again(self, *recalled: Mfn) -> None:
-        """What the log holds is picked up by another life, and driven to rest."""
+    async def live_again(self, *recalled: Mfn, until: Callable[[], bool] | None = None) -> None:
+        """What the log holds is picked up by another life, and driven to rest (or `until`)."""
         self.docket = Docket(Caps(1000), str(BOOT))
         self.docket.restore(self.log.durable, now_ns=9)
         self._running = driver = self.driver()
         await driver.recover()
         for mfn in recalled:
             self.recall(mfn)
-        await self._run(driver, self.all_rest)
+        await self._run(driver, until or self.all_rest)
 
     async def _run(self, driver: Driver, until: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
@@ -131,6 +128,14 @@ class Bench:
 
     def all_rest(self) -> bool:
         return not any(self.docket.is_due(case) for case in self.docket.cases)
+
+    def all_settled(self) -> bool:
+        """All rest, and nothing can come late any more."""
+        return self.all_rest() and not (self.docket.owing or self.host.still_to_come)
+
+
+def now_ns() -> int:
+    return int(asyncio.get_running_loop().time() * 1e9)
 
 
 def cases_of(host: Host) -> tuple[Case, ...]:
