@@ -19,7 +19,7 @@ from agent.contract.frames import Mfn
 from agent.retirement import batch
 from agent.retirement.case import Case
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import NoAnswer, NotNow, Outcome, Overtaken, Recalled
+from agent.retirement.outcome import NoAnswer, NotNow, Overtaken, Recalled
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
@@ -90,27 +90,21 @@ class Turns:
             await self._serve(given)
 
     async def _begin(self, cases: Sequence[Case]) -> None:
-        """Touch no guest for a page that it has no more: whose it was is an answer, and answers
-        grow old.
+        """Touch no guest that somebody else has stopped: it would run when we are done. Nor one for
+        a page that it has no more: whose it was is an answer, and answers grow old. And at last,
+        for those take their time, none of a boot that the next life would not know of.
         """
-        hindrance = await self._hindrance(cases[0])
-        if hindrance is not None:
-            await self.steps.skip(cases, hindrance)
+        acts, owner = self.steps.acts, cases[0].owner
+        if owner is not None and await acts.is_stopped(owner):
+            await self.steps.skip(cases, NotNow(Reason.STOPPED_BY_OTHERS))
             return
-        lost = await self.steps.acts.lost_by(tuple(filter(batch.is_untouched, cases)))
+        lost = await acts.lost_by(tuple(filter(batch.is_untouched, cases)))
         await self.steps.skip(lost, Overtaken())
-        await self._serve([case for case in cases if case not in lost])
-
-    async def _hindrance(self, case: Case) -> Outcome | None:
-        """Why this guest is not to be touched now: after a reboot that we do not know of yet, the
-        next life would forget it; and what somebody else has stopped would run when we are done.
-        """
-        acts = self.steps.acts
-        if await acts.boot() != self.steps.docket.boot:
-            return NoAnswer("is the host still in the same boot?")
-        if case.owner is not None and await acts.is_stopped(case.owner):
-            return NotNow(Reason.STOPPED_BY_OTHERS)
-        return None
+        cases = [case for case in cases if case not in lost]
+        if await acts.boot() == self.steps.docket.boot:
+            await self._serve(cases)
+        else:
+            await self.steps.skip(cases, NoAnswer("is the host still in the same boot?"))
 
     async def _serve(self, cases: Sequence[Case]) -> None:
         """Give commands until no case needs the guest: it runs then, and has its devices."""
