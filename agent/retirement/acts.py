@@ -82,8 +82,10 @@ class Acts:
         `others` are all cases that are not at their end.
         """
         try:
-            boot = str((await self.hypervisor.host()).boot_id)
             pages, domains = await self._pages(cases), await self._domains()
+            boot = str(
+                (await self.hypervisor.host()).boot_id
+            )  # the last word: the others took time
         except PeerError as error:
             return (NoAnswer(str(error)),) * len(cases)
         if boot != cases[0].boot:  # the next life would not know that we touched that guest

@@ -83,8 +83,8 @@ class Turns:
         """Look whether what was not answered was carried out late; give the guests back what they
         lack by that, each once.
 
-        Guests whose turn it is are passed over: whatever comes late, their stop makes it good. After
-        a reboot of the host all of them are the next life's.
+        Guests whose turn it is are passed over: whatever comes late, their stop makes it good. What
+        a reboot of the host has left is the next life's.
         """
         owed = [owed for owed in self._owed() if not self._turn_of(_whom(owed)).locked()]
         seen = await self.steps.acts.domains() if owed else None
