@@ -63,6 +63,7 @@ class Driver:
     def stop(self) -> None:
         """Take no new step, except to bring a guest back."""
         self._stopping.set()
+        self._steps.owing.set()
         for sleeper in self._sleepers.values():
             sleeper.set()
         self._queue.put_nowait(None)
@@ -76,6 +77,7 @@ class Driver:
         not touched: somebody else stopped it.
         """
         await self._turns.recover()
+        self._steps.look_what_is_owed()
         for case in self.docket.unfinished:
             self.submit(case)
         ours = {case.owner for case in self.docket.unfinished if case.is_in_hand}
@@ -141,7 +143,9 @@ class Driver:
 
     async def _settle(self) -> None:
         """Look now and then whether a command that nobody answered was carried out late."""
-        while not await set_within(self._stopping, self.manners.pause_seconds_max):
+        while await self._steps.owing.wait():
+            if await set_within(self._stopping, self.manners.pause_seconds_max):
+                return
             await self._turns.settle()
 
     def _rouse(self, move: batch.Move) -> None:
