@@ -37,6 +37,7 @@ PURE_FILES = (
     ),
     "reason.py",
     "manners.py",
+    "request.py",
 )
 FORBIDDEN = {"asyncio", "time", "socket", "sqlite3", "threading", "aiohttp", "aiomqtt"}
 
@@ -119,7 +120,8 @@ def diagram() -> str:
         "      While a device is detached, ways to others than",
     ]
     lines += [f"      {', '.join(inside())}", "      lead here first.", "    end note"]
-    lines += ["    retired --> [*]", "    unretirable --> [*]", "```"]
+    finals = (state for state in State if state.is_final)
+    lines += [*(f"    {state} --> [*]" for state in finals), "```"]
     return "\n".join(lines) + "\n"
 
 

@@ -135,6 +135,9 @@ class Cases:
         self.caps_reached = make.counter(
             "caps_reached_total", "Cases refused by a cap of our own.", refusal=Refusal
         )
+        self.messages_coalesced = make.counter(
+            "case_messages_coalesced_total", "Moves of cases not published: a newer one was."
+        )
         self.pause_seconds = make.histogram(
             "guest_pause_seconds", "How long guests stood still because of us.", PAUSE_SECONDS
         )

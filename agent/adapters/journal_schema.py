@@ -51,6 +51,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             WHERE state = 'releasing'""",
     ),
     (
+        # What operators asked for.
+        """CREATE TABLE requests (
+            id TEXT PRIMARY KEY,
+            at_ns INTEGER NOT NULL,
+            body TEXT NOT NULL)""",
+    ),
+    (
         # Whether a guest's first command was given was not told apart: it may have been.
         """UPDATE transitions SET body = json_set(body, '$.begun', json('true')) WHERE
             state IN ('detaching', 'dropping_shadows', 'suspending', 'saving', 'migrating')""",

@@ -141,13 +141,29 @@ class PagesReply(Wire):
     owners: Annotated[tuple[DomIdField, ...], Field(strict=False)] = ()
 
 
+class Interleave(Wire):
+    """Where the DIMMs lie: from page 0 on, runs of `pages` pages go round them, in this order."""
+
+    dimms: Annotated[
+        tuple[Annotated[str, Field(max_length=128)], ...], Field(min_length=1, strict=False)
+    ]
+    pages: Annotated[int, Field(ge=1)] = 1
+
+    def dimm_of(self, mfn: int) -> str:
+        return self.dimms[mfn // self.pages % len(self.dimms)]
+
+
 class HostReply(Wire):
-    """Which host, since when (`boot_id`), how much memory, and which semantics it answers with."""
+    """Which host, since when (`boot_id`), how much memory, and which semantics it answers with.
+
+    `interleave` is there if the host's firmware says where its DIMMs lie.
+    """
 
     host: HostName
     boot_id: Annotated[UUID, Field(strict=False)]
     frames: Annotated[int, Field(gt=0)]
     personality: str
+    interleave: Interleave | None = None
 
 
 class SysctlCommand(IntEnum):

@@ -67,6 +67,13 @@ class Acts:
             outcome = NoAnswer(str(error))
         return (outcome,) * len(cases)
 
+    async def boot(self) -> str | None:
+        """Which boot the host is in now; None if it does not say."""
+        try:
+            return str((await self.hypervisor.host()).boot_id)
+        except PeerError:
+            return None
+
     async def look(
         self, cases: Sequence[Case], others: Sequence[Case]
     ) -> tuple[Outcome | None, ...]:
@@ -152,6 +159,7 @@ class Acts:
             State.RESTORING: self._restore,
             State.MIGRATING: self._migrate,
             State.ATTACHING: self._attach,
+            State.RETURNING: self._online,
         }
         return commands[state]
 
@@ -162,6 +170,13 @@ class Acts:
             return answers.to_broken(page)
         page = await self._page(self.hypervisor.offline, case)
         return answers.to_offline(page, await self._guest(page))
+
+    async def _online(self, case: Case) -> Outcome:
+        page = await self._page(self.hypervisor.query, case)
+        known = answers.to_recall(page)
+        if known is not None:  # a broken page is never asked for: Xen may panic
+            return known
+        return answers.to_online(await self._page(self.hypervisor.online, case))
 
     async def _query(self, case: Case) -> Outcome:
         page = await self._page(self.hypervisor.query, case)

@@ -13,6 +13,10 @@ a device, a way that leads out of the rungs leads through ATTACHING first, and t
 back: where the table says PARKED, such a case attaches, looks, and is parked after that.
 
 PARKED is not given up. The page stays marked, is watched, and is retired when it is freed.
+
+Only an operator takes a case out of where it rests: a page is *asked* for again, or *recalled*. A
+recalled page comes back by way of RETURNING, from any state in which its guest is in nobody's
+hands; a stop that has begun goes to its end first, and so does a case that lacks a device.
 """
 
 from dataclasses import dataclass, replace
@@ -25,6 +29,7 @@ from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
 from agent.retirement.ladder import Rung, Terms, rungs_for, why_none
 from agent.retirement.outcome import (
+    Asked,
     BackOnline,
     Damaged,
     Done,
@@ -32,12 +37,15 @@ from agent.retirement.outcome import (
     Failed,
     Gone,
     Held,
+    Kept,
     NoAnswer,
     NotNow,
     Offlined,
     Outcome,
     Overtaken,
+    Recalled,
     Refused,
+    Returned,
     Spared,
     TryAgain,
 )
@@ -65,13 +73,20 @@ class State(StrEnum):
     ATTACHING = "attaching"
     CONFIRMING = "confirming"
     PARKED = "parked"
+    RETURNING = "returning"
     RETIRED = "retired"
     UNRETIRABLE = "unretirable"
+    RETURNED = "returned"
 
     @property
     def is_final(self) -> bool:
-        """True when nothing will ever change it."""
-        return self in {State.RETIRED, State.UNRETIRABLE}
+        """True when nobody but an operator will ever change it."""
+        return self in {State.RETIRED, State.UNRETIRABLE, State.RETURNED}
+
+    @property
+    def takes_a_page(self) -> bool:
+        """True while the page is out of use, or may be before long."""
+        return self not in {State.UNRETIRABLE, State.RETURNED}
 
     @property
     def is_at_rest(self) -> bool:
@@ -144,6 +159,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Refused: State.UNRETIRABLE,
         TryAgain: State.OPEN,
         Failed: State.PARKED,
+        Recalled: State.RETURNING,
     },
     State.WAITING: {  # look whether the others who map it have let go
         Offlined: State.CONFIRMING,
@@ -154,6 +170,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         TryAgain: State.WAITING,
         Failed: Choice.NEXT_RUNG,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.SWAPPING: {  # have the hypervisor swap the guest's p2m entry
         Offlined: State.CONFIRMING,
@@ -162,6 +179,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         TryAgain: State.SWAPPING,
         Failed: Choice.NEXT_RUNG,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.DETACHING: {  # take the guest's devices from it, or leave it alone
         Done: Choice.NEXT_RUNG,
@@ -172,6 +190,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: State.PARKED,
         Damaged: State.PARKED,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.DROPPING_SHADOWS: {  # have the hypervisor make the guest's shadows anew
         Done: State.CONFIRMING,
@@ -182,6 +201,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: Choice.NEXT_RUNG,
         Damaged: State.PARKED,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.SUSPENDING: {  # stop the guest as for a checkpoint
         Done: State.EXCHANGING,
@@ -192,6 +212,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: State.BACKING_OUT,
         Damaged: State.BACKING_OUT,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.EXCHANGING: {  # give it a fresh frame for the bad one
         Done: State.RESUMING,
@@ -226,6 +247,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: State.BACKING_OUT,
         Damaged: State.BACKING_OUT,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.RESTORING: {  # bring it back: it is on disk, so this is never given up
         Done: State.CONFIRMING,
@@ -244,6 +266,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: Choice.NEXT_RUNG,
         Damaged: State.BACKING_OUT,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.ATTACHING: {  # give the guest its devices back, whatever it is called now; never given up
         Done: State.CONFIRMING,
@@ -262,6 +285,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Refused: State.UNRETIRABLE,
         TryAgain: State.CONFIRMING,
         Failed: State.PARKED,
+        Recalled: State.RETURNING,
     },
     State.PARKED: {  # ask again, now and then
         Offlined: State.CONFIRMING,
@@ -271,9 +295,20 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         TryAgain: State.PARKED,
         Failed: State.PARKED,
         Overtaken: State.CONFIRMING,
+        Asked: State.OPEN,
+        Recalled: State.RETURNING,
     },
-    State.RETIRED: {},
-    State.UNRETIRABLE: {},
+    State.RETURNING: {  # bring it back into use, unless it is broken
+        Returned: State.RETURNED,
+        Kept: State.RETIRED,
+        NotNow: State.PARKED,
+        Refused: State.UNRETIRABLE,
+        TryAgain: State.RETURNING,
+        Failed: State.CONFIRMING,
+    },
+    State.RETIRED: {Recalled: State.RETURNING},
+    State.UNRETIRABLE: {Asked: State.OPEN, Recalled: State.RETURNING},
+    State.RETURNED: {},  # closed: a page that goes bad again gets a case of its own
 }
 
 # Where a guest may be on disk, under the name that was written down before it was saved.
@@ -304,6 +339,7 @@ REST: dict[State, Rest] = {
     State.RETIRED: Rest.RETIRED,
     State.PARKED: Rest.PARKED,
     State.UNRETIRABLE: Rest.UNRETIRABLE,
+    State.RETURNED: Rest.RETURNED,
 }
 
 
@@ -321,6 +357,7 @@ class Case:
     `rounds` how often the page was found another than it was. `size` is how many pages the guest
     has. `owed` are commands that were not answered, in this state or an earlier one. Times are
     nanoseconds since 1970 UTC; `boot` is the boot of the host that all of this is about.
+    `beyond_cap`: an operator's, so that no cap counts it.
     """
 
     id: str
@@ -349,6 +386,7 @@ class Case:
     detail: str = ""
     boot: str = ""
     owed: tuple[Owed, ...] = ()
+    beyond_cap: bool = False
 
     @property
     def rest(self) -> Rest:
@@ -371,6 +409,11 @@ class Case:
         return self.needs_turn and (lacks_device or not self.is_untouched)
 
     @property
+    def may_be_recalled(self) -> bool:
+        """True if its guest is in nobody's hands, so that the page can be brought back now."""
+        return Recalled in TRANSITIONS[self.state] and not self.begun
+
+    @property
     def why(self) -> str:
         """The reason and its detail, for people."""
         return told(self.reason, self.detail)
@@ -386,8 +429,11 @@ def reopened(case: Case, boot: str, now_ns: int) -> Case:
     """The case after the host rebooted: it has forgotten every mark, and every guest is another.
 
     What was retired is asked for again; what was known of owners is forgotten with them. Only a
-    guest that may have been on disk may be there still: it is restored first.
+    guest that may have been on disk may be there still: it is restored first. A page that was on
+    its way back into use has arrived.
     """
+    if case.state is State.RETURNING:
+        return replace(_at(case, State.RETURNED, now_ns), boot=boot)
     fresh = Case(
         case.id,
         case.mfn,
@@ -397,6 +443,7 @@ def reopened(case: Case, boot: str, now_ns: int) -> Case:
         dimm=case.dimm,
         reason=Reason.HOST_REBOOTED if boot != case.boot else None,
         boot=boot,
+        beyond_cap=case.beyond_cap,
     )
     if not case.image:
         return fresh
@@ -468,11 +515,12 @@ def _informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
             return replace(case, use=case.use or outcome.use, reason=None, detail="")
         case Done() | BackOnline():
             return case
+        case Asked():
+            return replace(case, rounds=0, reason=None, detail="")
+        case NotNow() | Overtaken() | Recalled():
+            return _as_if_not_begun(_explained(case, outcome), outcome)
         case _:
-            case = _explained(case, outcome)
-    if isinstance(outcome, NotNow | Overtaken):
-        return _as_if_not_begun(case, outcome)
-    return _hands_off(case, outcome)
+            return _hands_off(_explained(case, outcome), outcome)
 
 
 def _explained(case: Case, outcome: Outcome) -> Case:
@@ -534,7 +582,7 @@ def _hands_off(case: Case, outcome: Outcome) -> Case:
     return case
 
 
-def _as_if_not_begun(case: Case, outcome: NotNow | Overtaken) -> Case:
+def _as_if_not_begun(case: Case, outcome: NotNow | Overtaken | Recalled) -> Case:
     """With no device asked for, and with the rung that was due still due: but if the device was
     detached for it already, not before the page was parked, or that would be done again and again.
     """
@@ -543,7 +591,8 @@ def _as_if_not_begun(case: Case, outcome: NotNow | Overtaken) -> Case:
     is_due = case.rung is not None and FIRST_STATE[case.rung] is case.state
     if not is_due or case.rung is None or isinstance(outcome, Overtaken):
         return case
-    hands_off = outcome.reason if case.detached else case.hands_off
+    is_parked = bool(case.detached) and isinstance(outcome, NotNow)
+    hands_off = case.reason if is_parked else case.hands_off
     left = (case.rung, *case.rungs)
     return replace(case, rungs=left, tried=case.tried[:-1], hands_off=hands_off)
 

@@ -3,6 +3,7 @@
     submitted ──► a step (`steps.py`) ──► wait ──► again … until it rests
                   or, if it is about a guest, its part in a stop (`turns.py`)
     parked    ──► looked at, all in one question, now and then
+    recalled  ──► back into use, as soon as its guest is in nobody's hands
 
 Deciding is in `case.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
 Whoever comes back from waiting reads the case from the docket anew: a stop for another page may
@@ -22,6 +23,7 @@ from agent.retirement.acts import Acts
 from agent.retirement.case import Case, State
 from agent.retirement.docket import Docket
 from agent.retirement.manners import Manners
+from agent.retirement.outcome import Recalled
 from agent.retirement.ports import CaseLog
 from agent.retirement.steps import Steps
 from agent.retirement.turns import Turns
@@ -59,6 +61,12 @@ class Driver:
         """Have `case` driven to rest; it is on the docket and in the log already."""
         self._steps.look_who_is_asked()
         self._queue.put_nowait(case.mfn)
+
+    def recall(self, case: Case) -> None:
+        """Have `case`, recalled on the docket, looked at now, and not only after its next wait."""
+        self.submit(case)
+        if sleeper := self._sleepers.get(case.mfn):
+            sleeper.set()
 
     def stop(self) -> None:
         """Take no new step, except to bring a guest back."""
@@ -110,13 +118,19 @@ class Driver:
             self._driven.discard(mfn)
 
     def _is_due(self, case: Case) -> bool:
-        """True while it does not rest; told to stop, while its guest is in our hands."""
-        return case.is_in_hand or not (case.state.is_at_rest or self._stopping.is_set())
+        """True while there is something to do for it; told to stop, while its guest is in our
+        hands, and is a guest of this boot still.
+        """
+        if self._stopping.is_set():
+            return case.is_in_hand and not self._turns.is_past
+        return self.docket.is_due(case)
 
     async def _go_on(self, case: Case) -> None:
         """One step, or a whole stop."""
         if case.needs_turn:
             await self._turns.share(case)
+        elif self.docket.is_recalled(case.mfn) and case.may_be_recalled:
+            await self._steps.skip([(case, Recalled())])
         else:
             await self._steps.take((case,))
 
@@ -128,8 +142,22 @@ class Driver:
             await self._look_at([c for c in self.docket.parked if self.manners.watches(c, turn)])
 
     async def _look_at(self, parked: list[Case]) -> None:
-        """One question for all of them, those first that were asked about least."""
-        cases = sorted(parked, key=lambda case: case.attempts)[:PAGES_MAX]
+        """One question for all of them that nobody else commands, and first for those that were
+        asked about least.
+        """
+        idle = [case for case in parked if case.mfn not in self._driven]
+        cases = sorted(idle, key=lambda case: case.attempts)[:PAGES_MAX]
+        looked_at = {case.mfn for case in cases}
+        self._driven |= looked_at
+        try:
+            await self._ask_about(cases)
+        finally:
+            self._driven -= looked_at
+        for case in self._steps.now(cases):
+            if self.docket.is_due(case):
+                self.submit(case)
+
+    async def _ask_about(self, cases: list[Case]) -> None:
         seen = list(zip(cases, await self.acts.watch(cases), strict=True))
         await self._steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
         async with asyncio.TaskGroup() as group:
@@ -137,9 +165,6 @@ class Driver:
                 if case.state is State.PARKED:
                     name = f"ask again for page {case.mfn:#x}"
                     group.create_task(self._steps.take((case,)), name=name)
-        for case in self._steps.now(cases):
-            if not case.state.is_at_rest:
-                self.submit(case)
 
     async def _settle(self) -> None:
         """Look now and then whether a command that nobody answered was carried out late."""

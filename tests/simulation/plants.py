@@ -46,7 +46,6 @@ from agent.retirement.outcome import (
 )
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
-from agent.retirement.turns import Turns
 from tests.simulation.life import Outcome as Lived
 from tests.simulation.life import live
 from tests.simulation.plan import plan_of

@@ -7,6 +7,7 @@ scripted by the name of the call; lines are counted, so that the power can go of
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from agent.contract.errors import Unreachable
 from agent.contract.frames import DomId, Mfn
@@ -99,6 +100,7 @@ class Host:
     calls: list[str] = field(default_factory=list[str])
     harm: list[str] = field(default_factory=list[str])
     when: dict[str, Callable[[], None]] = field(default_factory=dict[str, Callable[[], None]])
+    boot: UUID = BOOT
     under_way: int = 0
     most_at_once: int = 0
     exchanged: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
@@ -149,7 +151,7 @@ class Host:
     # The hypervisor
 
     async def host(self) -> HostReply:
-        return HostReply(host="h", boot_id=BOOT, frames=1 << 20, personality="thread")
+        return HostReply(host="h", boot_id=self.boot, frames=1 << 20, personality="thread")
 
     async def offline(self, mfns: Sequence[Mfn]) -> PagesReply:
         return await self._about_pages("offline", mfns, self._offline)
