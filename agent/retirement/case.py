@@ -385,8 +385,8 @@ class Case:
     reason: Reason | None = None
     detail: str = ""
     boot: str = ""
-    beyond_cap: bool = False
     owed: tuple[Owed, ...] = ()
+    beyond_cap: bool = False
 
     @property
     def rest(self) -> Rest:
@@ -398,12 +398,6 @@ class Case:
         return self.state.commands_guest or bool(self.detached)
 
     @property
-    def may_be_recalled(self) -> bool:
-        """True if its guest is in nobody's hands, so that the page can be brought back now."""
-        is_begun = self.state.begins and self.begun
-        return Recalled in TRANSITIONS[self.state] and not is_begun
-
-    @property
     def is_untouched(self) -> bool:
         """True if its command finds the guest as it was before, and has not been given."""
         return self.state.begins and not self.begun
@@ -413,6 +407,11 @@ class Case:
         """True if its guest may stand still, or lack a device, because of this case."""
         lacks_device = bool(self.detached) and self.state is not State.DETACHING
         return self.needs_turn and (lacks_device or not self.is_untouched)
+
+    @property
+    def may_be_recalled(self) -> bool:
+        """True if its guest is in nobody's hands, so that the page can be brought back now."""
+        return Recalled in TRANSITIONS[self.state] and not self.begun
 
     @property
     def why(self) -> str:
@@ -518,13 +517,10 @@ def _informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
             return case
         case Asked():
             return replace(case, rounds=0, reason=None, detail="")
-        case Recalled():
-            pass
+        case NotNow() | Overtaken() | Recalled():
+            return _as_if_not_begun(_explained(case, outcome), outcome)
         case _:
-            case = _explained(case, outcome)
-    if isinstance(outcome, NotNow | Overtaken | Recalled):
-        return _as_if_not_begun(case, outcome)
-    return _hands_off(case, outcome)
+            return _hands_off(_explained(case, outcome), outcome)
 
 
 def _explained(case: Case, outcome: Outcome) -> Case:
@@ -595,7 +591,8 @@ def _as_if_not_begun(case: Case, outcome: NotNow | Overtaken | Recalled) -> Case
     is_due = case.rung is not None and FIRST_STATE[case.rung] is case.state
     if not is_due or case.rung is None or isinstance(outcome, Overtaken | Recalled):
         return case
-    hands_off = outcome.reason if case.detached else case.hands_off
+    is_parked = bool(case.detached) and isinstance(outcome, NotNow)
+    hands_off = case.reason if is_parked else case.hands_off
     left = (case.rung, *case.rungs)
     return replace(case, rungs=left, tried=case.tried[:-1], hands_off=hands_off)
 

@@ -71,6 +71,7 @@ class Driver:
     def stop(self) -> None:
         """Take no new step, except to bring a guest back."""
         self._stopping.set()
+        self._steps.owing.set()
         for sleeper in self._sleepers.values():
             sleeper.set()
         self._queue.put_nowait(None)
@@ -84,6 +85,7 @@ class Driver:
         not touched: somebody else stopped it.
         """
         await self._turns.recover()
+        self._steps.look_what_is_owed()
         for case in self.docket.unfinished:
             self.submit(case)
         ours = {case.owner for case in self.docket.unfinished if case.is_in_hand}
@@ -116,12 +118,12 @@ class Driver:
             self._driven.discard(mfn)
 
     def _is_due(self, case: Case) -> bool:
-        """True while it does not rest; told to stop, while its guest is in our hands, unless the
-        host has rebooted: then there is no such guest any more.
+        """True while there is something to do for it; told to stop, while its guest is in our
+        hands, and is a guest of this boot still.
         """
         if self._stopping.is_set():
-            return case.is_in_hand and not self._turns.host_has_rebooted
-        return case.is_in_hand or self.docket.is_due(case)
+            return case.is_in_hand and not self._turns.is_past
+        return self.docket.is_due(case)
 
     async def _go_on(self, case: Case) -> None:
         """One step, or a whole stop."""
@@ -141,21 +143,22 @@ class Driver:
             await self._look_at([case for case in idle if self.manners.watches(case, turn)])
 
     async def _look_at(self, parked: list[Case]) -> None:
-        """One question for all of them, those first that were asked about least; meanwhile nobody
-        else may command them.
+        """One question for all of them that nobody else commands, and first for those that were
+        asked about least.
         """
-        cases = sorted(parked, key=lambda case: case.attempts)[:PAGES_MAX]
-        mfns = {case.mfn for case in cases}
-        self._driven |= mfns
+        idle = [case for case in parked if case.mfn not in self._driven]
+        cases = sorted(idle, key=lambda case: case.attempts)[:PAGES_MAX]
+        looked_at = {case.mfn for case in cases}
+        self._driven |= looked_at
         try:
-            await self._ask_again(cases)
+            await self._ask_about(cases)
         finally:
-            self._driven -= mfns
+            self._driven -= looked_at
         for case in self._steps.now(cases):
-            if self._is_due(case):
+            if self.docket.is_due(case):
                 self.submit(case)
 
-    async def _ask_again(self, cases: list[Case]) -> None:
+    async def _ask_about(self, cases: list[Case]) -> None:
         seen = list(zip(cases, await self.acts.watch(cases), strict=True))
         await self._steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
         async with asyncio.TaskGroup() as group:
@@ -166,7 +169,9 @@ class Driver:
 
     async def _settle(self) -> None:
         """Look now and then whether a command that nobody answered was carried out late."""
-        while not await set_within(self._stopping, self.manners.pause_seconds_max):
+        while await self._steps.owing.wait():
+            if await set_within(self._stopping, self.manners.pause_seconds_max):
+                return
             await self._turns.settle()
 
     def _rouse(self, move: batch.Move) -> None:

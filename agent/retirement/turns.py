@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 from agent.retirement import batch
 from agent.retirement.case import Case, owing
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import NoAnswer, NotNow, Recalled
+from agent.retirement.outcome import NotNow, Recalled
 from agent.retirement.owed import Owed
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
@@ -30,14 +30,14 @@ from agent.waiting import set_within
 
 @dataclass(slots=True)
 class Turns:
-    """`stopping` is set when nothing new is to be begun. Once the `host_has_rebooted`, nothing that
-    is in hand can be brought to its end here: that is the next life's.
+    """`stopping` is set when nothing new is to be begun. `is_past` once the host is known to have
+    rebooted: no guest of this boot is there any more.
     """
 
     steps: Steps
     manners: Manners
     stopping: asyncio.Event
-    host_has_rebooted: bool = False
+    is_past: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary[str, asyncio.Lock]
     )
@@ -87,8 +87,10 @@ class Turns:
         a reboot of the host has left is the next life's.
         """
         owed = [owed for owed in self._owed() if not self._turn_of(_whom(owed)).locked()]
-        seen = await self.steps.acts.domains() if owed else None
-        if seen is not None and await self.steps.acts.boot() == self.steps.docket.boot:
+        if not owed or await self.steps.acts.boot() != self.steps.docket.boot:
+            return
+        seen = await self.steps.acts.domains()
+        if seen is not None:
             late = [each for each in owed if each.was_late(seen)]
             await asyncio.gather(*map(self._give_back, late))
             for each in owed:
@@ -131,7 +133,7 @@ class Turns:
 
         `slot` is given back as soon as it does not come back at once: others may be helped still.
         """
-        while cases := await self._go_on(cases):
+        while (cases := await self._go_on(cases)) and not self.is_past:
             members = batch.due(cases)
             if members[0].state in batch.BRINGING_BACK:
                 await slot.aclose()
@@ -139,7 +141,7 @@ class Turns:
 
     async def _go_on(self, cases: Sequence[Case]) -> Sequence[Case]:
         """Give commands for as long as they move somebody; those for whom the stop is not over."""
-        while (cases := await self._still_due(cases)) and not await self._is_past(cases):
+        while (cases := await self._still_due(cases)) and not await self._has_passed(cases):
             members = batch.due(cases)
             if unopposed := await self._unopposed(members):
                 await self.steps.take(unopposed)
@@ -159,25 +161,19 @@ class Turns:
         await self.steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
         return [case for case, outcome in seen if outcome is None]
 
-    async def _is_past(self, cases: Sequence[Case]) -> bool:
+    async def _has_passed(self, cases: Sequence[Case]) -> bool:
         """True if a command is to be given again, and the host has rebooted since it was given:
         its domain is another guest's now, and the next life makes good what is left.
         """
-        due = batch.due(cases)
-        if not any(case.attempts for case in due):
-            return False
-        is_past = await self.steps.acts.boot() not in {None, self.steps.docket.boot}
-        if is_past:
-            self.host_has_rebooted = True
-            await self.steps.skip([(case, NoAnswer("the host has rebooted")) for case in due])
-        return is_past
+        if any(case.attempts for case in batch.due(cases)):
+            self.is_past = await self.steps.acts.boot() not in {None, self.steps.docket.boot}
+        return self.is_past
 
     async def _still_due(self, cases: Sequence[Case]) -> Sequence[Case]:
         """All that are not recalled; told to stop, those only whose guest is in our hands."""
         recalled = [case for case in cases if self._may_leave(case)]
         await self.steps.skip([(case, Recalled()) for case in recalled])
-        after = zip(cases, self.steps.now(cases), strict=True)
-        cases = [now for then, now in after if then not in recalled or now.is_in_hand]
+        cases = [case for case in self.steps.now(cases) if case.needs_turn]
         if not self.stopping.is_set():
             return cases
         waiting = [case for case in cases if batch.waits_for_device(case)]
