@@ -589,7 +589,7 @@ def _as_if_not_begun(case: Case, outcome: NotNow | Overtaken | Recalled) -> Case
     if case.state is State.DETACHING and not case.begun:
         return replace(case, detached=())
     is_due = case.rung is not None and FIRST_STATE[case.rung] is case.state
-    if not is_due or case.rung is None or isinstance(outcome, Overtaken | Recalled):
+    if not is_due or case.rung is None or isinstance(outcome, Overtaken):
         return case
     is_parked = bool(case.detached) and isinstance(outcome, NotNow)
     hands_off = case.reason if is_parked else case.hands_off

@@ -139,8 +139,7 @@ class Driver:
         for turn in count():
             if await set_within(self._stopping, self.manners.watch_seconds):
                 return
-            idle = (case for case in self.docket.parked if case.mfn not in self._driven)
-            await self._look_at([case for case in idle if self.manners.watches(case, turn)])
+            await self._look_at([c for c in self.docket.parked if self.manners.watches(c, turn)])
 
     async def _look_at(self, parked: list[Case]) -> None:
         """One question for all of them that nobody else commands, and first for those that were

@@ -83,8 +83,7 @@ class Turns:
         """Look whether what was not answered was carried out late; give the guests back what they
         lack by that, each once.
 
-        Guests whose turn it is are passed over: whatever comes late, their stop makes it good. What
-        a reboot of the host has left is the next life's.
+        Guests whose turn it is are passed over: whatever comes late, their stop makes it good.
         """
         owed = [owed for owed in self._owed() if not self._turn_of(_whom(owed)).locked()]
         if not owed or await self.steps.acts.boot() != self.steps.docket.boot:
@@ -149,8 +148,8 @@ class Turns:
             has_moved = any(map(batch.has_moved, moves))
             cases = [case for case in self.steps.now(cases) if case.is_in_hand]
             if not has_moved:
-                return cases
-        return ()
+                break
+        return cases
 
     async def _unopposed(self, members: Sequence[Case]) -> Sequence[Case]:
         """Those against which nothing speaks that is seen right before their guest is touched."""
