@@ -347,9 +347,10 @@ async def test_a_guest_that_somebody_else_stopped_is_left_alone() -> None:
     """Resuming it afterwards would undo what somebody did for a reason."""
     host = a_host(Page(), Page())
     host.guests[7].state = DomainState.SUSPENDED
-    bench = await settled(host)
+    bench = Bench(host)
+    parked = [(State.PARKED, Reason.STOPPED_BY_OTHERS)] * 2
+    await bench.settle(*cases_of(host), until=lambda: rest_of(bench) == parked)
     assert to_guests(host) == []
-    assert rest_of(bench) == [(State.PARKED, Reason.STOPPED_BY_OTHERS)] * 2
 
 
 async def test_when_it_runs_again_its_pages_are_exchanged_after_all() -> None:
