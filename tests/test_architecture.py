@@ -109,7 +109,8 @@ def diagram() -> str:
         "      While a device is detached, ways to others than",
     ]
     lines += [f"      {', '.join(inside())}", "      lead here first.", "    end note"]
-    lines += ["    retired --> [*]", "    unretirable --> [*]", "```"]
+    finals = (state for state in State if state.is_final)
+    lines += [*(f"    {state} --> [*]" for state in finals), "```"]
     return "\n".join(lines) + "\n"
 
 

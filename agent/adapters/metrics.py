@@ -125,6 +125,8 @@ class Metrics:
     @observe.register
     def _(self, event: CaseMoved) -> None:
         self._cases.now.labels(event.before).dec()
+        if event.before is State.RETIRED:
+            self._cases.retired_bytes.dec(PAGE_SIZE)
         self._enter(event.case.state)
         self._cases.transitions.labels(event.case.state).inc()
         self._cases.step_seconds.labels(event.before).observe(event.took_seconds)

@@ -135,6 +135,7 @@ def _view(case: Case) -> CaseView:
         owner=case.owner,
         rung=case.rung,
         reason=case.why or case.verdict,
+        reason_word=case.reason,
         dimm=case.dimm,
         opened_at=case.opened_at_ns / NS,
         moved_at=case.moved_at_ns / NS,

@@ -18,7 +18,13 @@ from agent.commands.options import (
 from agent.commands.table import Row, print_table
 from agent.contract.status import CasesView, CaseView, Rest, View
 
-COLOURS = {Rest.OPEN: "yellow", Rest.RETIRED: "green", Rest.PARKED: "cyan", Rest.UNRETIRABLE: "red"}
+COLOURS = {
+    Rest.OPEN: "yellow",
+    Rest.RETIRED: "green",
+    Rest.PARKED: "cyan",
+    Rest.UNRETIRABLE: "red",
+    Rest.RETURNED: "blue",
+}
 
 HEADING = ("case", "page", "state", "used as", "owner", "opened", "reason")
 
@@ -40,7 +46,7 @@ def cases(
 
     OPEN cases are under way, RETIRED pages are out of use for good, PARKED ones
     leave when their owner lets go of them, UNRETIRABLE ones cannot be taken (the
-    reason says why). In a pipe a case is a line, with nothing left out.
+    reason says why), RETURNED ones were brought back by an operator. In a pipe a case is a line, with nothing left out.
 
     \b
     Examples:

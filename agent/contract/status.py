@@ -18,12 +18,13 @@ class View(StrEnum):
 
 
 class Rest(StrEnum):
-    """The four words for where a case is, for those who do not care about the rung."""
+    """The words for where a case is, for those who do not care about the rung."""
 
     OPEN = "open"
     RETIRED = "retired"
     PARKED = "parked"
     UNRETIRABLE = "unretirable"
+    RETURNED = "returned"
 
 
 class CaseStep(Wire):
@@ -35,7 +36,10 @@ class CaseStep(Wire):
 
 
 class CaseView(Wire):
-    """One case. Times are seconds since 1970 UTC; `state` is a name of the case machine."""
+    """One case. Times are seconds since 1970 UTC; `state` is a name of the case machine.
+
+    `reason` is for people, `reason_word` for programs: a word of `retirement.reason.Reason`.
+    """
 
     id: str
     mfn: MfnField
@@ -45,6 +49,7 @@ class CaseView(Wire):
     owner: DomIdField | None = None
     rung: str | None = None
     reason: str = ""
+    reason_word: str | None = None
     dimm: str | None = None
     opened_at: float
     moved_at: float

@@ -106,6 +106,7 @@ class Acts:
             State.RESTORING: self._restore,
             State.MIGRATING: self._migrate,
             State.ATTACHING: self._attach,
+            State.RETURNING: self._online,
         }
         return commands[state]
 
@@ -116,6 +117,13 @@ class Acts:
             return answers.to_broken(page)
         page = await self._page(self.hypervisor.offline, case)
         return answers.to_offline(page, await self._guest(page))
+
+    async def _online(self, case: Case) -> Outcome:
+        page = await self._page(self.hypervisor.query, case)
+        known = answers.to_recall(page)
+        if known is not None:  # a broken page is never asked for: Xen may panic
+            return known
+        return answers.to_online(await self._page(self.hypervisor.online, case))
 
     async def _query(self, case: Case) -> Outcome:
         page = await self._page(self.hypervisor.query, case)

@@ -21,10 +21,12 @@ from agent.retirement.outcome import (
     Gone,
     Guest,
     Held,
+    Kept,
     NotNow,
     Offlined,
     Outcome,
     Refused,
+    Returned,
     Spared,
     TryAgain,
 )
@@ -70,6 +72,22 @@ def is_pending(page: PageReply) -> bool:
 def to_broken(page: PageReply) -> Outcome:
     """A page that had an uncorrected error is taken as it is found, and asked nothing more."""
     return Offlined() if page.status is PageStatus.OFFLINED else NotNow(Reason.BROKEN)
+
+
+def to_recall(page: PageReply) -> Outcome | None:
+    """What a look at a page to be brought back comes to; None: it may be asked for."""
+    if page.is_broken:
+        return Kept(Reason.BROKEN) if page.status is PageStatus.OFFLINED else NotNow(Reason.BROKEN)
+    return Returned() if page.status is PageStatus.ONLINE else None
+
+
+def to_online(page: PageReply) -> Outcome:
+    """The answer to "bring this page back"."""
+    if page.status is PageStatus.ONLINE:
+        return Returned()
+    if page.refusal is not None:
+        return _refused(page.refusal)
+    return Failed(detail=f"asked to bring it back, the hypervisor answered {page.status}")
 
 
 def to_wait(page: PageReply, guest: Guest = UNLISTED) -> Outcome:

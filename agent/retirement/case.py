@@ -13,6 +13,10 @@ a device, a way that leads out of the rungs leads through ATTACHING first, and t
 back: where the table says PARKED, such a case attaches, looks, and is parked after that.
 
 PARKED is not given up. The page stays marked, is watched, and is retired when it is freed.
+
+Only an operator takes a case out of where it rests: a page is *asked* for again, or *recalled*. A
+recalled page comes back by way of RETURNING, from any state in which its guest is in nobody's
+hands; a stop that has begun goes to its end first, and so does a case that lacks a device.
 """
 
 from dataclasses import dataclass, replace
@@ -25,18 +29,22 @@ from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
 from agent.retirement.ladder import Rung, Terms, rungs_for, why_none
 from agent.retirement.outcome import (
+    Asked,
     BackOnline,
     Damaged,
     Done,
     Failed,
     Gone,
     Held,
+    Kept,
     NoAnswer,
     NotNow,
     Offlined,
     Outcome,
     Overtaken,
+    Recalled,
     Refused,
+    Returned,
     Spared,
     TryAgain,
 )
@@ -62,13 +70,20 @@ class State(StrEnum):
     ATTACHING = "attaching"
     CONFIRMING = "confirming"
     PARKED = "parked"
+    RETURNING = "returning"
     RETIRED = "retired"
     UNRETIRABLE = "unretirable"
+    RETURNED = "returned"
 
     @property
     def is_final(self) -> bool:
-        """True when nothing will ever change it."""
-        return self in {State.RETIRED, State.UNRETIRABLE}
+        """True when nobody but an operator will ever change it."""
+        return self in {State.RETIRED, State.UNRETIRABLE, State.RETURNED}
+
+    @property
+    def takes_a_page(self) -> bool:
+        """True while the page is out of use, or may be before long."""
+        return self not in {State.UNRETIRABLE, State.RETURNED}
 
     @property
     def is_at_rest(self) -> bool:
@@ -141,6 +156,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Refused: State.UNRETIRABLE,
         TryAgain: State.OPEN,
         Failed: State.PARKED,
+        Recalled: State.RETURNING,
     },
     State.WAITING: {  # look whether the others who map it have let go
         Offlined: State.CONFIRMING,
@@ -151,6 +167,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         TryAgain: State.WAITING,
         Failed: Choice.NEXT_RUNG,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.SWAPPING: {  # have the hypervisor swap the guest's p2m entry
         Offlined: State.CONFIRMING,
@@ -159,6 +176,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         TryAgain: State.SWAPPING,
         Failed: Choice.NEXT_RUNG,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.DETACHING: {  # take the guest's devices from it, or leave it alone
         Done: Choice.NEXT_RUNG,
@@ -169,6 +187,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: State.PARKED,
         Damaged: State.PARKED,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.DROPPING_SHADOWS: {  # have the hypervisor make the guest's shadows anew
         Done: State.CONFIRMING,
@@ -179,6 +198,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: Choice.NEXT_RUNG,
         Damaged: State.PARKED,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.SUSPENDING: {  # stop the guest as for a checkpoint
         Done: State.EXCHANGING,
@@ -189,6 +209,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: State.BACKING_OUT,
         Damaged: State.BACKING_OUT,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.EXCHANGING: {  # give it a fresh frame for the bad one
         Done: State.RESUMING,
@@ -223,6 +244,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: State.BACKING_OUT,
         Damaged: State.BACKING_OUT,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.RESTORING: {  # bring it back: it is on disk, so this is never given up
         Done: State.CONFIRMING,
@@ -241,6 +263,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: Choice.NEXT_RUNG,
         Damaged: State.BACKING_OUT,
         Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
     },
     State.ATTACHING: {  # give the guest its devices back, whatever it is called now; never given up
         Done: State.CONFIRMING,
@@ -258,6 +281,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Refused: State.UNRETIRABLE,
         TryAgain: State.CONFIRMING,
         Failed: State.PARKED,
+        Recalled: State.RETURNING,
     },
     State.PARKED: {  # ask again, now and then
         Offlined: State.CONFIRMING,
@@ -267,9 +291,20 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         TryAgain: State.PARKED,
         Failed: State.PARKED,
         Overtaken: State.CONFIRMING,
+        Asked: State.OPEN,
+        Recalled: State.RETURNING,
     },
-    State.RETIRED: {},
-    State.UNRETIRABLE: {},
+    State.RETURNING: {  # bring it back into use, unless it is broken
+        Returned: State.RETURNED,
+        Kept: State.RETIRED,
+        NotNow: State.PARKED,
+        Refused: State.UNRETIRABLE,
+        TryAgain: State.RETURNING,
+        Failed: State.CONFIRMING,
+    },
+    State.RETIRED: {Recalled: State.RETURNING},
+    State.UNRETIRABLE: {Asked: State.OPEN, Recalled: State.RETURNING},
+    State.RETURNED: {},  # closed: a page that goes bad again gets a case of its own
 }
 
 # Where a guest may be on disk, under the name that was written down before it was saved.
@@ -282,6 +317,7 @@ REST: dict[State, Rest] = {
     State.RETIRED: Rest.RETIRED,
     State.PARKED: Rest.PARKED,
     State.UNRETIRABLE: Rest.UNRETIRABLE,
+    State.RETURNED: Rest.RETURNED,
 }
 
 
@@ -296,7 +332,7 @@ class Case:
 
     `attempts` counts how often the present command was given in vain, `rounds` how often the page
     was found another than it was. Times are nanoseconds since 1970 UTC; `boot` is the boot of the
-    host that all of this is about.
+    host that all of this is about. `beyond_cap`: an operator's, so that no cap counts it.
     """
 
     id: str
@@ -322,6 +358,7 @@ class Case:
     reason: Reason | None = None
     detail: str = ""
     boot: str = ""
+    beyond_cap: bool = False
 
     @property
     def rest(self) -> Rest:
@@ -331,6 +368,12 @@ class Case:
     def needs_turn(self) -> bool:
         """True while no other stop may touch its guest."""
         return self.state.commands_guest or bool(self.detached)
+
+    @property
+    def may_be_recalled(self) -> bool:
+        """True if its guest is in nobody's hands, so that the page can be brought back now."""
+        is_begun = self.state.begins and self.attempts > 0
+        return Recalled in TRANSITIONS[self.state] and not is_begun
 
     @property
     def why(self) -> str:
@@ -348,8 +391,11 @@ def reopened(case: Case, boot: str, now_ns: int) -> Case:
     """The case after the host rebooted: it has forgotten every mark, and every guest is another.
 
     What was retired is asked for again; what was known of owners is forgotten with them. Only a
-    guest that may have been on disk may be there still: it is restored first.
+    guest that may have been on disk may be there still: it is restored first. A page that was on
+    its way back into use has arrived.
     """
+    if case.state is State.RETURNING:
+        return replace(_at(case, State.RETURNED, now_ns), boot=boot)
     fresh = Case(
         case.id,
         case.mfn,
@@ -359,6 +405,7 @@ def reopened(case: Case, boot: str, now_ns: int) -> Case:
         dimm=case.dimm,
         reason=Reason.HOST_REBOOTED,
         boot=boot,
+        beyond_cap=case.beyond_cap,
     )
     if not case.image:
         return fresh
@@ -410,6 +457,10 @@ def _informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
             return replace(case, use=case.use or outcome.use, reason=None, detail="")
         case Done() | BackOnline():
             return case
+        case Asked():
+            return replace(case, rounds=0, reason=None, detail="")
+        case Recalled():
+            return _as_if_not_begun(case)
         case _:
             case = _explained(case, outcome)
     return _as_if_not_begun(case) if isinstance(outcome, NotNow) else _hands_off(case, outcome)

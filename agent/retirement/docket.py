@@ -1,4 +1,4 @@
-"""Every case there is, one a page. Two verdicts on one page are one case."""
+"""Every case there is, one a page. Two verdicts, or requests, on one page are one case."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,7 +8,8 @@ from agent.contract.frames import DomId, Mfn
 from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
 from agent.retirement.caps import Caps
-from agent.retirement.case import Case, State, open_case, reopened
+from agent.retirement.case import TRANSITIONS, Case, State, advance, open_case, reopened
+from agent.retirement.outcome import Asked
 from agent.retirement.reason import Reason
 
 CAPPED_MAX = 1000  # cases kept of pages that the caps refused
@@ -28,13 +29,14 @@ class Docket:
     turned_away: int = 0
     _cases: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _unsettled: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
+    _recalled: set[Mfn] = field(default_factory=set[Mfn])
     _taken: int = 0
     _open: int = 0
 
     def restore(self, cases: Iterable[Case], now_ns: int) -> tuple[Case, ...]:
         """Take over the cases of an earlier life; those that a reboot of the host has reopened."""
         kept = tuple(cases)
-        stale = [c for c in kept if c.boot != self.boot and c.state is not State.UNRETIRABLE]
+        stale = [c for c in kept if c.boot != self.boot and c.state.takes_a_page]
         changed = tuple(reopened(case, self.boot, now_ns) for case in stale)
         for case in (*kept, *changed):
             self.put(case)
@@ -42,9 +44,62 @@ class Docket:
 
     def open(self, verdicts: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
         """The new cases that these verdicts make, already on the docket."""
-        fresh = {v.mfn: v for v in verdicts if v.mfn not in self._cases}
+        fresh = {v.mfn: v for v in verdicts if self._is_new(v.mfn)}
         opened = [self._opened(verdict, now_ns) for verdict in fresh.values()]
         return tuple(case for case in opened if case is not None)
+
+    def _is_new(self, mfn: Mfn) -> bool:
+        """True for a page without a case, or whose case was closed."""
+        case = self._cases.get(mfn)
+        return case is None or case.state is State.RETURNED
+
+    def ask(
+        self, wanted: Iterable[Verdict], now_ns: int, *, beyond_cap: bool = False
+    ) -> tuple[tuple[Case | None, Case], ...]:
+        """The cases that an operator's asking for these pages makes, or takes up again: each as it
+        was before, if it was, and as it is now, already on the docket.
+
+        A page that is on its way, or retired, is left as it is. One that the caps refuse gets no
+        case: whoever asked is told.
+        """
+        asked = [self._asked(verdict, now_ns, beyond_cap=beyond_cap) for verdict in wanted]
+        return tuple(move for move in asked if move is not None)
+
+    def _asked(
+        self, verdict: Verdict, now_ns: int, *, beyond_cap: bool
+    ) -> tuple[Case | None, Case] | None:
+        mfn = verdict.mfn
+        self._recalled.discard(mfn)
+        before = None if self._is_new(mfn) else self._cases[mfn]
+        if before is not None and Asked not in TRANSITIONS[before.state]:
+            return None
+        takes_more = not beyond_cap and not _takes_a_page(before)
+        if takes_more and self.caps.refusal(self._taken) is not None:
+            return None
+        after = self._new(verdict, now_ns) if before is None else advance(before, Asked(), now_ns)
+        after = replace(after, beyond_cap=beyond_cap or after.beyond_cap, boot=self.boot)
+        self.put(after)
+        return before, after
+
+    def _new(self, verdict: Verdict, now_ns: int) -> Case:
+        self.next_number += 1
+        return open_case(f"c{self.next_number - 1}", verdict, now_ns, self.boot)
+
+    def recall(self, mfn: Mfn) -> Case | None:
+        """Have this page brought back as soon as may be; its case, if there is something to do."""
+        case = self._cases.get(mfn)
+        if case is None or case.state is State.RETURNED:
+            return None
+        self._recalled.add(mfn)
+        return case
+
+    def is_recalled(self, mfn: Mfn) -> bool:
+        """True until the page is back, or cannot be brought back."""
+        return mfn in self._recalled
+
+    def is_due(self, case: Case) -> bool:
+        """True while there is something to do for `case`."""
+        return not case.state.is_at_rest or case.mfn in self._recalled
 
     def _opened(self, verdict: Verdict, now_ns: int) -> Case | None:
         refusal = self.caps.refusal(self._taken)
@@ -52,8 +107,7 @@ class Docket:
             self.turned_away += 1
             if self.turned_away > CAPPED_MAX:
                 return None
-        case = open_case(f"c{self.next_number}", verdict, now_ns, self.boot)
-        self.next_number += 1
+        case = self._new(verdict, now_ns)
         if refusal is not None:
             case = replace(case, state=State.UNRETIRABLE, reason=Reason(refusal))
         self.put(case)
@@ -66,6 +120,8 @@ class Docket:
         self._open += _is_open(case) - _is_open(before)
         self._cases[case.mfn] = case
         self._unsettled.pop(case.mfn, None)
+        if before is not None and before.state is State.RETURNING is not case.state:
+            self._recalled.discard(case.mfn)
         if not case.state.is_final:
             self._unsettled[case.mfn] = case
 
@@ -76,6 +132,9 @@ class Docket:
     def at(self, mfn: Mfn) -> Case:
         """The case of this page as it is now."""
         return self._cases[mfn]
+
+    def get(self, mfn: Mfn) -> Case | None:
+        return self._cases.get(mfn)
 
     def find(self, case_id: str) -> Case | None:
         return next((case for case in self._cases.values() if case.id == case_id), None)
@@ -105,7 +164,8 @@ class Docket:
 
 
 def _takes_a_page(case: Case | None) -> bool:
-    return case is not None and case.state is not State.UNRETIRABLE
+    """True if the caps count it."""
+    return case is not None and case.state.takes_a_page and not case.beyond_cap
 
 
 def _is_open(case: Case | None) -> bool:

@@ -3,6 +3,7 @@
     submitted ──► a step (`steps.py`) ──► wait ──► again … until it rests
                   or, if it is about a guest, its part in a stop (`turns.py`)
     parked    ──► a step, now and then
+    recalled  ──► back into use, as soon as its guest is in nobody's hands
 
 Deciding is in `case.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
 Whoever comes back from waiting reads the case from the docket anew: a stop for another page may
@@ -20,6 +21,7 @@ from agent.retirement.acts import Acts
 from agent.retirement.case import Case, State
 from agent.retirement.docket import Docket
 from agent.retirement.manners import Manners
+from agent.retirement.outcome import Recalled
 from agent.retirement.ports import CaseLog
 from agent.retirement.steps import Steps
 from agent.retirement.turns import Turns
@@ -57,6 +59,12 @@ class Driver:
         """Have `case` driven to rest; it is on the docket and in the log already."""
         self._steps.look_who_is_asked()
         self._queue.put_nowait(case.mfn)
+
+    def recall(self, case: Case) -> None:
+        """Have `case`, recalled on the docket, looked at now, and not only after its next wait."""
+        self.submit(case)
+        if sleeper := self._sleepers.get(case.mfn):
+            sleeper.set()
 
     def stop(self) -> None:
         """Take no new step, except to bring a guest back."""
@@ -96,7 +104,7 @@ class Driver:
             return
         self._driven.add(mfn)
         try:
-            while not ((case := self.docket.at(mfn)).state.is_at_rest or self._stopping.is_set()):
+            while self.docket.is_due(case := self.docket.at(mfn)) and not self._stopping.is_set():
                 await self._go_on(case)
                 await self._wait(self.docket.at(mfn))
         finally:
@@ -106,6 +114,8 @@ class Driver:
         """One step, or a whole stop."""
         if case.needs_turn:
             await self._turns.share(case)
+        elif self.docket.is_recalled(case.mfn) and case.may_be_recalled:
+            await self._steps.skip((case,), Recalled())
         else:
             await self._steps.take((case,))
 
@@ -115,10 +125,18 @@ class Driver:
             for case in self.docket.parked:
                 if self._stopping.is_set():
                     return
-                if self.docket.at(case.mfn) is case:
-                    await self._steps.take((case,))
-                if not self.docket.at(case.mfn).state.is_at_rest:
-                    self.submit(case)
+                await self._look_at(case)
+
+    async def _look_at(self, case: Case) -> None:
+        """Ask for a parked page, unless it is being driven: then nobody else may command it."""
+        if self.docket.at(case.mfn) is case and case.mfn not in self._driven:
+            self._driven.add(case.mfn)
+            try:
+                await self._steps.take((case,))
+            finally:
+                self._driven.discard(case.mfn)
+        if self.docket.is_due(self.docket.at(case.mfn)):
+            self.submit(case)
 
     def _rouse(self, move: batch.Move) -> None:
         """Have this case looked at again at once: nobody else would before long."""

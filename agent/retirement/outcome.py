@@ -51,6 +51,28 @@ class BackOnline:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """An operator asks for the page, whatever was found of it before. Nothing was asked yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """An operator wants the page back in use. Nothing was asked yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The page is in use again, or may be, and is not marked: as was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The page is out of use and stays so, whoever wants it back."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Nothing was done, and asking again will not help."""
 
@@ -130,6 +152,10 @@ Outcome = (
     Offlined
     | Held
     | BackOnline
+    | Asked
+    | Recalled
+    | Returned
+    | Kept
     | Refused
     | NotNow
     | Done

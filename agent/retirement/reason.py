@@ -35,6 +35,8 @@ class Reason(StrEnum):
     RUNGS_FORBIDDEN = "rungs_forbidden"
     RUNGS_TRIED = "rungs_tried"
     AGENT_STOPPING = "agent_stopping"
+    NOT_TAKEN = "not_taken"
+    OVERRULED = "overruled"
     HOST_REBOOTED = "host_rebooted"
     # A peer's answer that says no more than this
     REFUSED = "refused"
@@ -68,6 +70,8 @@ TEXT: dict[Reason, str] = {
     Reason.RUNGS_FORBIDDEN: "the configuration allows nothing that would help",
     Reason.RUNGS_TRIED: "everything that could help was tried",
     Reason.AGENT_STOPPING: "the agent is stopping",
+    Reason.NOT_TAKEN: "the agent has not taken it: there is nothing to bring back",
+    Reason.OVERRULED: "a later request wanted the opposite",
     Reason.HOST_REBOOTED: "the host rebooted",
     Reason.REFUSED: "refused",
     Reason.FAILED: "failed",

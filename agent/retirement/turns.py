@@ -19,7 +19,7 @@ from agent.contract.frames import Mfn
 from agent.retirement import batch
 from agent.retirement.case import Case
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import NotNow
+from agent.retirement.outcome import NotNow, Recalled
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
@@ -109,12 +109,19 @@ class Turns:
         self._in_hand -= taken
 
     async def _still_due(self, cases: Sequence[Case]) -> Sequence[Case]:
-        """All of them; told to stop, those only whose guest is in our hands."""
+        """All that are not recalled; told to stop, those only whose guest is in our hands."""
+        recalled = [case for case in cases if self._may_leave(case)]
+        await self.steps.skip(recalled, Recalled())
+        cases = batch.staying(cases, self.steps.now(cases))
         if not self.stopping.is_set():
             return cases
         waiting = [case for case in cases if batch.waits_for_device(case)]
         await self.steps.skip(waiting, NotNow(Reason.AGENT_STOPPING))
         return [case for case in self.steps.now(cases) if not batch.is_untouched(case)]
+
+    def _may_leave(self, case: Case) -> bool:
+        """True for a recalled page for which nothing has been begun."""
+        return self.steps.docket.is_recalled(case.mfn) and case.may_be_recalled
 
     async def _wait(self, members: Sequence[Case]) -> None:
         """Before a command that moved nobody is given again, whoever tells us to stop."""

@@ -21,8 +21,11 @@ PLACES: dict[Rest, frozenset[str]] = {
     Rest.RETIRED: frozenset({"offlined"}),
     Rest.PARKED: frozenset({"offlining", "in_use"}),
     Rest.UNRETIRABLE: frozenset({"in_use", "free", "absent"}),
+    Rest.RETURNED: frozenset({"in_use", "free"}),
 }
 
+
+_NOT_TAKEN = frozenset({Rest.UNRETIRABLE, Rest.RETURNED})
 
 # A dying domain's guest is gone; it only waits for others to let go of its pages.
 _WELL = frozenset({DomainState.RUNNING, DomainState.DYING})
@@ -58,7 +61,7 @@ def _about_cases(evidence: Evidence) -> Iterator[str]:
 
 
 def _about_frames(evidence: Evidence) -> Iterator[str]:
-    known = {case.mfn for case in evidence.cases if case.rest is not Rest.UNRETIRABLE}
+    known = {case.mfn for case in evidence.cases if case.rest not in _NOT_TAKEN}
     for frame in evidence.truth.marked:
         if frame.mfn not in known:
             yield f"page {frame.mfn:#x} is {frame.state} and no case of the agent's says why"

@@ -25,7 +25,13 @@ from emulator.demo.stage import Stage
 BARS = "▁▂▃▄▅▆▇█"
 HISTORY = 48  # looks
 ROWS_MAX = 12
-COLOURS = {Rest.OPEN: "yellow", Rest.RETIRED: "green", Rest.PARKED: "cyan", Rest.UNRETIRABLE: "red"}
+COLOURS = {
+    Rest.OPEN: "yellow",
+    Rest.RETIRED: "green",
+    Rest.PARKED: "cyan",
+    Rest.UNRETIRABLE: "red",
+    Rest.RETURNED: "blue",
+}
 
 
 @contextmanager

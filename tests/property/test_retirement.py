@@ -1,11 +1,13 @@
 """Whatever a host answers, in whatever order: in the end guests run, and every case rests."""
 
 import asyncio
+from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.contract.hypercall import PageUse
+from agent.contract.frames import Mfn
+from agent.contract.hypercall import PageStatus, PageUse
 from agent.contract.toolstack import HERE, ToolOutcome
 from agent.retirement.case import State
 from agent.retirement.ladder import Terms
@@ -42,20 +44,32 @@ def hosts(draw: st.DrawFn) -> Host:
     return host
 
 
-async def live(host: Host, cuts: list[int]) -> Bench:
-    """Drive every page of the host to rest, with the power going off after so many lines."""
+async def live(host: Host, cuts: list[int], recalls: dict[str, set[int]] | None = None) -> Bench:
+    """Drive every page of the host to rest, with the power going off after so many lines.
+
+    Pages are recalled as a call is made: a request, so that the next life knows of it too.
+    """
     bench = Bench(host, quick(Terms(migrate_to=HERE)), ListLog(host.power))
     bench.log.commits.append(cases_of(host))
     host.power.off_at = cuts.pop() if cuts else None
+    recalled = set[Mfn]()
+    for call, mfns in (recalls or {}).items():
+        host.when[call] = partial(recall, bench, recalled, mfns)
     begin = bench.settle(*cases_of(host))
     while True:
         try:
             await begin
         except* PowerCut:
-            begin = bench.live_again()
+            begin = bench.live_again(*recalled)
             host.power.off_at = host.power.lines + cuts.pop() if cuts else None
         else:
             return bench
+
+
+def recall(bench: Bench, recalled: set[Mfn], nths: set[int]) -> None:
+    for mfn in {mfn for nth, mfn in enumerate(bench.host.pages) if nth in nths}:
+        recalled.add(Mfn(mfn))
+        bench.recall(Mfn(mfn))
 
 
 @settings(max_examples=150)
@@ -69,3 +83,22 @@ def test_whatever_happens_every_guest_runs_with_its_devices_and_every_case_rests
     assert bench.rests <= {state for state in State if state.is_at_rest}
     for case in bench.docket.cases:
         assert case.state is not State.RETIRED or host.is_offlined(case.mfn)
+
+
+recalls = st.dictionaries(
+    st.sampled_from([*CALLS, "domains"]), st.sets(st.integers(0, 4)), max_size=4
+)
+
+
+@settings(max_examples=150)
+@given(hosts(), st.lists(st.integers(0, 60), max_size=4), recalls)
+def test_whatever_happens_a_recalled_page_is_back_and_no_guest_is_harmed(
+    host: Host, cuts: list[int], recalls: dict[str, set[int]]
+) -> None:
+    host.power = Power()
+    bench = asyncio.run(live(host, cuts, recalls))
+    assert (host.stopped, host.without_device, host.harm) == ([], [], [])
+    for case in bench.docket.cases:
+        assert not bench.docket.is_recalled(case.mfn)
+        if case.state is State.RETURNED:
+            assert host.pages[case.mfn].status is PageStatus.ONLINE

@@ -104,12 +104,21 @@ class Bench:
         self.docket.put(case)
         self._running.submit(case)
 
-    async def live_again(self) -> None:
+    def recall(self, mfn: Mfn) -> None:
+        """An operator wants this page back, while the driver runs."""
+        assert self._running is not None
+        case = self.docket.recall(mfn)
+        if case is not None:
+            self._running.recall(case)
+
+    async def live_again(self, *recalled: Mfn) -> None:
         """What the log holds is picked up by another life, and driven to rest."""
         self.docket = Docket(Caps(1000))
         self.docket.restore(self.log.durable, now_ns=9)
-        driver = self.driver()
+        self._running = driver = self.driver()
         await driver.recover()
+        for mfn in recalled:
+            self.recall(mfn)
         await self._run(driver, self.all_rest)
 
     async def _run(self, driver: Driver, until: Callable[[], bool]) -> None:
@@ -121,7 +130,7 @@ class Bench:
             driver.stop()
 
     def all_rest(self) -> bool:
-        return all(case.state.is_at_rest for case in self.docket.cases)
+        return not any(self.docket.is_due(case) for case in self.docket.cases)
 
 
 def cases_of(host: Host) -> tuple[Case, ...]:

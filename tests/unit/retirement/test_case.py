@@ -24,6 +24,7 @@ from agent.retirement.case import (
 )
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.outcome import (
+    Asked,
     BackOnline,
     Damaged,
     Done,
@@ -31,12 +32,15 @@ from agent.retirement.outcome import (
     Gone,
     Guest,
     Held,
+    Kept,
     NoAnswer,
     NotNow,
     Offlined,
     Outcome,
     Overtaken,
+    Recalled,
     Refused,
+    Returned,
     Spared,
     TryAgain,
 )
@@ -238,6 +242,56 @@ def test_whatever_happens_a_detached_device_leads_to_attaching(outcomes: list[Ou
         assert not (case.detached and case.state.is_at_rest)
 
 
+# What an operator wants
+
+
+@pytest.mark.parametrize("state", [State.OPEN, State.CONFIRMING, State.PARKED, State.RETIRED])
+def test_a_recalled_page_is_brought_back_into_use(state: State) -> None:
+    returning = after(state, Recalled())
+    assert returning.state is State.RETURNING
+    assert then(returning, Returned()).state is State.RETURNED
+
+
+def test_a_broken_page_stays_retired_and_says_why() -> None:
+    kept = then(after(State.RETIRED, Recalled()), Kept(Reason.BROKEN))
+    assert (kept.state, kept.reason) == (State.RETIRED, Reason.BROKEN)
+
+
+def test_a_page_that_is_not_brought_back_is_looked_at() -> None:
+    tried = then(after(State.RETIRED, Recalled()), *[TryAgain()] * (ATTEMPTS_MAX + 1))
+    assert tried.state is State.CONFIRMING
+
+
+def test_a_guest_in_our_hands_is_let_go_of_before_its_page_is_recalled() -> None:
+    for state in State:
+        in_hand = a_case(state, attempts=1)
+        begun = state.stops_guest or state.begins or state is State.ATTACHING
+        over = state in {State.RETURNING, State.RETURNED}
+        assert in_hand.may_be_recalled is not (begun or over)
+
+
+def test_a_guest_whose_device_is_detached_gets_it_back_before_the_page() -> None:
+    suspending = then(a_case(), WITH_DEVICE, Done())
+    assert then(suspending, Recalled()).state is State.ATTACHING
+
+
+def test_a_device_that_was_not_asked_for_is_not_attached() -> None:
+    recalled = then(a_case(), WITH_DEVICE, Recalled())
+    assert (recalled.state, recalled.detached) == (State.RETURNING, ())
+
+
+@pytest.mark.parametrize("state", [State.PARKED, State.UNRETIRABLE])
+def test_a_page_that_is_asked_for_again_gets_all_its_rungs_again(state: State) -> None:
+    asked = after(state, Asked(), tried=(Rung.EXCHANGE,), reason=Reason.RUNGS_TRIED)
+    assert (asked.state, asked.reason) == (State.OPEN, None)
+    assert then(asked, PV).state is State.SUSPENDING
+
+
+def test_asking_again_never_touches_a_guest_that_may_be_damaged() -> None:
+    damaged = then(a_case(), PV, Done(), Damaged("half-way"), Done())
+    assert then(damaged, Asked(), PV).state is State.PARKED
+
+
 # The whole table
 
 
@@ -296,16 +350,16 @@ def test_every_answer_of_the_hypervisor_has_a_row(
     assert after(state, read(reply)).state in State
 
 
-def test_every_state_but_the_final_ones_has_a_way_on() -> None:
+def test_nobody_but_an_operator_takes_a_case_out_of_a_final_state() -> None:
     for state in State:
-        assert bool(TRANSITIONS[state]) is not state.is_final
+        assert (set(TRANSITIONS[state]) <= {Asked, Recalled}) is state.is_final
 
 
 def test_what_comes_to_nothing_for_another_s_sake_has_a_row_wherever_nothing_was_begun() -> None:
     """A case in line for its guest may be overtaken, and its guest may be stopped by others."""
     for state in State:
         if state.begins:
-            assert {Overtaken, NotNow} <= set(TRANSITIONS[state])
+            assert {Overtaken, NotNow, Recalled} <= set(TRANSITIONS[state])
 
 
 def test_there_is_no_way_out_of_a_stop_but_through_a_resume_or_a_restore() -> None:
@@ -317,11 +371,15 @@ def test_there_is_no_way_out_of_a_stop_but_through_a_resume_or_a_restore() -> No
 
 
 def allowed_ways_out(state: State) -> set[type[Outcome]]:
-    """`Overtaken` and `NotNow` come where no command was given yet."""
+    """`Overtaken`, `NotNow` and `Recalled` come where no command was given yet."""
     if state is State.SAVING:
-        return {Overtaken, NotNow}  # an image may be there, so even "gone" leads to a restore
+        return {
+            Overtaken,
+            NotNow,
+            Recalled,
+        }  # an image may be there: "gone" leads to a restore
     if state is State.SUSPENDING:
-        return {Gone, Overtaken, NotNow}
+        return {Gone, Overtaken, NotNow, Recalled}
     return {Gone} if state is State.EXCHANGING else {Done, Gone}
 
 

@@ -80,7 +80,13 @@ def test_it_knows_whether_a_page_is_still_being_asked_about() -> None:
 def test_counts_name_every_place_to_rest() -> None:
     docket = Docket(Caps(10))
     docket.restore([a_case(State.RETIRED), a_case(State.SWAPPING, mfn=Mfn(9), id="c2")], now_ns=9)
-    assert docket.counts() == {"open": 1, "retired": 1, "parked": 0, "unretirable": 0}
+    assert docket.counts() == {
+        "open": 1,
+        "retired": 1,
+        "parked": 0,
+        "unretirable": 0,
+        "returned": 0,
+    }
 
 
 def test_a_host_may_always_retire_one_page() -> None:
@@ -88,7 +94,7 @@ def test_a_host_may_always_retire_one_page() -> None:
     assert pages_of(134_217_728, 0.001) == 134_217
 
 
-@pytest.mark.parametrize("state", [s for s in State if s is not State.UNRETIRABLE])
+@pytest.mark.parametrize("state", [s for s in State if s.takes_a_page and s is not State.RETURNING])
 def test_after_a_reboot_of_the_host_a_page_is_asked_for_again(state: State) -> None:
     """The host has forgotten every mark, and its guests are others."""
     docket = Docket(Caps(10), boot="second")
@@ -97,6 +103,12 @@ def test_after_a_reboot_of_the_host_a_page_is_asked_for_again(state: State) -> N
     assert docket.cases == (case,)
     assert (case.owner, case.use, case.rung, case.boot) == (None, None, None, "second")
     assert case.state is State.OPEN
+
+
+def test_a_page_on_its_way_back_has_arrived_after_a_reboot() -> None:
+    docket = Docket(Caps(10), boot="second")
+    (case,) = docket.restore([a_case(State.RETURNING, boot="first")], now_ns=9)
+    assert (case.state, case.boot) == (State.RETURNED, "second")
 
 
 @pytest.mark.parametrize("state", [State.SAVING, State.BACKING_OUT, State.RESTORING])
@@ -125,3 +137,54 @@ def test_past_the_cap_the_list_of_refused_pages_is_bounded(
     docket.open([verdict(mfn) for mfn in range(100)], 0)
     assert len(docket.cases) == 1 + 3
     assert docket.turned_away == 99
+
+
+def test_two_requests_for_one_page_are_one_case() -> None:
+    docket = Docket(Caps(10))
+    ((before, case),) = docket.ask([verdict(1)], 0)
+    assert (before, case.state) == (None, State.OPEN)
+    assert docket.ask([verdict(1)], 1) == ()
+    assert docket.open([verdict(1)], 2) == ()
+
+
+@pytest.mark.parametrize("state", [State.PARKED, State.UNRETIRABLE])
+def test_a_page_that_could_not_be_had_is_asked_for_again(state: State) -> None:
+    docket = Docket(Caps(10))
+    docket.put(a_case(state, mfn=Mfn(1)))
+    ((before, after),) = docket.ask([verdict(1)], 1)
+    assert before is not None
+    assert (after.id, after.state) == (before.id, State.OPEN)
+
+
+def test_an_operator_s_page_stops_at_the_cap_unless_it_may_go_beyond() -> None:
+    docket = Docket(Caps(1))
+    assert len(docket.ask([verdict(1), verdict(2)], 0)) == 1
+    assert len(docket.ask([verdict(2)], 0, beyond_cap=True)) == 1
+
+
+def test_what_went_beyond_the_cap_leaves_room_for_pages_that_go_bad() -> None:
+    docket = Docket(Caps(1))
+    docket.ask([verdict(1), verdict(2)], 0, beyond_cap=True)
+    (bad,) = docket.open([verdict(3)], 0)
+    assert bad.state is State.OPEN
+
+
+def test_a_page_that_was_brought_back_and_goes_bad_again_gets_a_new_case() -> None:
+    docket = Docket(Caps(10), next_number=8)
+    docket.put(a_case(State.RETURNED, mfn=Mfn(1)))
+    (case,) = docket.open([verdict(1)], 0)
+    assert (case.id, docket.at(Mfn(1))) == ("c8", case)
+
+
+def test_a_page_is_recalled_until_it_is_back() -> None:
+    docket = Docket(Caps(10))
+    docket.put(a_case(State.RETIRED))
+    assert docket.recall(a_case().mfn) is not None
+    docket.put(a_case(State.RETURNING))
+    assert docket.is_recalled(a_case().mfn)
+    docket.put(a_case(State.RETURNED))
+    assert not docket.is_recalled(a_case().mfn)
+
+
+def test_a_page_that_nobody_took_cannot_be_recalled() -> None:
+    assert Docket(Caps(10)).recall(Mfn(1)) is None

@@ -517,3 +517,67 @@ async def test_two_submissions_of_one_case_are_one() -> None:
     (case,) = cases_of(host)
     await bench.settle(case, case)
     assert host.commands == ["offline"]
+
+
+# Recalled
+
+
+async def recalled_at(call: str, host: Host) -> Bench:
+    """Its pages are recalled at the moment at which that call is made."""
+    bench = Bench(host)
+    host.when[call] = lambda: bench.recall(Mfn(FIRST))
+    await bench.settle(*cases_of(host))
+    return bench
+
+
+@pytest.mark.parametrize("call", ["query", "offline", "suspend", "exchange", "resume"])
+async def test_a_recalled_page_is_back_in_use_and_its_guest_runs(call: str) -> None:
+    """However far the stop was: it goes to its end first."""
+    bench = await recalled_at(call, host := a_host(Page()))
+    assert bench.rests == {State.RETURNED}
+    assert (host.pages[FIRST].status, host.stopped) == (PageStatus.ONLINE, [])
+
+
+async def test_a_page_that_is_recalled_in_time_costs_its_guest_nothing() -> None:
+    assert to_guests((await recalled_at("offline", a_host(Page()))).host) == ["online"]
+
+
+async def test_a_page_is_recalled_from_a_stop_without_the_others() -> None:
+    host = a_host(Page(), Page())
+    bench = await recalled_at("domains", host)
+    assert sorted(case.state for case in bench.docket.cases) == [State.RETIRED, State.RETURNED]
+    assert host.exchanged == [(FIRST + 1,)]
+
+
+async def test_a_guest_has_its_device_when_its_page_is_back() -> None:
+    bench = await recalled_at("detach", host := a_host(Page(), devices=("nic",)))
+    assert (bench.rests, host.without_device) == ({State.RETURNED}, [])
+
+
+async def test_a_broken_page_is_never_brought_back() -> None:
+    host = a_host(Page(PageUse.FREE, None))
+    bench = await settled(host)
+    host.pages[FIRST].is_broken = True
+    await bench.live_again(Mfn(FIRST))
+    assert "online" not in host.calls
+    assert rest_of(bench) == [(State.RETIRED, Reason.BROKEN)]
+
+
+async def test_a_page_that_is_in_use_already_is_not_asked_for() -> None:
+    """Xen 4.17 hands a page out twice that it was asked to bring back once too often."""
+    host = a_host(Page(PageUse.FREE, None))
+    bench = await settled(host)
+    host.pages[FIRST].status = PageStatus.ONLINE
+    await bench.live_again(Mfn(FIRST))
+    assert "online" not in host.calls
+    assert bench.rests == {State.RETURNED}
+
+
+async def test_a_parked_page_is_not_commanded_by_two_at_once() -> None:
+    """While it is looked at, it is recalled: the answer must not mark it after it is back."""
+    host = a_host(Page(PageUse.DOM0, 0))
+    bench = await settled(host)
+    assert bench.rests == {State.PARKED}
+    host.when["offline"] = lambda: bench.recall(Mfn(FIRST))
+    await bench.settle(until=lambda: bench.docket.cases[0].state is State.RETURNED)
+    assert host.pages[FIRST].status is PageStatus.ONLINE
