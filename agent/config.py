@@ -8,6 +8,7 @@ nobody knows is refused, and a complaint names the file, the key, and what would
 import os
 import tomllib
 from collections.abc import Sequence
+from datetime import UTC, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -24,6 +25,7 @@ from pydantic_settings import (
 from agent.contract.errors import AgentError
 from agent.contract.topics import HostName
 from agent.retirement.ladder import Rung
+from agent.retirement.windows import WEEK, Day, Window
 
 SERD_N_MAX = 16
 ENV_PREFIX = "PAGEWARDEN_"
@@ -79,10 +81,35 @@ class DiagnosisSection(Section):
     pages_tracked_max: Annotated[int, Field(ge=16)] = 1_000_000
 
 
+class WindowSection(Section):
+    """When guests may be stopped. `end` is on the next day unless it is later than `begin`."""
+
+    days: Annotated[tuple[Day, ...], Field(min_length=1)] = WEEK
+    begin: time
+    end: time
+    zone: Literal["utc", "local"] = "utc"
+
+    @property
+    def window(self) -> Window:
+        zone = UTC if self.zone == "utc" else None
+        return Window(self.begin, self.end, self.days, zone)
+
+    @field_validator("begin", "end")
+    @classmethod
+    def _without_a_zone(cls, at: time) -> time:
+        if at.tzinfo is not None:
+            raise ValueError('give the zone in its own key: zone = "utc" or "local"')
+        return at
+
+
 class RetirementSection(Section):
     """What is done about it, and how much of it."""
 
+    mode: Literal["observe", "enforce"] = "enforce"
     retired_memory_fraction_max: Annotated[float, Field(gt=0, le=0.1)] = 0.001
+    pages_per_dimm_max: Annotated[int, Field(ge=1)] = 64
+    pauses_per_guest_and_hour_max: Annotated[int, Field(ge=1, le=3600)] = 12
+    windows: Annotated[tuple[WindowSection, ...], Field(max_length=64)] = ()
     rungs: tuple[Rung, ...] = tuple(Rung)
     migrate_to: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
     mapped_seconds_max: Annotated[float, Field(gt=0)] = 60.0

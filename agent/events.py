@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.contract.frames import DomId
-from agent.contract.hypercall import Refusal
 from agent.retirement.case import Case, State
+from agent.retirement.reason import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,23 @@ class GuestFoundStopped:
 
 @dataclass(frozen=True, slots=True)
 class CapReached:
-    refusal: Refusal
+    """A page was not taken, or a guest not stopped, because of one of `retirement.caps.CAPS`."""
+
+    refusal: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class DimmWornOut:
+    """So many pages of one DIMM are taken that it is to be replaced. Told once, and at a start."""
+
+    dimm: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseDropped:
+    """The page of this case lies on another DIMM since the host was booted anew."""
+
+    case: Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +148,8 @@ Event = (
     | GuestPaused
     | GuestFoundStopped
     | CapReached
+    | DimmWornOut
+    | CaseDropped
     | CallMade
     | BrokerConnected
     | BrokerLost

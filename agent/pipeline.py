@@ -17,19 +17,20 @@ from agent.clock import Clock
 from agent.contract.codec import decode
 from agent.contract.columns import Batch
 from agent.contract.errors import Malformed
-from agent.contract.hypercall import Refusal
 from agent.diagnosis.admission import Stranger, Unfit
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.events import (
     BatchTaken,
     CapReached,
     CaseOpened,
+    DimmWornOut,
     GapSeen,
     MessageRefused,
     Observer,
     PagesEvicted,
 )
-from agent.retirement.case import Case, State
+from agent.retirement.caps import CAPS
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 
 
@@ -85,10 +86,13 @@ class Pipeline:
         except _Refused as refused:
             await self._refuse(delivery, refused)
             return
+        worn = self.docket.worn_dimms
         opened = self.docket.open(finding.judgement.verdicts, self.clock())
         seconds = await self._commit(finding, opened)
         await delivery.acknowledge()
         self._tell(finding, opened, seconds)
+        for dimm in sorted({*self.docket.worn_dimms} - {*worn}):
+            self.observe(DimmWornOut(dimm))
         for case in opened:
             self.submit(case)
         if self._since_snapshot >= self.snapshot_every_batches:
@@ -151,8 +155,8 @@ class Pipeline:
 
     def _tell_opened(self, case: Case) -> None:
         self.observe(CaseOpened(case))
-        if case.state is State.UNRETIRABLE:
-            self.observe(CapReached(Refusal.RETIRED_MEMORY_CAP))
+        if case.reason in CAPS:
+            self.observe(CapReached(case.reason))
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this file

@@ -12,15 +12,20 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from agent.contract.hypercall import Call, Refusal
+from agent.contract.hypercall import Call
 from agent.contract.toolstack import ToolCall, ToolOutcome
 from agent.diagnosis.admission import Unfit
+from agent.retirement.caps import CAPS
 from agent.retirement.case import State
+from agent.retirement.ladder import Rung
 
 PREFIX = "pagewarden_"
 
 CALLS = tuple(path.rpartition("/")[2] for path in (*Call, *ToolCall))
 OUTCOMES = (*ToolOutcome, "unreachable", "not_a_call")
+
+NO_RUNG = "no_rung"  # nothing more than the request itself
+WOULD = (*Rung, NO_RUNG)
 
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 CALL_SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120)
@@ -133,7 +138,20 @@ class Cases:
         )
         self.retired_bytes = make.gauge("retired_bytes", "Memory that we took out of use.")
         self.caps_reached = make.counter(
-            "caps_reached_total", "Cases refused by a cap of our own.", refusal=Refusal
+            "caps_reached_total",
+            "Cases refused, or put off, by a cap of our own.",
+            refusal=CAPS,
+        )
+        self.would = make.counter(
+            "would_offline_total",
+            "Pages only looked at, by what would have been done about them first.",
+            first=WOULD,
+        )
+        self.dimms_worn_out = make.gauge(
+            "dimms_to_replace", "DIMMs of which as many pages are retired as may be."
+        )
+        self.dropped = make.counter(
+            "cases_dropped_total", "Cases closed because the host has another DIMM there now."
         )
         self.pause_seconds = make.histogram(
             "guest_pause_seconds", "How long guests stood still because of us.", PAUSE_SECONDS

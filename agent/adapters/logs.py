@@ -26,8 +26,10 @@ from agent.events import (
     BrokerLost,
     CallMade,
     CapReached,
+    CaseDropped,
     CaseMoved,
     CaseOpened,
+    DimmWornOut,
     EreportsLost,
     Event,
     GapSeen,
@@ -37,6 +39,7 @@ from agent.events import (
     PagesEvicted,
 )
 from agent.retirement.case import Case, State
+from agent.retirement.reason import TEXT, Reason
 
 SELDOM_SECONDS = 1.0  # between two lines of a kind that others may cause at will
 
@@ -184,6 +187,16 @@ class EventLog:
     @_write.register
     def _(self, event: CapReached) -> None:
         self._seldom("cap_reached", refusal=event.refusal)
+
+    @_write.register
+    def _(self, event: DimmWornOut) -> None:
+        why = TEXT[Reason.REPLACE_DIMM]
+        self._log.warning("dimm_worn_out", dimm=event.dimm, reason=why)
+
+    @_write.register
+    def _(self, event: CaseDropped) -> None:
+        case = event.case
+        self._log.info("case_dropped", **_who(case), was_on=case.module, **_why(case))
 
     @_write.register
     def _(self, event: MessageRefused) -> None:

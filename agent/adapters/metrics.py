@@ -12,7 +12,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from agent.adapters.catalogue import PREFIX, Cases, Intake, Maker, Result, World
+from agent.adapters.catalogue import NO_RUNG, PREFIX, Cases, Intake, Maker, Result, World
 from agent.contract.frames import PAGE_SIZE
 from agent.events import (
     BatchTaken,
@@ -20,8 +20,10 @@ from agent.events import (
     BrokerLost,
     CallMade,
     CapReached,
+    CaseDropped,
     CaseMoved,
     CaseOpened,
+    DimmWornOut,
     EreportsLost,
     Event,
     GapSeen,
@@ -130,6 +132,17 @@ class Metrics:
         self._enter(event.case.state)
         self._cases.transitions.labels(event.case.state).inc()
         self._cases.step_seconds.labels(event.before).observe(event.took_seconds)
+
+        if event.case.state is State.OBSERVED:
+            self._cases.would.labels(next(iter(event.case.rungs), NO_RUNG)).inc()
+
+    @observe.register
+    def _(self, _: DimmWornOut) -> None:
+        self._cases.dimms_worn_out.inc()
+
+    @observe.register
+    def _(self, _: CaseDropped) -> None:
+        self._cases.dropped.inc()
 
     @observe.register
     def _(self, event: GuestPaused) -> None:

@@ -89,6 +89,7 @@ class Overview:
             hot_pages=self._hot_pages(),
             cases=self.docket.counts(),
             guest_pauses_seconds=self._pauses_view(),
+            replace_dimms=self.docket.worn_dimms,
         )
 
     def _hot_pages(self) -> tuple[HotPage, ...]:

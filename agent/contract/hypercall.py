@@ -65,7 +65,7 @@ class PageUse(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why the hypervisor, or the agent's own caps, will not do it."""
+    """Why the hypervisor will not do it."""
 
     OUT_OF_RANGE = "out_of_range"
     XEN_HEAP = "xen_heap"
@@ -77,7 +77,6 @@ class Refusal(StrEnum):
     DEVICE_ASSIGNED = "device_assigned"
     BROKEN = "broken"
     PEER_FAILED = "another_page_of_this_call_failed"
-    RETIRED_MEMORY_CAP = "retired_memory_cap"
 
 
 class PagesRequest(Wire):

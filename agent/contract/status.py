@@ -25,6 +25,7 @@ class Rest(StrEnum):
     PARKED = "parked"
     UNRETIRABLE = "unretirable"
     RETURNED = "returned"
+    OBSERVED = "observed"
 
 
 class CaseStep(Wire):
@@ -101,3 +102,4 @@ class StatusView(Wire):
     hot_pages: Annotated[tuple[HotPage, ...], Field(strict=False)] = ()
     cases: dict[str, int] = Field(default_factory=dict)
     guest_pauses_seconds: PausesView = PausesView()
+    replace_dimms: Annotated[tuple[str, ...], Field(strict=False)] = ()

@@ -27,6 +27,8 @@ from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
 
 PageCall = Callable[[Sequence[Mfn]], Awaitable[PagesReply]]
+CommandForAll = Callable[[Sequence[Case]], Awaitable[tuple[Outcome, ...]]]
+Tell = Callable[[PageReply, Guest], Outcome]
 
 
 @dataclass(slots=True)
@@ -52,16 +54,26 @@ class Acts:
 
     async def give(self, cases: Sequence[Case]) -> tuple[Outcome, ...]:
         """Give, once, the command that the state of all these cases names; what came of it for
-        each. A command about a page is for one case.
+        each. It is for one case, or about one guest, or has an answer for each page.
         """
         state = cases[0].state
+        for_all = self._command_for_all(state)
         try:
-            if state is State.EXCHANGING:
-                return await self._exchange(cases)
+            if for_all is not None:
+                return await for_all(cases)
             outcome = await self._command(state)(cases[0])
         except PeerError as error:
             outcome = NoAnswer(str(error))
         return (outcome,) * len(cases)
+
+    async def look(self, case: Case) -> Outcome:
+        """How the page is used, and nothing asked for."""
+        try:
+            page = await self._page(self.hypervisor.query, case)
+            guests = await self._guests([page])
+        except PeerError as error:
+            return NoAnswer(str(error))
+        return answers.to_look(page, guests.get(page.owner, UNLISTED))
 
     async def is_stopped(self, owner: DomId) -> bool:
         """True if that domain is known to stand still."""
@@ -92,11 +104,8 @@ class Acts:
 
     def _command(self, state: State) -> Callable[[Case], Awaitable[Outcome]]:
         commands: dict[State, Callable[[Case], Awaitable[Outcome]]] = {
-            State.OPEN: self._offline,
-            State.PARKED: self._offline,
             State.WAITING: self._wait,
             State.SWAPPING: self._swap,
-            State.CONFIRMING: self._query,
             State.DETACHING: self._detach,
             State.DROPPING_SHADOWS: self._drop_shadows,
             State.SUSPENDING: self._suspend,
@@ -110,13 +119,39 @@ class Acts:
         }
         return commands[state]
 
-    async def _offline(self, case: Case) -> Outcome:
-        page = await self._page(self.hypervisor.query, case)
-        if page.is_broken:
-            # Xen crashes the owner of a broken page that is asked for again, or panics.
-            return answers.to_broken(page)
-        page = await self._page(self.hypervisor.offline, case)
-        return answers.to_offline(page, await self._guest(page))
+    def _command_for_all(self, state: State) -> CommandForAll | None:
+        """The command that has an answer for each page, if that is what the state names."""
+        commands: dict[State, CommandForAll] = {
+            State.OPEN: self._offline,
+            State.PARKED: self._offline,
+            State.CONFIRMING: self._query,
+            State.POSTPONED: self._query,
+            State.EXCHANGING: self._exchange,
+        }
+        return commands.get(state)
+
+    async def _offline(self, cases: Sequence[Case]) -> tuple[Outcome, ...]:
+        pages = await self._pages(self.hypervisor.query, cases)
+        # Xen crashes the owner of a broken page that is asked for again, or panics.
+        outcomes = {page.mfn: answers.to_broken(page) for page in pages if page.is_broken}
+        whole = [case for case in cases if case.mfn not in outcomes]
+        if whole:
+            pages = await self._pages(self.hypervisor.offline, whole)
+            outcomes |= await self._told(pages, answers.to_offline)
+        return tuple(outcomes[case.mfn] for case in cases)
+
+    async def _query(self, cases: Sequence[Case]) -> tuple[Outcome, ...]:
+        pages = await self._pages(self.hypervisor.query, cases)
+        outcomes = {page.mfn: answers.to_broken(page) for page in pages if page.is_broken}
+        outcomes |= await self._told(
+            [page for page in pages if not page.is_broken], answers.to_query
+        )
+        return tuple(outcomes[case.mfn] for case in cases)
+
+    async def _told(self, pages: Sequence[PageReply], tell: Tell) -> dict[int, Outcome]:
+        """What these answers mean, with what the toolstack says of the guests in question."""
+        guests = await self._guests([page for page in pages if answers.is_pending(page)])
+        return {page.mfn: tell(page, guests.get(page.owner, UNLISTED)) for page in pages}
 
     async def _online(self, case: Case) -> Outcome:
         page = await self._page(self.hypervisor.query, case)
@@ -125,38 +160,41 @@ class Acts:
             return known
         return answers.to_online(await self._page(self.hypervisor.online, case))
 
-    async def _query(self, case: Case) -> Outcome:
-        page = await self._page(self.hypervisor.query, case)
-        if page.is_broken:
-            return answers.to_broken(page)
-        return answers.to_query(page, await self._guest(page))
-
     async def _wait(self, case: Case) -> Outcome:
         page = await self._page(self.hypervisor.query, case)
         if page.is_broken:
             return answers.to_broken(page)
-        return answers.to_wait(page, await self._guest(page))
+        guests = await self._guests([page])
+        return answers.to_wait(page, guests.get(page.owner, UNLISTED))
 
     async def _swap(self, case: Case) -> Outcome:
         return answers.to_swap(await self._page(self.hypervisor.swap, case))
 
     async def _page(self, call: PageCall, case: Case) -> PageReply:
         """The one answer to a call about one page."""
+        (page,) = await self._pages(call, [case])
+        return page
+
+    async def _pages(self, call: PageCall, cases: Sequence[Case]) -> Sequence[PageReply]:
+        """An answer for each page."""
+        mfns = [case.mfn for case in cases]
         async with self._page_calls:
-            reply = await call([case.mfn])
-        if [page.mfn for page in reply.pages] != [case.mfn]:
-            raise PeerError(f"asked about page {case.mfn:#x}, the hypervisor answered about others")
-        return reply.pages[0]
+            reply = await call(mfns)
+        if [page.mfn for page in reply.pages] != mfns:
+            raise PeerError(f"asked about page {mfns[0]:#x}, the hypervisor answered about others")
+        return reply.pages
 
     async def _domains(self) -> DomainsReply:
         async with self._domain_calls:
             return await self.toolstack.domains()
 
-    async def _guest(self, page: PageReply) -> Guest:
-        """What the toolstack says of the domain that must let go of the page, if one must."""
-        if page.owner is None or not answers.is_pending(page):
-            return UNLISTED
-        return answers.to_guest(await self._domains(), DomId(page.owner), self.migrate_to)
+    async def _guests(self, pages: Sequence[PageReply]) -> dict[int | None, Guest]:
+        """What the toolstack says of the domains that hold these pages; it is asked once."""
+        owners = {page.owner for page in pages if page.owner is not None}
+        if not owners:
+            return {}
+        reply = await self._domains()
+        return {owner: answers.to_guest(reply, DomId(owner), self.migrate_to) for owner in owners}
 
     async def _detach(self, case: Case) -> Outcome:
         """Take all of its devices from the guest, within the time that it is given."""

@@ -27,6 +27,7 @@ from agent.retirement.outcome import (
     Outcome,
     Refused,
     Returned,
+    Seen,
     Spared,
     TryAgain,
 )
@@ -79,6 +80,11 @@ def to_recall(page: PageReply) -> Outcome | None:
     if page.is_broken:
         return Kept(Reason.BROKEN) if page.status is PageStatus.OFFLINED else NotNow(Reason.BROKEN)
     return Returned() if page.status is PageStatus.ONLINE else None
+
+
+def to_look(page: PageReply, guest: Guest = UNLISTED) -> Outcome:
+    """What a look at a page comes to that is not to be asked for."""
+    return Seen(_held(page, guest))
 
 
 def to_online(page: PageReply) -> Outcome:
@@ -183,6 +189,8 @@ def _held(page: PageReply, guest: Guest) -> Held:
 def _refused(refusal: Refusal | None) -> Outcome:
     if refusal is None:
         return Refused()
+    if refusal is Refusal.PEER_FAILED:
+        return Spared()
     if refusal is Refusal.NO_FREE_MEMORY:
         return TryAgain(Reason.NO_FREE_MEMORY)
     reason = Reason(refusal)

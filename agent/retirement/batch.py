@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from agent.contract.hypercall import PAGES_MAX
-from agent.retirement.case import TRANSITIONS, Case, State, advance
+from agent.retirement.case import FIRST_STATE, PAUSING, TRANSITIONS, Case, State, advance
 from agent.retirement.ladder import Terms
 from agent.retirement.outcome import Done, Gone, Outcome, Overtaken
 
@@ -55,8 +55,18 @@ def sharing(case: Case, held: Iterable[Case]) -> tuple[Case, ...]:
 
 def stops(cases: Iterable[Case]) -> tuple[tuple[Case, ...], ...]:
     """Cases that need their guest's turn, those of one guest together."""
-    needy = sorted((case for case in cases if case.needs_turn), key=_of)
-    return tuple(tuple(group) for _, group in groupby(needy, _of))
+    return by_guest(case for case in cases if case.needs_turn)
+
+
+def by_guest(cases: Iterable[Case]) -> tuple[tuple[Case, ...], ...]:
+    """Those of one guest together, as many as one call may name."""
+    groups = (tuple(group) for _, group in groupby(sorted(cases, key=_of), _of))
+    return tuple(call for group in groups for call in calls(group))
+
+
+def calls(cases: Sequence[Case]) -> tuple[tuple[Case, ...], ...]:
+    """The same cases, as many at a time as one call may name."""
+    return tuple(tuple(cases[at : at + PAGES_MAX]) for at in range(0, len(cases), PAGES_MAX))
 
 
 def _of(case: Case) -> tuple[str, int]:
@@ -94,6 +104,14 @@ def has_moved(move: Move) -> bool:
 def is_untouched(case: Case) -> bool:
     """True if nothing has been done to the guest for this case, nor may have been."""
     return case.state.begins and case.attempts == 0
+
+
+def would_stop(case: Case) -> bool:
+    """True if what is about to begin is a stop of the guest, or the detaching that is for one."""
+    begun = case.state
+    if begun is State.DETACHING and case.rungs:
+        begun = FIRST_STATE[case.rungs[0]]
+    return is_untouched(case) and begun in PAUSING
 
 
 def waits_for_device(case: Case) -> bool:

@@ -13,6 +13,8 @@ a device, a way that leads out of the rungs leads through ATTACHING first, and t
 back: where the table says PARKED, such a case attaches, looks, and is parked after that.
 
 PARKED is not given up. The page stays marked, is watched, and is retired when it is freed.
+POSTPONED is watched too: its guest may be stopped again at another hour. OBSERVED is where a page
+rests that is only looked at.
 
 Only an operator takes a case out of where it rests: a page is *asked* for again, or *recalled*. A
 recalled page comes back by way of RETURNING, from any state in which its guest is in nobody's
@@ -27,7 +29,8 @@ from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageUse
 from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
-from agent.retirement.ladder import Rung, Terms, rungs_for, why_none
+from agent.retirement.caps import within_an_hour
+from agent.retirement.ladder import Rung, Terms, beginning, rungs_for, why_none
 from agent.retirement.outcome import (
     Asked,
     BackOnline,
@@ -42,9 +45,11 @@ from agent.retirement.outcome import (
     Offlined,
     Outcome,
     Overtaken,
+    Postponed,
     Recalled,
     Refused,
     Returned,
+    Seen,
     Spared,
     TryAgain,
 )
@@ -69,6 +74,8 @@ class State(StrEnum):
     MIGRATING = "migrating"
     ATTACHING = "attaching"
     CONFIRMING = "confirming"
+    POSTPONED = "postponed"
+    OBSERVED = "observed"
     PARKED = "parked"
     RETURNING = "returning"
     RETIRED = "retired"
@@ -87,8 +94,8 @@ class State(StrEnum):
 
     @property
     def is_at_rest(self) -> bool:
-        """True when nothing is under way: final, or parked and only watched."""
-        return self.is_final or self is State.PARKED
+        """True when nothing is under way: final, or only watched."""
+        return self.is_final or self in {State.PARKED, State.POSTPONED, State.OBSERVED}
 
     @property
     def stops_guest(self) -> bool:
@@ -136,6 +143,9 @@ BEGINNING = frozenset(
     }
 )
 
+# Whose command stops the guest, or moves it.
+PAUSING = frozenset({State.SUSPENDING, State.SAVING, State.MIGRATING})
+
 FIRST_STATE: dict[Rung, State] = {
     Rung.WAIT: State.WAITING,
     Rung.SWAP: State.SWAPPING,
@@ -157,6 +167,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         TryAgain: State.OPEN,
         Failed: State.PARKED,
         Recalled: State.RETURNING,
+        Seen: State.OBSERVED,
     },
     State.WAITING: {  # look whether the others who map it have let go
         Offlined: State.CONFIRMING,
@@ -168,6 +179,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: Choice.NEXT_RUNG,
         Overtaken: State.CONFIRMING,
         Recalled: State.RETURNING,
+        Seen: State.OBSERVED,
     },
     State.SWAPPING: {  # have the hypervisor swap the guest's p2m entry
         Offlined: State.CONFIRMING,
@@ -177,6 +189,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Failed: Choice.NEXT_RUNG,
         Overtaken: State.CONFIRMING,
         Recalled: State.RETURNING,
+        Seen: State.OBSERVED,
     },
     State.DETACHING: {  # take the guest's devices from it, or leave it alone
         Done: Choice.NEXT_RUNG,
@@ -188,6 +201,8 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Damaged: State.PARKED,
         Overtaken: State.CONFIRMING,
         Recalled: State.RETURNING,
+        Postponed: State.POSTPONED,
+        Seen: State.OBSERVED,
     },
     State.DROPPING_SHADOWS: {  # have the hypervisor make the guest's shadows anew
         Done: State.CONFIRMING,
@@ -199,6 +214,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Damaged: State.PARKED,
         Overtaken: State.CONFIRMING,
         Recalled: State.RETURNING,
+        Seen: State.OBSERVED,
     },
     State.SUSPENDING: {  # stop the guest as for a checkpoint
         Done: State.EXCHANGING,
@@ -210,6 +226,8 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Damaged: State.BACKING_OUT,
         Overtaken: State.CONFIRMING,
         Recalled: State.RETURNING,
+        Postponed: State.POSTPONED,
+        Seen: State.OBSERVED,
     },
     State.EXCHANGING: {  # give it a fresh frame for the bad one
         Done: State.RESUMING,
@@ -245,6 +263,8 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Damaged: State.BACKING_OUT,
         Overtaken: State.CONFIRMING,
         Recalled: State.RETURNING,
+        Postponed: State.POSTPONED,
+        Seen: State.OBSERVED,
     },
     State.RESTORING: {  # bring it back: it is on disk, so this is never given up
         Done: State.CONFIRMING,
@@ -264,6 +284,8 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Damaged: State.BACKING_OUT,
         Overtaken: State.CONFIRMING,
         Recalled: State.RETURNING,
+        Postponed: State.POSTPONED,
+        Seen: State.OBSERVED,
     },
     State.ATTACHING: {  # give the guest its devices back, whatever it is called now; never given up
         Done: State.CONFIRMING,
@@ -282,6 +304,23 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         TryAgain: State.CONFIRMING,
         Failed: State.PARKED,
         Recalled: State.RETURNING,
+        Seen: State.OBSERVED,
+    },
+    State.POSTPONED: {  # when its guest may be stopped again: read it back, and go on
+        Offlined: State.CONFIRMING,
+        Held: Choice.NEXT_RUNG,
+        BackOnline: State.OPEN,
+        NotNow: State.PARKED,
+        Refused: State.UNRETIRABLE,
+        TryAgain: State.POSTPONED,
+        Failed: State.PARKED,
+        Overtaken: State.CONFIRMING,
+        Recalled: State.RETURNING,
+        Seen: State.OBSERVED,
+    },
+    State.OBSERVED: {  # nothing, as long as we only look
+        Asked: State.OPEN,
+        Recalled: State.RETURNING,
     },
     State.PARKED: {  # ask again, now and then
         Offlined: State.CONFIRMING,
@@ -293,6 +332,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Overtaken: State.CONFIRMING,
         Asked: State.OPEN,
         Recalled: State.RETURNING,
+        Seen: State.OBSERVED,
     },
     State.RETURNING: {  # bring it back into use, unless it is broken
         Returned: State.RETURNED,
@@ -318,7 +358,14 @@ REST: dict[State, Rest] = {
     State.PARKED: Rest.PARKED,
     State.UNRETIRABLE: Rest.UNRETIRABLE,
     State.RETURNED: Rest.RETURNED,
+    State.OBSERVED: Rest.OBSERVED,
 }
+
+# What was only a hindrance of its time, and is no reason for anything later.
+PASSING = frozenset({Reason.NO_ANSWER, Reason.PAUSES_CAP, Reason.OUTSIDE_WINDOWS})
+
+# What a command comes to that may have stopped the guest.
+MAY_HAVE_STOPPED = (Done, Gone, Refused, Failed, Damaged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +380,9 @@ class Case:
     `attempts` counts how often the present command was given in vain, `rounds` how often the page
     was found another than it was. Times are nanoseconds since 1970 UTC; `boot` is the boot of the
     host that all of this is about. `beyond_cap`: an operator's, so that no cap counts it.
+
+    `module` is which DIMM (part and serial) was at `dimm`, its slot, where the host says so.
+    `paused_at_ns` is when, within the last hour of them, the guest was stopped for this page.
     """
 
     id: str
@@ -359,6 +409,8 @@ class Case:
     detail: str = ""
     boot: str = ""
     beyond_cap: bool = False
+    module: str = ""
+    paused_at_ns: tuple[int, ...] = ()
 
     @property
     def rest(self) -> Rest:
@@ -375,27 +427,43 @@ class Case:
         is_begun = self.state.begins and self.attempts > 0
         return Recalled in TRANSITIONS[self.state] and not is_begun
 
+    def is_of_another(self, module: str) -> bool:
+        """True if the DIMM that it is about is known not to be `module`."""
+        return bool(self.module and module) and self.module != module
+
     @property
     def why(self) -> str:
         """The reason and its detail, for people."""
         return told(self.reason, self.detail)
 
 
-def open_case(case_id: str, verdict: Verdict, now_ns: int, boot: str = "") -> Case:
+def open_case(
+    case_id: str, verdict: Verdict, now_ns: int, boot: str = "", module: str = ""
+) -> Case:
     return Case(
-        case_id, verdict.mfn, now_ns, now_ns, verdict=verdict.reason, dimm=verdict.dimm, boot=boot
+        case_id,
+        verdict.mfn,
+        now_ns,
+        now_ns,
+        verdict=verdict.reason,
+        dimm=verdict.dimm,
+        boot=boot,
+        module=module,
     )
 
 
-def reopened(case: Case, boot: str, now_ns: int) -> Case:
+def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
     """The case after the host rebooted: it has forgotten every mark, and every guest is another.
 
     What was retired is asked for again; what was known of owners is forgotten with them. Only a
     guest that may have been on disk may be there still: it is restored first. A page that was on
-    its way back into use has arrived.
+    its way back into use has arrived, and so has one that lies on another DIMM now: `module`.
     """
-    if case.state is State.RETURNING:
-        return replace(_at(case, State.RETURNED, now_ns), boot=boot)
+    is_replaced = case.is_of_another(module) and not case.image
+    if case.state is State.RETURNING or is_replaced:
+        why = Reason.DIMM_REPLACED if is_replaced else case.reason
+        closed = replace(case, detached=(), reason=why, boot=boot)
+        return _at(closed, State.RETURNED, now_ns)
     fresh = Case(
         case.id,
         case.mfn,
@@ -406,6 +474,7 @@ def reopened(case: Case, boot: str, now_ns: int) -> Case:
         reason=Reason.HOST_REBOOTED,
         boot=boot,
         beyond_cap=case.beyond_cap,
+        module=case.module or module,
     )
     if not case.image:
         return fresh
@@ -430,7 +499,7 @@ def advance(case: Case, outcome: Outcome, now_ns: int, terms: Terms | None = Non
     if isinstance(outcome, NoAnswer):
         return replace(_explained(case, outcome), attempts=case.attempts + 1)
     target = TRANSITIONS[case.state][type(outcome)]
-    case = _informed(case, outcome, terms or Terms())
+    case = _informed(_paused(case, outcome, now_ns), outcome, terms or Terms())
     if isinstance(outcome, BackOnline):
         return _at_next_round(case, now_ns)
     if isinstance(target, Choice):
@@ -452,18 +521,48 @@ def _informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
     """What the outcome says of the page and its guest, written into the case."""
     match outcome:
         case Held():
-            return _seen(case, outcome, terms)
+            case = _seen(case, outcome, terms)
+        case Seen():
+            case = _looked_at(case, outcome.held, terms)
         case Offlined():
-            return replace(case, use=case.use or outcome.use, reason=None, detail="")
-        case Done() | BackOnline():
-            return case
+            case = replace(case, use=case.use or outcome.use, reason=None, detail="")
         case Asked():
-            return replace(case, rounds=0, reason=None, detail="")
+            case = replace(case, rounds=0, reason=None, detail="")
         case Recalled():
-            return _as_if_not_begun(case)
+            case = _as_if_not_begun(case)
+        case NotNow() | Postponed():
+            case = _as_if_not_begun(_explained(case, outcome))
+        case Done() | BackOnline():
+            pass
         case _:
-            case = _explained(case, outcome)
-    return _as_if_not_begun(case) if isinstance(outcome, NotNow) else _hands_off(case, outcome)
+            case = _hands_off(_explained(case, outcome), outcome)
+    return case
+
+
+def _paused(case: Case, outcome: Outcome, now_ns: int) -> Case:
+    """With the pause that the command may have been, if it was to be one."""
+    if case.state not in PAUSING or not isinstance(outcome, MAY_HAVE_STOPPED):
+        return case
+    recent = within_an_hour((*case.paused_at_ns, now_ns), now_ns)
+    return replace(case, paused_at_ns=tuple(sorted(recent)))
+
+
+def _looked_at(case: Case, held: Held, terms: Terms) -> Case:
+    """With what would be done about the page, if it were not only looked at."""
+    rungs = rungs_for(held, terms)
+    return replace(
+        case,
+        use=held.use,
+        owner=held.owner,
+        mappers=held.mappers,
+        guest=held.guest.name,
+        devices=held.guest.devices,
+        rung=None,
+        rungs=rungs,
+        tried=(),
+        reason=Reason.OBSERVING,
+        detail=f"{held.use}: {beginning(held.use, rungs)}",
+    )
 
 
 def _explained(case: Case, outcome: Outcome) -> Case:
@@ -481,7 +580,7 @@ def _seen(case: Case, held: Held, terms: Terms) -> Case:
     tried = () if is_new else case.tried
     left = tuple(rung for rung in rungs_for(held, terms) if rung not in tried)
     case = _reconsidered(case, held) if is_new else case
-    if case.reason is Reason.NO_ANSWER:
+    if case.reason in PASSING:
         case = replace(case, reason=None, detail="")
     return replace(
         case,

@@ -1,13 +1,14 @@
 """Every case there is, one a page. Two verdicts, or requests, on one page are one case."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.contract.frames import DomId, Mfn
 from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
-from agent.retirement.caps import Caps
+from agent.retirement.batch import key_of
+from agent.retirement.caps import Caps, within_an_hour
 from agent.retirement.case import TRANSITIONS, Case, State, advance, open_case, reopened
 from agent.retirement.outcome import Asked
 from agent.retirement.reason import Reason
@@ -21,26 +22,45 @@ class Docket:
 
     What the caps refuse is on the docket too, as UNRETIRABLE, but no more than `CAPPED_MAX` of
     those: whoever retires so much needs no longer list. `turned_away` counts them all.
+
+    `modules` are the DIMMs that the host has now, by slot. When guests were stopped is on the
+    docket because it is in the cases: each is written down with the step that the stop was.
     """
 
     caps: Caps
     boot: str = ""
+    modules: Mapping[str, str] = field(default_factory=dict[str, str])
     next_number: int = 1
     turned_away: int = 0
     _cases: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _unsettled: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _recalled: set[Mfn] = field(default_factory=set[Mfn])
     _taken: int = 0
+    _taken_of: Counter[str] = field(default_factory=Counter[str])
+    _pauses: dict[str, frozenset[int]] = field(default_factory=dict[str, frozenset[int]])
     _open: int = 0
 
     def restore(self, cases: Iterable[Case], now_ns: int) -> tuple[Case, ...]:
         """Take over the cases of an earlier life; those that a reboot of the host has reopened."""
         kept = tuple(cases)
-        stale = [c for c in kept if c.boot != self.boot and c.state.takes_a_page]
-        changed = tuple(reopened(case, self.boot, now_ns) for case in stale)
+        changed = tuple(
+            reopened(case, self.boot, now_ns, self._module_of(case.dimm))
+            for case in kept
+            if self._is_stale(case)
+        )
         for case in (*kept, *changed):
             self.put(case)
         return changed
+
+    def _is_stale(self, case: Case) -> bool:
+        """True if a reboot of the host, or of a host with another DIMM, has changed it."""
+        is_replaced = case.is_of_another(self._module_of(case.dimm))
+        may_change = case.state.takes_a_page or (is_replaced and case.state is not State.RETURNED)
+        return case.boot != self.boot and may_change
+
+    def _module_of(self, dimm: str | None) -> str:
+        """Which DIMM is in that slot, if the host says so."""
+        return self.modules.get(dimm or "", "")
 
     def open(self, verdicts: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
         """The new cases that these verdicts make, already on the docket."""
@@ -74,7 +94,7 @@ class Docket:
         if before is not None and Asked not in TRANSITIONS[before.state]:
             return None
         takes_more = not beyond_cap and not _takes_a_page(before)
-        if takes_more and self.caps.refusal(self._taken) is not None:
+        if takes_more and self._refusal(verdict) is not None:
             return None
         after = self._new(verdict, now_ns) if before is None else advance(before, Asked(), now_ns)
         after = replace(after, beyond_cap=beyond_cap or after.beyond_cap, boot=self.boot)
@@ -83,7 +103,11 @@ class Docket:
 
     def _new(self, verdict: Verdict, now_ns: int) -> Case:
         self.next_number += 1
-        return open_case(f"c{self.next_number - 1}", verdict, now_ns, self.boot)
+        case_id, module = f"c{self.next_number - 1}", self._module_of(verdict.dimm)
+        return open_case(case_id, verdict, now_ns, self.boot, module)
+
+    def _refusal(self, verdict: Verdict) -> Reason | None:
+        return self.caps.refusal(self._taken, self._taken_of[verdict.dimm or ""])
 
     def recall(self, mfn: Mfn) -> Case | None:
         """Have this page brought back as soon as may be; its case, if there is something to do."""
@@ -102,21 +126,23 @@ class Docket:
         return not case.state.is_at_rest or case.mfn in self._recalled
 
     def _opened(self, verdict: Verdict, now_ns: int) -> Case | None:
-        refusal = self.caps.refusal(self._taken)
+        refusal = self._refusal(verdict)
         if refusal is not None:
             self.turned_away += 1
             if self.turned_away > CAPPED_MAX:
                 return None
         case = self._new(verdict, now_ns)
         if refusal is not None:
-            case = replace(case, state=State.UNRETIRABLE, reason=Reason(refusal))
+            case = replace(case, state=State.UNRETIRABLE, reason=refusal)
         self.put(case)
         return case
 
     def put(self, case: Case) -> None:
         """`case` as it is now, in place of what it was."""
         before = self._cases.get(case.mfn)
-        self._taken += _takes_a_page(case) - _takes_a_page(before)
+        self._count_taken(before, -1)
+        self._count_taken(case, +1)
+        self._note_pauses(case)
         self._open += _is_open(case) - _is_open(before)
         self._cases[case.mfn] = case
         self._unsettled.pop(case.mfn, None)
@@ -124,6 +150,30 @@ class Docket:
             self._recalled.discard(case.mfn)
         if not case.state.is_final:
             self._unsettled[case.mfn] = case
+
+    def _count_taken(self, case: Case | None, pages: int) -> None:
+        """Only what is known to lie on a DIMM counts against one."""
+        if case is not None and _takes_a_page(case):
+            self._taken += pages
+            if case.dimm:
+                self._taken_of[case.dimm] += pages
+
+    def _note_pauses(self, case: Case) -> None:
+        if case.paused_at_ns:
+            key = key_of(case)
+            known = self._pauses.get(key, frozenset()) | {*case.paused_at_ns}
+            self._pauses[key] = within_an_hour(known, max(known))
+
+    def paused_at_ns(self, guest: str) -> frozenset[int]:
+        """When the guest of that `key_of` was stopped, as far as that can matter."""
+        return self._pauses.get(guest, frozenset())
+
+    @property
+    def worn_dimms(self) -> tuple[str, ...]:
+        """The DIMMs that are to be replaced."""
+        return tuple(
+            sorted(dimm for dimm, pages in self._taken_of.items() if self.caps.is_worn(pages))
+        )
 
     @property
     def cases(self) -> tuple[Case, ...]:
@@ -155,7 +205,11 @@ class Docket:
 
     @property
     def parked(self) -> tuple[Case, ...]:
-        return tuple(case for case in self._unsettled.values() if case.state is State.PARKED)
+        return self.resting(State.PARKED)
+
+    def resting(self, state: State) -> tuple[Case, ...]:
+        """The cases in this one state; not for final ones."""
+        return tuple(case for case in self._unsettled.values() if case.state is state)
 
     def counts(self) -> dict[str, int]:
         """How many cases rest where, every word of `Rest` included."""

@@ -2,7 +2,7 @@
 
     submitted ──► a step (`steps.py`) ──► wait ──► again … until it rests
                   or, if it is about a guest, its part in a stop (`turns.py`)
-    parked    ──► a step, now and then
+    parked    ──► a step, now and then; postponed too, once the guest may be stopped
     recalled  ──► back into use, as soon as its guest is in nobody's hands
 
 Deciding is in `case.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
@@ -11,6 +11,7 @@ have helped this one too.
 """
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.clock import Clock
@@ -18,10 +19,10 @@ from agent.contract.frames import DomId, Mfn
 from agent.events import GuestFoundStopped, Observer
 from agent.retirement import batch
 from agent.retirement.acts import Acts
-from agent.retirement.case import Case, State
+from agent.retirement.case import TRANSITIONS, Case, State
 from agent.retirement.docket import Docket
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import Recalled
+from agent.retirement.outcome import Asked, Recalled, Seen
 from agent.retirement.ports import CaseLog
 from agent.retirement.steps import Steps
 from agent.retirement.turns import Turns
@@ -74,18 +75,36 @@ class Driver:
         self._queue.put_nowait(None)
 
     async def recover(self) -> None:
-        """Bring back every guest that an earlier life may have left stopped or without its device;
-        queue the rest.
+        """Ask for what is to be taken, and first of all for what a reboot of the host has put back
+        into use: its guests are on their way up. Bring back every guest that an earlier life may
+        have left stopped or without its device; queue the rest.
 
         Returns when all of them run, however long that takes. A guest that stands still then is
         told, and not touched: somebody else stopped it.
         """
-        unfinished = self.docket.unfinished
+        if not self.manners.observes:
+            await self._steps.skip(self.docket.resting(State.OBSERVED), Asked())
+            await self._take_at_once(self.docket.unfinished)
         await self._turns.recover()
-        for case in unfinished:
+        for case in self.docket.unfinished:
             self.submit(case)
         for guest in await self.acts.stopped():
             self.observe(GuestFoundStopped(DomId(guest.domid)))
+
+    async def _take_at_once(self, cases: Sequence[Case]) -> None:
+        """Ask for all pages that nobody has asked for yet, in as few calls as there can be.
+
+        A call is refused whole for the sake of one page, so it is made once more for the others.
+        What is not done after that goes the usual way.
+        """
+        for state in (State.OPEN, State.OPEN, State.CONFIRMING):
+            due = [case for case in self._steps.now(cases) if case.state is state]
+            for members in batch.calls(due):
+                await self._steps.take(members)
+                if not any(
+                    map(batch.has_moved, zip(members, self._steps.now(members), strict=True))
+                ):
+                    return  # nobody answers
 
     async def run(self) -> None:
         """Return after `stop`, when every step in flight has ended and is written down."""
@@ -112,36 +131,53 @@ class Driver:
 
     async def _go_on(self, case: Case) -> None:
         """One step, or a whole stop."""
-        if case.needs_turn:
+        is_recalled = self.docket.is_recalled(case.mfn)
+        if self.manners.observes and Seen in TRANSITIONS[case.state] and not is_recalled:
+            await self._steps.look(case)
+        elif case.needs_turn:
             await self._turns.share(case)
-        elif self.docket.is_recalled(case.mfn) and case.may_be_recalled:
+        elif is_recalled and case.may_be_recalled:
             await self._steps.skip((case,), Recalled())
         else:
             await self._steps.take((case,))
 
     async def _watch(self) -> None:
-        """Ask for the parked pages again, now and then: their owners may have let go."""
+        """Ask for the parked pages again, now and then: their owners may have let go. Read the
+        postponed ones back when their guest may be stopped, all of a guest in one call.
+        """
         while not await set_within(self._stopping, self.manners.watch_seconds):
-            for case in self.docket.parked:
+            for cases in self._watched():
                 if self._stopping.is_set():
                     return
-                await self._look_at(case)
+                await self._look_at(cases)
 
-    async def _look_at(self, case: Case) -> None:
-        """Ask for a parked page, unless it is being driven: then nobody else may command it."""
-        if self.docket.at(case.mfn) is case and case.mfn not in self._driven:
-            self._driven.add(case.mfn)
+    def _watched(self) -> Iterator[Sequence[Case]]:
+        if self.manners.observes:
+            return
+        yield from ((case,) for case in self.docket.parked)
+        for cases in batch.by_guest(self.docket.resting(State.POSTPONED)):
+            if self._turns.why_not_stop(cases[0]) is None:
+                yield cases
+
+    async def _look_at(self, cases: Sequence[Case]) -> None:
+        """Give their command, but not to what is being driven: nobody else may command it."""
+        resting = [case for case in self._steps.now(cases) if case.mfn not in self._driven]
+        resting = [case for case in resting if case in cases]
+        if resting:
+            taken = {case.mfn for case in resting}
+            self._driven |= taken
             try:
-                await self._steps.take((case,))
+                await self._steps.take(resting)
             finally:
-                self._driven.discard(case.mfn)
-        if self.docket.is_due(self.docket.at(case.mfn)):
-            self.submit(case)
+                self._driven -= taken
+        for case in self._steps.now(cases):
+            if self.docket.is_due(case):
+                self.submit(case)
 
     def _rouse(self, move: batch.Move) -> None:
         """Have this case looked at again at once: nobody else would before long."""
         before, after = move
-        if before.state is State.PARKED:
+        if before.state.is_at_rest:
             self.submit(after)
         elif sleeper := self._sleepers.get(after.mfn):
             sleeper.set()

@@ -18,6 +18,7 @@ All of it comes from what the hypervisor says of the page and the toolstack of i
 no row names is parked, never guessed at.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -73,6 +74,13 @@ def rungs_for(held: Held, terms: Terms) -> tuple[Rung, ...]:
     if ladder and held.mappers:
         ladder = WHILE_MAPPED
     return tuple(rung for rung in ladder if rung in terms.rungs and _is_there(rung, held, terms))
+
+
+def beginning(use: PageUse, rungs: Sequence[Rung]) -> str:
+    """For people: what is done first about a page that is used so."""
+    if rungs:
+        return f"{rungs[0]} first"
+    return "at once" if use is PageUse.FREE else "nothing but to ask for it"
 
 
 def why_none(held: Held) -> Reason:

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass, field
 
+from agent.retirement.caps import StopCaps
 from agent.retirement.case import ATTEMPTS_MAX, Case, State, retry_delay_seconds
 from agent.retirement.ladder import Terms
 
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """Seconds, and how many cases (and how many stops) at once."""
+    """Seconds, and how many cases (and how many stops) at once.
+
+    `observes`: pages are looked at, and nothing is asked for.
+    """
 
     retry_seconds_first: float = 0.5
     retry_seconds_max: float = 300.0
@@ -18,6 +22,8 @@ class Manners:
     mapped_seconds: float = 60.0
     cases_in_flight_max: int = 8
     terms: Terms = field(default_factory=Terms)
+    stops: StopCaps = field(default_factory=StopCaps)
+    observes: bool = False
 
     def delay_seconds(self, case: Case) -> float:
         """Before the command of `case` is given again.

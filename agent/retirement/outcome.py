@@ -89,6 +89,21 @@ class NotNow:
 
 
 @dataclass(frozen=True, slots=True)
+class Postponed:
+    """Nothing was done: the guest may be stopped, but not at this hour, or not so often."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The page was looked at, and not asked for. `held` is how it would be held if it were."""
+
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The command did what it says. `pause_seconds` is there when it ended a guest's pause."""
 
@@ -158,6 +173,8 @@ Outcome = (
     | Kept
     | Refused
     | NotNow
+    | Postponed
+    | Seen
     | Done
     | Spared
     | Failed

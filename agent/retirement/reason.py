@@ -32,12 +32,17 @@ class Reason(StrEnum):
     DETACH_UNANSWERED = "detach_unanswered"
     # About what may be done at all
     RETIRED_MEMORY_CAP = "retired_memory_cap"
+    REPLACE_DIMM = "replace_dimm"
+    PAUSES_CAP = "pauses_cap"
+    OUTSIDE_WINDOWS = "outside_windows"
+    OBSERVING = "observing"
     RUNGS_FORBIDDEN = "rungs_forbidden"
     RUNGS_TRIED = "rungs_tried"
     AGENT_STOPPING = "agent_stopping"
     NOT_TAKEN = "not_taken"
     OVERRULED = "overruled"
     HOST_REBOOTED = "host_rebooted"
+    DIMM_REPLACED = "dimm_replaced"
     # A peer's answer that says no more than this
     REFUSED = "refused"
     FAILED = "failed"
@@ -66,13 +71,25 @@ TEXT: dict[Reason, str] = {
     Reason.DEVICE_ASSIGNED: "its guest has a device that may write to memory at any time",
     Reason.DETACH_REFUSED: "its guest does not give up its device: detach it by hand",
     Reason.DETACH_UNANSWERED: "its guest did not answer when asked to give up its device",
-    Reason.RETIRED_MEMORY_CAP: "as much memory is retired as may be: replace the DIMM",
+    Reason.RETIRED_MEMORY_CAP: (
+        "as much memory is retired as retirement.retired_memory_fraction_max allows: "
+        "look for a DIMM to replace"
+    ),
+    Reason.REPLACE_DIMM: (
+        "its DIMM has lost as many pages as retirement.pages_per_dimm_max allows: replace the DIMM"
+    ),
+    Reason.PAUSES_CAP: (
+        "its guest was stopped as often as retirement.pauses_per_guest_and_hour_max allows"
+    ),
+    Reason.OUTSIDE_WINDOWS: "its guest may be stopped only within retirement.windows",
+    Reason.OBSERVING: 'would offline it, but retirement.mode is "observe"',
     Reason.RUNGS_FORBIDDEN: "the configuration allows nothing that would help",
     Reason.RUNGS_TRIED: "everything that could help was tried",
     Reason.AGENT_STOPPING: "the agent is stopping",
     Reason.NOT_TAKEN: "the agent has not taken it: there is nothing to bring back",
     Reason.OVERRULED: "a later request wanted the opposite",
     Reason.HOST_REBOOTED: "the host rebooted",
+    Reason.DIMM_REPLACED: "there is another DIMM in its place now",
     Reason.REFUSED: "refused",
     Reason.FAILED: "failed",
     Reason.TRY_AGAIN: "not now",

@@ -49,6 +49,11 @@ class Steps:
         outcomes = await self.acts.give(members)
         await self._note(members, outcomes, began)
 
+    async def look(self, case: Case) -> None:
+        """Give no command: only see what would be done, and write that down."""
+        began = asyncio.get_running_loop().time()
+        await self._note((case,), (await self.acts.look(case),), began)
+
     async def skip(self, members: Sequence[Case], outcome: Outcome) -> None:
         """Give no command, for a reason: `outcome` is what it comes to for all of them."""
         began = asyncio.get_running_loop().time()

@@ -2,6 +2,7 @@
 
     in line ──► its turn ──► others still being asked? a moment ──► stopped by others? leave it
                                                                        │
+    postponed ◄── not at this hour, or not so often ◄──────────────────┤
     in line anew ◄── would begin another rung ◄── commands, until all have left the stop ──► done
 
 Whoever comes first in a guest's line takes along everybody in it; the rest, when their turn comes,
@@ -16,10 +17,11 @@ from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from agent.contract.frames import Mfn
+from agent.events import CapReached
 from agent.retirement import batch
 from agent.retirement.case import Case
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import NotNow, Recalled
+from agent.retirement.outcome import NotNow, Postponed, Recalled
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
@@ -109,15 +111,31 @@ class Turns:
         self._in_hand -= taken
 
     async def _still_due(self, cases: Sequence[Case]) -> Sequence[Case]:
-        """All that are not recalled; told to stop, those only whose guest is in our hands."""
+        """All that are neither recalled nor to be postponed; told to stop, those only whose guest
+        is in our hands.
+        """
         recalled = [case for case in cases if self._may_leave(case)]
         await self.steps.skip(recalled, Recalled())
+        cases = batch.staying(cases, self.steps.now(cases))
+        await self._postpone([case for case in cases if batch.would_stop(case)])
         cases = batch.staying(cases, self.steps.now(cases))
         if not self.stopping.is_set():
             return cases
         waiting = [case for case in cases if batch.waits_for_device(case)]
         await self.steps.skip(waiting, NotNow(Reason.AGENT_STOPPING))
         return [case for case in self.steps.now(cases) if not batch.is_untouched(case)]
+
+    async def _postpone(self, stopping: Sequence[Case]) -> None:
+        """Leave their guest running, if it may not be stopped now."""
+        refusal = self.why_not_stop(stopping[0]) if stopping else None
+        if refusal is not None:
+            await self.steps.skip(stopping, Postponed(refusal))
+            self.steps.observe(CapReached(refusal))
+
+    def why_not_stop(self, case: Case) -> Reason | None:
+        """Why the guest of `case` may not be stopped now, if it may not."""
+        paused_at_ns = self.steps.docket.paused_at_ns(batch.key_of(case))
+        return self.manners.stops.refusal(self.steps.clock(), paused_at_ns)
 
     def _may_leave(self, case: Case) -> bool:
         """True for a recalled page for which nothing has been begun."""
