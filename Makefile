@@ -20,14 +20,16 @@ demo: $(VENV)/.run            ## watch a failing page being retired (ARGS="--sec
 test: $(VENV)/.run            ## run the tests (ARGS="-k journal")
 	$(BIN)/python -m pytest $(ARGS)
 
-sim: $(VENV)/.run             ## let the state machines of the host live long (EXAMPLES=5000)
-	PAGEWARDEN_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property/test_host_*.py $(ARGS)
+sim: $(VENV)/.run             ## live many whole lives, judged by the truth (SEED=8412 LIVES=1000 PLANT=all)
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(LIVES),--lives $(LIVES)) $(if $(PLANT),--plant $(PLANT)) $(ARGS)
+	$(if $(SEED)$(PLANT),,PAGEWARDEN_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property/test_host_*.py)
 
 mutants: $(VENV)/.run         ## is every deliberate defect of the emulated Xen noticed? (MUTANTS=all)
 	$(BIN)/python -m tests.mutants.run $(MUTANTS)
 
 bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.frame_table
+	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.retirement
 
 check: $(VENV)/.check         ## what continuous integration checks besides the tests
 	$(BIN)/ruff check

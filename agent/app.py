@@ -10,11 +10,12 @@ the group, and with it the agent, in one line; what is only trouble is an outcom
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 from agent.adapters import logs
 from agent.adapters.broker import Broker, BrokerSettings
@@ -26,7 +27,7 @@ from agent.adapters.journal import Journal, JournalLimits
 from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
 from agent.checkup import Checkup
-from agent.clock import wall_clock
+from agent.clock import Clock, wall_clock
 from agent.config import AgentConfig
 from agent.contract import topics
 from agent.contract.errors import AgentError, Unreachable, first_of
@@ -35,16 +36,19 @@ from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
-from agent.events import Event, Observer
-from agent.handshake import Handshake
-from agent.introduction import checked
-from agent.pipeline import Pipeline
+from agent.events import CaseDropped, DimmWornOut, Event, Observer
+from agent.handshake import Bus, Handshake
+from agent.introduction import checked, modules_of
+from agent.pipeline import Delivery, Pipeline
 from agent.retirement.acts import Acts
-from agent.retirement.caps import Caps, pages_of
+from agent.retirement.caps import Caps, StopCaps, pages_of
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
 from agent.retirement.ladder import Terms
 from agent.retirement.manners import Manners
+from agent.retirement.ports import Hypervisor, Toolstack
+from agent.retirement.reason import Reason
 from agent.waiting import set_within
 
 STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
@@ -99,9 +103,22 @@ async def _live(config: AgentConfig, stop: asyncio.Event) -> None:
     """One life for each boot of the host."""
     while not stop.is_set():
         async with AsyncExitStack() as stack:
-            agent = await _Agent.make(config, stack, stop)
-            if agent is not None:
-                await agent.run(stop)
+            await _live_once(config, stack, stop)
+
+
+async def _live_once(config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event) -> None:
+    metrics, board = Metrics(version("pagewarden")), HealthBoard()
+    public = PublicServer(config.metrics.address, metrics.registry, board)
+    stack.callback(public.close)
+    parts = await _parts(config, stack, Observers(logs.log_event, metrics.observe), board)
+    agent = await Agent.make(config, parts, stop)
+    if agent is not None:
+        diagnosis, overview = agent.overview.diagnosis, agent.overview
+        metrics.seed(agent.driver.docket.cases, diagnosis.admission.missing)
+        answers = Answers(overview.status, overview.cases, overview.case)
+        control = await ControlServer.open(config.control.socket, answers)
+        stack.push_async_callback(control.close)
+        await agent.run(stop)
 
 
 @asynccontextmanager
@@ -118,58 +135,62 @@ async def _stop_signal() -> AsyncGenerator[_Stop]:
             loop.remove_signal_handler(number)
 
 
-@dataclass(slots=True)
-class _Agent:
-    """The parts that run, ready to run."""
+class MessageBus(Bus, Protocol):
+    """At-least-once: what is not acknowledged is delivered again."""
 
-    broker: Broker
+    def deliveries(self) -> AsyncGenerator[Delivery, None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the agent stands on: all of its world, so that a simulation can put another in place."""
+
+    broker: MessageBus
+    hypervisor: Hypervisor
+    toolstack: Toolstack
+    journal: Journal
+    observe: Observers
+    board: HealthBoard
+    clock: Clock = wall_clock
+
+
+@dataclass(slots=True)
+class Agent:
+    """What runs, ready to run."""
+
+    broker: MessageBus
     pipeline: Pipeline
     handshake: Handshake
     driver: Driver
     checkup: Checkup
+    overview: Overview
     _recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    async def make(
-        cls, config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event
-    ) -> "_Agent | None":
+    async def make(cls, config: AgentConfig, parts: Parts, stop: asyncio.Event) -> "Agent | None":
         """Everything made and restored; None if told to stop before the hypervisor answered."""
-        metrics, board = Metrics(version("pagewarden")), HealthBoard()
-        observe = Observers(logs.log_event, metrics.observe)
-        broker = Broker(_broker_settings(config), (topics.ereports(config.host),), observe)
-        public = PublicServer(config.metrics.address, metrics.registry, board)
-        stack.callback(public.close)
-        journal = await Journal.open(config.journal.path, _limits(config))
-        stack.push_async_callback(journal.close)
-        acts = _acts(config, observe, stack)
-        host = await _first_contact(acts, config, board, stop)
+        acts = _acts(config, parts)
+        host = await _first_contact(acts, config, parts.board, stop)
         if host is None:
             return None
+        journal, observe, clock = parts.journal, parts.observe, parts.clock
         diagnosis = _diagnosis(config, host.frames)
-        caps = Caps(pages_of(host.frames, config.retirement.retired_memory_fraction_max))
-        docket = Docket(caps, str(host.boot_id))
-        await _restore(journal, diagnosis, docket)
-        metrics.seed(docket.cases, diagnosis.admission.missing)
+        docket = Docket(_caps(config, host), str(host.boot_id), modules_of(host))
+        changed = await _restore(journal, diagnosis, docket, clock)
+        _tell_restored(changed, docket, observe)
         overview = Overview(
-            config.host, version("pagewarden"), diagnosis, docket, board, journal.history
+            config.host, version("pagewarden"), diagnosis, docket, parts.board, journal.history
         )
         observe.add(overview.observe)
-        answers = Answers(overview.status, overview.cases, overview.case)
-        control = await ControlServer.open(config.control.socket, answers)
-        stack.push_async_callback(control.close)
-        driver = Driver(acts, journal, docket, observe, wall_clock, _manners(config))
-        pipeline = Pipeline(
-            diagnosis,
-            docket,
-            journal,
-            driver.submit,
-            observe,
-            wall_clock,
-            config.journal.snapshot_every_batches,
+        driver = Driver(acts, journal, docket, observe, clock, _manners(config))
+        every = config.journal.snapshot_every_batches
+        pipeline = Pipeline(diagnosis, docket, journal, driver.submit, observe, clock, every)
+        admission, hand = diagnosis.admission, pipeline.hand
+        handshake = Handshake(config.host, admission, parts.broker, observe, hand)
+        checkup = Checkup(
+            acts, parts.broker, host.boot_id, lambda found: parts.board.renew(Health(found))
         )
-        handshake = Handshake(config.host, diagnosis.admission, broker, observe, pipeline.hand)
-        checkup = Checkup(acts, broker, host.boot_id, lambda found: board.renew(Health(found)))
-        return cls(broker, pipeline, handshake, driver, checkup)
+        return cls(parts.broker, pipeline, handshake, driver, checkup, overview)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bring guests back, serve until told to stop or the host rebooted, and stop in order."""
@@ -248,11 +269,15 @@ async def _first_contact(
     return None
 
 
-async def _restore(journal: Journal, diagnosis: Diagnosis, docket: Docket) -> None:
-    """Fold what an earlier life wrote down into what it knew and had under way."""
+async def _restore(
+    journal: Journal, diagnosis: Diagnosis, docket: Docket, clock: Clock
+) -> Sequence[Case]:
+    """Fold what an earlier life wrote down into what it knew and had under way; what has changed
+    since.
+    """
     earlier = await journal.recover()
     docket.next_number = earlier.next_case_number
-    changed = list(docket.restore(earlier.cases, wall_clock()))
+    changed = list(docket.restore(earlier.cases, clock()))
     try:
         if earlier.snapshot is not None:
             diagnosis.restore(earlier.snapshot)
@@ -263,8 +288,23 @@ async def _restore(journal: Journal, diagnosis: Diagnosis, docket: Docket) -> No
     async for batch in earlier.tail:
         finding = diagnosis.take(batch)
         if isinstance(finding, Finding):  # a smaller N may find now what it did not find then
-            changed += docket.open(finding.judgement.verdicts, wall_clock())
+            changed += docket.open(finding.judgement.verdicts, clock())
     await journal.save(*changed)
+    return changed
+
+
+def _tell_restored(changed: Sequence[Case], docket: Docket, observe: Observer) -> None:
+    for case in changed:
+        if case.reason is Reason.DIMM_REPLACED:
+            observe(CaseDropped(case))
+    for dimm in docket.worn_dimms:
+        observe(DimmWornOut(dimm))
+
+
+def _caps(config: AgentConfig, host: HostReply) -> Caps:
+    section = config.retirement
+    pages_max = pages_of(host.frames, section.retired_memory_fraction_max)
+    return Caps(pages_max, section.pages_per_dimm_max)
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:
@@ -273,20 +313,30 @@ def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:
     return Diagnosis(Admission(config.host), Policy(settings, frames))
 
 
-def _acts(config: AgentConfig, observe: Observer, stack: AsyncExitStack) -> Acts:
+def _acts(config: AgentConfig, parts: Parts) -> Acts:
+    section = config.retirement
+    return Acts(
+        parts.hypervisor,
+        parts.toolstack,
+        section.migrate_to,
+        section.detach_seconds_max,
+        section.cases_in_flight_max,
+    )
+
+
+async def _parts(
+    config: AgentConfig, stack: AsyncExitStack, observe: Observers, board: HealthBoard
+) -> Parts:
+    """The adapters, each to be closed with `stack`."""
     section = config.hypervisor
+    broker = Broker(_broker_settings(config), (topics.ereports(config.host),), observe)
+    journal = await Journal.open(config.journal.path, _limits(config))
+    stack.push_async_callback(journal.close)
     hypervisor = EmulatedHypervisor(section.hypercall_socket, section.call_seconds_max, observe)
     toolstack = EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe)
     stack.push_async_callback(hypervisor.close)
     stack.push_async_callback(toolstack.close)
-    retirement = config.retirement
-    return Acts(
-        hypervisor,
-        toolstack,
-        retirement.migrate_to,
-        retirement.detach_seconds_max,
-        retirement.cases_in_flight_max,
-    )
+    return Parts(broker, hypervisor, toolstack, journal, observe, board)
 
 
 def _limits(config: AgentConfig) -> JournalLimits:
@@ -307,6 +357,11 @@ def _manners(config: AgentConfig) -> Manners:
         gather_seconds=section.gather_seconds_max,
         mapped_seconds=section.mapped_seconds_max,
         terms=Terms(section.rungs, section.migrate_to),
+        stops=StopCaps(
+            section.pauses_per_guest_and_hour_max,
+            tuple(given.window for given in section.windows),
+        ),
+        observes=section.mode == "observe",
     )
 
 

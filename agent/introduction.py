@@ -14,6 +14,11 @@ from agent.contract.hypercall import HostReply
 DRIVEN = ("thread",)
 
 
+def modules_of(host: HostReply) -> dict[str, str]:
+    """Which DIMM is in which slot, as far as the host says: the part and serial of each label."""
+    return {dimm.label: dimm.identity for dimm in host.dimms if dimm.identity}
+
+
 def checked(host: HostReply, name: str, socket: Path) -> HostReply:
     """`host`, which answered at `socket`, if it is host `name` and of a kind that we drive.
 

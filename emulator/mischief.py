@@ -12,7 +12,7 @@ happens. A rule is gone once it has happened `times` times.
     half_way            begun       that it failed in the middle
     fast_path           yes         the answer; but the guest went on by the fast path
     crash_domain        –           what there is to say of a domain that has just died
-    change_owner        yes         an answer that names an owner who is no more
+    change_owner        yes         an answer that names an owner who has the page no more
     crash_host          no          the connection close; so reboot_host
 
 Pure: the rules and their counting are here, what happens is done at the doors.

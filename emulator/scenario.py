@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from agent.contract.toolstack import GuestKind, Paging
 from emulator.errors import EmulatorError
+from emulator.machine.banks import Uncorrected
 from emulator.mischief import RULES_MAX, Rule
 from emulator.sizes import Size
 from emulator.toml import Settings, checked, read_table
@@ -99,6 +100,8 @@ class MappingSettings(Settings):
 class FaultSettings(Settings):
     """Cells that go bad: on `pages` pages of a kind, the first at `at_seconds`, then one each
     `every_seconds`. Each makes `errors_per_second` on average, and at most `errors_max` in all.
+
+    What is `uncorrected` is one error a page, of that `severity`: Xen sees to it, at once.
     """
 
     on: On
@@ -107,6 +110,16 @@ class FaultSettings(Settings):
     errors_max: Annotated[int, Field(gt=0)] | None = None
     pages: Annotated[int, Field(gt=0, le=PAGES_PER_FAULT_MAX)] = 1
     every_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    uncorrected: bool = False
+    severity: Uncorrected = Uncorrected.SRAO
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Self:
+        foreign = {"errors_per_second", "errors_max"} if self.uncorrected else {"severity"}
+        if wrong := sorted(foreign & self.model_fields_set):
+            which = "an uncorrected" if self.uncorrected else "a corrected"
+            raise ValueError(f"{', '.join(wrong)}: not said of {which} error; leave it out")
+        return self
 
     def starts(self) -> Iterator[float]:
         """When each of its pages goes bad, in seconds since the world began."""
@@ -121,12 +134,25 @@ class PeerSettings(Settings):
 
 
 class Expect(Settings):
-    """What a good agent makes of it; `corruptions` is true where a guest must come to harm."""
+    """What a good agent makes of it; `corruptions` is true where a guest must come to harm.
+
+    Not its doing: pages that are `broken` are marked by Xen itself, and `crashed` guests are ended
+    by the hardware, or by mischief. `pauses` is how often guests stand still; None: that is not the
+    point.
+    """
 
     retired: Annotated[int, Field(ge=0)] = 0
     parked: Annotated[int, Field(ge=0)] = 0
     unretirable: Annotated[int, Field(ge=0)] = 0
+    broken: Annotated[int, Field(ge=0)] = 0
+    crashed: tuple[GuestName, ...] = ()
+    pauses: Annotated[int, Field(ge=0)] | None = None
     corruptions: bool = False
+
+    @property
+    def pages(self) -> int:
+        """Of how many pages it says what becomes of them."""
+        return self.retired + self.parked + self.unretirable + self.broken
 
 
 class Scenario(Settings):
@@ -148,7 +174,7 @@ class Scenario(Settings):
     @model_validator(mode="after")
     def _expects_no_more_than_it_breaks(self) -> Self:
         broken = sum(fault.pages for fault in self.faults)
-        if self.expect.retired + self.expect.parked + self.expect.unretirable > broken:
+        if self.expect.pages > broken:
             raise ValueError(f"[expect] names more pages than [[faults]] break ({broken})")
         return self
 

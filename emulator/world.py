@@ -2,6 +2,7 @@
 
     faults ──due──► bank.log ──harvest──► registers ──firmware──► ereports
       ▲ silent where nobody reads: the page is offlined
+    an uncorrected error ──► bank ──► Xen's machine-check handler, and then as above
 
 Pure: `step` and `work` are told the time (seconds since the world began) and draw from the seed, so
 the same seed, steps and calls make the same world. What it counts is what really happened; whoever
@@ -25,19 +26,21 @@ from emulator.chaos import draw
 from emulator.config import EmulatorConfig, Personality
 from emulator.dimms import place_of
 from emulator.firmware import Firmware
-from emulator.machine.banks import COUNT_MAX, Bank, Registers
+from emulator.machine.banks import COUNT_MAX, Bank, Registers, Uncorrected
 from emulator.machine.faults import Fault, Faults
 from emulator.machine.memory import Memory
 from emulator.plan import planned, when
 from emulator.scenario import FaultSettings, Scenario
 from emulator.visits import Visits
-from emulator.xen.defects import MENDED, XEN_4_17
+from emulator.xen.defects import MENDED, XEN_4_17, HostDown
 from emulator.xen.frametable import FrameState
 from emulator.xen.guests import Guest
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.images import Images
 from emulator.xen.layout import Layout
+from emulator.xen.machinecheck import MachineCheck
 from emulator.xen.peers import Peer
+from emulator.xen.sysctl import PageOfflineOp
 from emulator.xen.toolstack import Toolstack
 
 _LINE_BYTES = 64
@@ -80,6 +83,9 @@ class World:
         self.firmware = firmware
         self.hypervisor = Hypervisor(layout, Memory(layout.frames), self._defects)
         self.toolstack = Toolstack(self.hypervisor, peers=self._peers, images=self._disk)
+        self.xen = PageOfflineOp(self.hypervisor)
+        self.checks = MachineCheck(self.hypervisor, self.xen)
+        self._struck: list[Registers] = []
         self.ereports = 0
         self.errors = 0
         self._booted_at = now
@@ -93,6 +99,11 @@ class World:
     @property
     def guests(self) -> list[Guest]:
         return list(self.hypervisor.guests.values())
+
+    @property
+    def down(self) -> HostDown | None:
+        """How this boot has ended, if a call or an error was the end of it."""
+        return self.xen.down
 
     def step(self, now: float) -> Batch | None:
         """The errors up to `now`, as ereports; None if there were none."""
@@ -116,6 +127,7 @@ class World:
         if self.is_quiet:
             return
         self.hypervisor.table.scrubber.idle(round(_SCRUBBED_PER_SECOND * seconds))
+        self._heed_machine_checks()
         for guest in self.guests:
             guest.run(round(self._accesses_per_second * seconds), self._workload_chance)
         self.hypervisor.work(self._workload_chance)
@@ -167,9 +179,30 @@ class World:
                 return  # nobody of that kind is there; the next step looks again
             line = int(self._chance.integers(PAGE_SIZE // _LINE_BYTES)) * _LINE_BYTES
             address = (mfn << PAGE_SHIFT) + line
+            del self._plan[0]
+            if fault.uncorrected:
+                self._strike(address, fault.severity)
+                continue
             began_at = max(at, self._booted_at)
             self.add_fault_at(Fault(address, fault.errors_per_second, fault.errors_max), began_at)
-            del self._plan[0]
+
+    def _strike(self, address: int, severity: Uncorrected) -> None:
+        """An uncorrected error: Xen has seen to it before anybody is told."""
+        self._faulty.add(mfn_of(address))
+        channel = place_of(address, self.firmware.dimms).dimm
+        self._bank.log_uncorrected(address, channel, severity)
+        registers = self._bank.harvest()
+        if registers is not None:
+            self._struck.append(registers)
+            self.checks.handle(registers)
+
+    def _heed_machine_checks(self) -> None:
+        """Whoever was told of a broken page touches it no more."""
+        vmces = self.checks.vmces
+        for domid, gfn in vmces.unhandled():
+            guest = self.hypervisor.guests.get(domid)
+            if guest is None or gfn is None or guest.abandon(gfn):
+                vmces.seen_to(domid)
 
     def _heed_readers(self, now: float) -> None:
         """Nobody reads an offlined page. (A free one is read by the patrol scrubber.)"""
@@ -181,6 +214,9 @@ class World:
 
     def _reported(self, now: float) -> Iterator[Registers]:
         """What the bank says of each error; it is harvested before it could lose an address."""
+        struck, self._struck = self._struck, []
+        self.errors += len(struck)
+        yield from struck
         for errors in self._faults.due(now, self._chance):
             channel = place_of(errors.address, self.firmware.dimms).dimm
             for count in _portions(errors.count):

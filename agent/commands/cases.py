@@ -24,6 +24,7 @@ COLOURS = {
     Rest.PARKED: "cyan",
     Rest.UNRETIRABLE: "red",
     Rest.RETURNED: "blue",
+    Rest.OBSERVED: "magenta",
 }
 
 HEADING = ("case", "page", "state", "used as", "owner", "opened", "reason")

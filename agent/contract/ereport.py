@@ -70,6 +70,19 @@ class Applied(Wire):
     next_seq: Seq
 
 
+class Module(Wire):
+    """The DIMM in the slot `label`: what its maker calls it. Empty where the host does not know."""
+
+    label: Annotated[str, Field(max_length=128)]
+    part: Annotated[str, Field(max_length=128)] = ""
+    serial: Annotated[str, Field(max_length=128)] = ""
+
+    @property
+    def identity(self) -> str:
+        """The same for the same DIMM, in whatever slot; empty without a serial number."""
+        return f"{self.part}/{self.serial}" if self.serial else ""
+
+
 class Inventory(Wire):
     """What memory a host has; retained on the bus for an agent that comes later."""
 
@@ -77,3 +90,4 @@ class Inventory(Wire):
     boot_id: Annotated[UUID, Field(strict=False)]
     memory_bytes: Annotated[int, Field(gt=0)]
     dimms: tuple[Annotated[str, Field(max_length=128)], ...] = ()
+    modules: tuple[Module, ...] = ()

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from agent.contract.ereport import Wire
+from agent.contract.ereport import Module, Wire
 from agent.contract.frames import MFN_MAX
 from agent.contract.topics import HostName
 
@@ -141,12 +141,16 @@ class PagesReply(Wire):
 
 
 class HostReply(Wire):
-    """Which host, since when (`boot_id`), how much memory, and which semantics it answers with."""
+    """Which host, since when (`boot_id`), how much memory, and which semantics it answers with.
+
+    `dimms` is what the firmware (SMBIOS) says: a boot may find others than the one before.
+    """
 
     host: HostName
     boot_id: Annotated[UUID, Field(strict=False)]
     frames: Annotated[int, Field(gt=0)]
     personality: str
+    dimms: Annotated[tuple[Module, ...], Field(strict=False)] = ()
 
 
 class SysctlCommand(IntEnum):

@@ -22,6 +22,7 @@ from agent.retirement.outcome import (
     Guest,
     NoAnswer,
     Outcome,
+    TryAgain,
 )
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
@@ -75,6 +76,13 @@ class Acts:
             return NoAnswer(str(error))
         return answers.to_look(page, guests.get(page.owner, UNLISTED))
 
+    async def is_of(self, boot: str) -> bool:
+        """True if the host is known to be in this boot still."""
+        try:
+            return str((await self.hypervisor.host()).boot_id) == boot
+        except PeerError:
+            return False
+
     async def is_stopped(self, owner: DomId) -> bool:
         """True if that domain is known to stand still."""
         try:
@@ -88,6 +96,18 @@ class Acts:
             return answers.stopped(await self._domains())
         except PeerError:
             return ()
+
+    async def lost_by(self, cases: Sequence[Case]) -> tuple[Case, ...]:
+        """Those of these cases whose page is known not to be their owner's any more."""
+        if not cases:
+            return ()
+        try:
+            async with self._page_calls:
+                reply = await self.hypervisor.query([case.mfn for case in cases])
+        except PeerError:
+            return ()
+        owners = {page.mfn: page.owner for page in reply.pages}
+        return tuple(case for case in cases if owners.get(case.mfn, case.owner) != case.owner)
 
     async def leave_running(self, case: Case) -> None:
         """Give the guest of `case` what it may lack because of us, each once, whatever comes of it:
@@ -216,6 +236,9 @@ class Acts:
             return Gone()
         for device in case.detached:
             outcome = answers.to_command(await self.toolstack.attach(domid, device))
+            if isinstance(outcome, Gone):
+                # Moved by others since we looked; its device is with nobody, so look again.
+                return TryAgain(Reason.GUEST_LEFT, outcome.detail)
             if not isinstance(outcome, Done):
                 return outcome
         return Done()

@@ -21,7 +21,7 @@ from agent.events import CapReached
 from agent.retirement import batch
 from agent.retirement.case import Case
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import NotNow, Postponed, Recalled
+from agent.retirement.outcome import NoAnswer, NotNow, Overtaken, Postponed, Recalled
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
@@ -92,12 +92,26 @@ class Turns:
             await self._serve(given)
 
     async def _begin(self, cases: Sequence[Case]) -> None:
-        """Touch no guest that somebody else has stopped: it would run when we are done."""
-        owner = cases[0].owner
-        if owner is not None and await self.steps.acts.is_stopped(owner):
-            await self.steps.skip(cases, NotNow(Reason.STOPPED_BY_OTHERS))
-        else:
-            await self._serve(cases)
+        """Touch no guest of a boot that these cases do not know of: the next life would forget it.
+        Nor one that somebody else has stopped: it would run when we are done. Nor one for a page
+        that it has no more: whose it was is an answer, and answers grow old.
+        """
+        hindrance = await self._hindrance(cases[0])
+        if hindrance is not None:
+            await self.steps.skip(cases, hindrance)
+            return
+        lost = await self.steps.acts.lost_by(tuple(filter(batch.is_untouched, cases)))
+        await self.steps.skip(lost, Overtaken())
+        await self._serve([case for case in cases if case not in lost])
+
+    async def _hindrance(self, case: Case) -> NoAnswer | NotNow | None:
+        """Why the guest of this case may not be touched now, by whatever it asked for."""
+        acts = self.steps.acts
+        if not await acts.is_of(self.steps.docket.boot):
+            return NoAnswer("is the host still in the same boot?")
+        if case.owner is not None and await acts.is_stopped(case.owner):
+            return NotNow(Reason.STOPPED_BY_OTHERS)
+        return None
 
     async def _serve(self, cases: Sequence[Case]) -> None:
         """Give commands until no case needs the guest: it runs then, and has its devices."""

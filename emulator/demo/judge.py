@@ -22,10 +22,11 @@ PLACES: dict[Rest, frozenset[str]] = {
     Rest.PARKED: frozenset({"offlining", "in_use"}),
     Rest.UNRETIRABLE: frozenset({"in_use", "free", "absent"}),
     Rest.RETURNED: frozenset({"in_use", "free"}),
+    Rest.OBSERVED: frozenset({"in_use", "free"}),
 }
 
 
-_NOT_TAKEN = frozenset({Rest.UNRETIRABLE, Rest.RETURNED})
+_NOT_TAKEN = frozenset({Rest.UNRETIRABLE, Rest.RETURNED, Rest.OBSERVED})
 
 # A dying domain's guest is gone; it only waits for others to let go of its pages.
 _WELL = frozenset({DomainState.RUNNING, DomainState.DYING})
@@ -48,6 +49,8 @@ def disagreements(evidence: Evidence) -> list[str]:
         *_about_frames(evidence),
         *_about_guests(evidence.truth),
         *_about_counts(evidence),
+        *_about_pauses(evidence),
+        *_about_errors_that_were_not_corrected(evidence.truth),
     ]
 
 
@@ -63,7 +66,7 @@ def _about_cases(evidence: Evidence) -> Iterator[str]:
 def _about_frames(evidence: Evidence) -> Iterator[str]:
     known = {case.mfn for case in evidence.cases if case.rest not in _NOT_TAKEN}
     for frame in evidence.truth.marked:
-        if frame.mfn not in known:
+        if frame.mfn not in known and not frame.is_broken:
             yield f"page {frame.mfn:#x} is {frame.state} and no case of the agent's says why"
         if frame.state == "offlined" and frame.owner is not None:
             yield f"page {frame.mfn:#x} is offlined and still belongs to domain {frame.owner}"
@@ -82,7 +85,8 @@ def _about_guests(truth: Truth) -> Iterator[str]:
         if away.harm:
             yield f"guest {away.name}, now at {away.peer}, had come to harm ({away.harm} times)"
     for domain in truth.domains:
-        if domain.state not in _WELL:
+        must_be = domain.state is DomainState.CRASHED and domain.name in truth.expect.crashed
+        if domain.state not in _WELL and not must_be:
             yield f"guest {domain.name} is {domain.state}"
     for image in truth.images:
         yield f"the guest of image {image} is on disk and not restored"
@@ -101,6 +105,28 @@ def _about_counts(evidence: Evidence) -> Iterator[str]:
         if not low <= ours <= high:
             theirs = f"{low:,}" if low == high else f"{low:,} to {high:,}"
             yield f"the agent counted {ours:,} {name}, the host made {theirs}"
+
+
+def _about_pauses(evidence: Evidence) -> Iterator[str]:
+    pauses, wanted = evidence.status.guest_pauses_seconds.count, evidence.truth.expect.pauses
+    if evidence.truth.source_done and wanted not in (None, pauses):
+        yield f"guests stood still {pauses} times, and {wanted} would have done"
+
+
+def _about_errors_that_were_not_corrected(truth: Truth) -> Iterator[str]:
+    """What the hardware or mischief was to do, once there is nothing more to come."""
+    if not truth.source_done:
+        return
+    broken = sum(frame.is_broken for frame in truth.marked)
+    if broken != truth.expect.broken:
+        yield f"Xen itself was to take out {truth.expect.broken} pages, and took {broken}"
+    for name in truth.expect.crashed:
+        if not _has_crashed(truth, name):
+            yield f"guest {name} was to be crashed, and is not"
+
+
+def _has_crashed(truth: Truth, name: str) -> bool:
+    return any(d.name == name and d.state is DomainState.CRASHED for d in truth.domains)
 
 
 def most_reported(truth: Truth) -> Tally:
@@ -125,10 +151,11 @@ def harm(truth: Truth) -> int:
 def is_at_rest(evidence: Evidence, expect: Expect, *, replays: bool) -> bool:
     """True when nothing more will happen by itself: all is reported, applied, and settled.
 
-    Where a guest must come to harm, that too has to have happened.
+    Where a guest must come to harm, or crash, that too has to have happened.
     """
     truth = evidence.truth
     harmed = harm(truth) > 0 or not expect.corruptions
+    harmed = harmed and all(_has_crashed(truth, name) for name in expect.crashed)
     enough = replays or _enough(evidence.status, expect)
     return truth.source_done and is_settled(evidence) and harmed and enough
 

@@ -31,6 +31,7 @@ COLOURS = {
     Rest.PARKED: "cyan",
     Rest.UNRETIRABLE: "red",
     Rest.RETURNED: "blue",
+    Rest.OBSERVED: "magenta",
 }
 
 

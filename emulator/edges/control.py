@@ -157,6 +157,7 @@ class Control:
             state=table.state_of(mfn).name.lower(),
             use=table.use_of(mfn),
             owner=table.owner_of(mfn),
+            is_broken=table.is_broken(mfn),
         )
 
     def _guests(self) -> Iterator[GuestTruth]:

@@ -111,6 +111,8 @@ class Host:
             batch = self._life.world.step(self._life.now)
             if batch is not None:
                 await self._life.boot.telemetry.send(batch)
+            if self._life.world.down is not None:
+                self._life.boot.fate.end(self._life.world.down)
             await asyncio.sleep(self._config.telemetry.interval_seconds)
 
     async def _replay(self, recording: Recording) -> None:

@@ -45,7 +45,7 @@ def routes(world: World, config: EmulatorConfig) -> list[web.RouteDef]:
     if config.host.personality is Personality.THREAD:
         answered = _of_the_design(world.hypervisor, config.timing)
     else:
-        answered = _of_xen(world.hypervisor, config, is_privileged=True)
+        answered = _of_xen(world.xen, config, is_privileged=True)
     return [*_of_all(world, config), *answered]
 
 
@@ -54,7 +54,7 @@ def of_anybody(world: World, config: EmulatorConfig) -> list[web.RouteDef]:
     if config.host.personality is Personality.THREAD:
         answered = _asked_by_anybody(world.hypervisor, config.timing)
     else:
-        answered = _of_xen(world.hypervisor, config, is_privileged=False)
+        answered = _of_xen(world.xen, config, is_privileged=False)
     return [*_of_all(world, config), *answered]
 
 
@@ -104,9 +104,9 @@ def _timed(
 
 
 def _of_xen(
-    hypervisor: Hypervisor, config: EmulatorConfig, *, is_privileged: bool
+    xen: PageOfflineOp, config: EmulatorConfig, *, is_privileged: bool
 ) -> list[web.RouteDef]:
-    xen, caller = PageOfflineOp(hypervisor), Caller(is_privileged, config.host.hypercall_cpu)
+    caller = Caller(is_privileged, config.host.hypercall_cpu)
 
     async def sysctl(ask: SysctlRequest) -> SysctlReply:
         await asyncio.sleep(config.timing.hypercall_seconds)

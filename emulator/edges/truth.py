@@ -9,7 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from agent.contract.hypercall import DomIdField, MfnField, PageUse
 from agent.contract.toolstack import DomainInfo, DomainState, GuestKind, NameField
 from emulator.mischief import Rule
-from emulator.scenario import ERRORS_PER_SECOND_MAX, Expect, FaultSettings, On
+from emulator.scenario import (
+    ERRORS_PER_SECOND_MAX,
+    PAGES_PER_FAULT_MAX,
+    Expect,
+    FaultSettings,
+    On,
+)
 
 
 class ControlCall(StrEnum):
@@ -49,12 +55,15 @@ class Ready(Told):
 
 
 class FrameTruth(Told):
-    """`state` is free, in_use, offlining or offlined, and absent beyond the host's memory."""
+    """`state` is free, in_use, offlining or offlined, and absent beyond the host's memory. It
+    `is_broken` if it had an uncorrected error: then Xen itself has marked it.
+    """
 
     mfn: MfnField
     state: str
     use: PageUse
     owner: DomIdField | None = None
+    is_broken: bool = False
 
 
 class FramesTruth(Told):
@@ -185,22 +194,28 @@ class Truth(Told):
 
 
 class FaultRequest(Told):
-    """A fault at an `address`, or `on` some page of a kind that chance draws."""
+    """A fault at an `address`, or `on` some `pages` of a kind that chance draws."""
 
     address: Annotated[int, Field(ge=0)] | None = None
     on: On | None = None
     errors_per_second: Annotated[float, Field(gt=0, le=ERRORS_PER_SECOND_MAX)] = 2.0
     errors_max: Annotated[int, Field(gt=0)] | None = None
+    pages: Annotated[int, Field(gt=0, le=PAGES_PER_FAULT_MAX)] = 1
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.address is None) == (self.on is None):
             raise ValueError("name an address, or what it is on: one of the two")
+        if self.address is not None and self.pages > 1:
+            raise ValueError("one address is on one page")
         return self
 
     def settings(self, on: On) -> FaultSettings:
         return FaultSettings(
-            on=on, errors_per_second=self.errors_per_second, errors_max=self.errors_max
+            on=on,
+            errors_per_second=self.errors_per_second,
+            errors_max=self.errors_max,
+            pages=self.pages,
         )
 
 

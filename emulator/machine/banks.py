@@ -1,16 +1,18 @@
-"""One machine-check bank: three registers that hold one corrected error until somebody harvests it.
+"""One machine-check bank: three registers that hold one error until somebody harvests it.
 
-    STATUS  63 VAL  62 OVER  61 UC  60 EN  59 MISCV  58 ADDRV  52:38 error count  15:0 MCACOD
+    STATUS  63 VAL  62 OVER  61 UC  60 EN  59 MISCV  58 ADDRV  57 PCC  56 S  55 AR
+            52:38 error count  15:0 MCACOD
     ADDR    the machine address, bits below the LSB of MISC not valid
     MISC    8:6 address mode (2 = physical)  5:0 LSB of the address
 
 A further error before the harvest raises the count. If it lies elsewhere its address is lost, and
 OVER says so: the first address is the one that stays. The count has 15 bits and stops at 32,767;
-its top bit, 52, is the sticky sign that it passed 16,383. Bits are those of the Intel SDM, volume
-3, chapter 15.
+its top bit, 52, is the sticky sign that it passed 16,383. An uncorrected error takes the place of
+corrected ones, and is counted by nobody. Bits are those of the Intel SDM, volume 3, chapter 15.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 VAL = 1 << 63
 OVER = 1 << 62
@@ -18,12 +20,18 @@ UC = 1 << 61
 EN = 1 << 60
 MISCV = 1 << 59
 ADDRV = 1 << 58
+PCC = 1 << 57  # the processor's context is corrupt
+S = 1 << 56  # signalled: by #MC, not only logged
+AR = 1 << 55  # action required
 
 COUNT_SHIFT = 38
 COUNT_MAX = (1 << 15) - 1
 COUNT_OVERFLOW = 1 << 52
 
 MEMORY_READ = 0b1001 << 4  # MCACOD 0000 0000 1MMM CCCC with MMM = 001, a read
+MEMORY_SCRUB = 0b1100 << 4  # the same with MMM = 100, found by the patrol scrubber
+DATA_LOAD = 0x134  # a cache's code: no channel in it
+OF_A_CHANNEL = 0xEF80  # of MCACOD, what says that it is a memory controller's
 CHANNEL_UNKNOWN = 0b1111
 
 LSB = 6  # an error is located to its cache line
@@ -83,11 +91,19 @@ class Registers:
     def channel(self) -> int | None:
         """The memory channel, or None where the hardware does not know it."""
         channel = self.status & 0b1111
-        return None if channel == CHANNEL_UNKNOWN else channel
+        has_one = self.status & OF_A_CHANNEL == MEMORY_READ & OF_A_CHANNEL
+        return channel if has_one and channel != CHANNEL_UNKNOWN else None
+
+
+class Uncorrected(StrEnum):
+    """What the processor asks for: action is optional, nobody needs the data yet; or required."""
+
+    SRAO = "srao"
+    SRAR = "srar"
 
 
 class Bank:
-    """A bank that corrected memory errors are latched in."""
+    """A bank that memory errors are latched in."""
 
     def __init__(self) -> None:
         self._latched: Registers | None = None
@@ -102,6 +118,14 @@ class Bank:
         line = address >> LSB << LSB
         first = self._latched or _first(line, channel)
         self._latched = _raised(first, errors, elsewhere=line != first.address)
+
+    def log_uncorrected(self, address: int, channel: int, severity: Uncorrected) -> None:
+        """Latch one uncorrected error, in place of what was there."""
+        code = S | MEMORY_SCRUB | channel
+        if severity is Uncorrected.SRAR:
+            code = S | AR | DATA_LOAD
+        status = VAL | UC | EN | MISCV | ADDRV | code
+        self._latched = Registers(status, address >> LSB << LSB, MISC_PHYSICAL)
 
     def harvest(self) -> Registers | None:
         """Read and clear; None if nothing was latched."""

@@ -61,8 +61,13 @@ def newborn(spec: GuestSpec, domid: DomId) -> Being:
 def captured(
     domain: Domain, spec: GuestSpec, workload: Workload, memory: Memory, table: FrameTable
 ) -> Being:
-    """The guest of this domain as it is now. What it shared it will have for itself."""
-    has = domain.p2m != NO_FRAME
+    """The guest of this domain as it is now. What it shared it will have for itself.
+
+    A broken page does not travel: the stream announces it without data, and who takes the guest in
+    neither fills nor marks that place (xc_set_broken_page_p2m has no caller since migration v2). So
+    there is no page there, and the guest faults when it looks for it.
+    """
+    has = (domain.p2m != NO_FRAME) & table.are_whole(domain.p2m)
     words = np.zeros(len(has), np.uint64)
     words[has] = memory.read(domain.p2m[has])
     tables = None if domain.tables is None else memory.tables(domain.table_frames)

@@ -77,6 +77,13 @@ class Exchange:
         del domain
         return self.host.table.state_of(mfn) is not FrameState.OFFLINING
 
+    def is_broken(self, domain: Domain, mfn: Mfn) -> bool:
+        """To move it is to read it. Real Xen's tool would; but a PV guest with a broken page is
+        crashed by then, and it moves no other's.
+        """
+        del domain
+        return self.host.table.is_broken(mfn)
+
     def is_fixed(self, domain: Domain, mfn: Mfn) -> bool:
         gfn = self.host.table.gfn_of(mfn)
         is_its_page = gfn is not None and int(domain.p2m[gfn]) == mfn
@@ -111,6 +118,7 @@ _CHECKS: tuple[tuple[ToolOutcome, str, IsWrong], ...] = (
     (ToolOutcome.REFUSED, "page {mfn:#x} is not on this host", Exchange.is_elsewhere),
     (ToolOutcome.REFUSED, "page {mfn:#x} is not of domain {domid}", Exchange.is_anothers),
     (ToolOutcome.REFUSED, "page {mfn:#x} is not offline pending", Exchange.is_unmarked),
+    (ToolOutcome.REFUSED, "page {mfn:#x} is broken", Exchange.is_broken),
     (
         ToolOutcome.REFUSED,
         "page {mfn:#x} is a {kind} page, and cannot be exchanged",

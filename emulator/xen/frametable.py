@@ -25,7 +25,7 @@ from enum import IntEnum, StrEnum
 
 import numpy as np
 
-from agent.contract.columns import I64, U8
+from agent.contract.columns import I64, U8, Bools
 from agent.contract.frames import DomId, Gfn, Mfn
 from agent.contract.hypercall import PageUse
 from emulator.machine.columns import zeros
@@ -194,6 +194,10 @@ class FrameTable:
 
     def is_broken(self, mfn: Mfn) -> bool:
         return mfn in self._broken
+
+    def are_whole(self, mfns: I64) -> Bools:
+        """Which of these frames are not broken: what is, nobody reads."""
+        return ~np.isin(mfns, list(self._broken))
 
     def mark_broken(self, mfn: Mfn) -> None:
         """The frame had an uncorrected error. Nothing ever takes that back."""

@@ -36,8 +36,8 @@ class Giving:
         return self.table.kind_of(mfn) is not PageKind.PAGE_TABLE and not is_buffer
 
     def can_transfer(self, domain: Domain, mfn: Mfn) -> bool:
-        """The same, while the guest runs and nobody else maps the page."""
-        is_held = bool(self.table.references.mappers(mfn))
+        """The same, while the guest runs, nobody else maps the page, and it can be read."""
+        is_held = bool(self.table.references.mappers(mfn)) or self.table.is_broken(mfn)
         return domain.is_running and not is_held and self.can_give_up(domain, mfn)
 
     def place_in(self, domain: Domain) -> Gfn | None:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.random import Generator
 
 from agent.contract.columns import I64, U64, Bools
-from agent.contract.frames import DomId
+from agent.contract.frames import DomId, Gfn
 from agent.contract.toolstack import GuestKind
 from emulator.machine.memory import Memory
 from emulator.xen.domains import NO_FRAME, Domain
@@ -43,7 +43,7 @@ class Workload:
     """What a guest knows: the word it last wrote to each page, and how it fared.
 
     It outlives its domain: saved with it, and going on where it is restored. `given_up` are pages
-    that it gave back to the host for good.
+    that it gave back to the host for good, or does not touch any more because they are broken.
     """
 
     words: U64
@@ -63,7 +63,7 @@ class Workload:
         return self.corruptions + self.faults
 
     def in_use(self, gfns: I64) -> I64:
-        """Those of these pages that the guest still has."""
+        """Those of these pages that the guest still uses."""
         return gfns[~self.given_up[gfns]]
 
 
@@ -132,6 +132,14 @@ class Guest:
         self.workload.given_up[gfns] = True
         if self.domain.tables is not None:
             unmap(self._memory, self.domain.table_frames, self.domain.p2m[gfns])
+
+    def abandon(self, gfn: Gfn) -> bool:
+        """The guest was told that this page is broken, and touches it no more. False: it was not
+        running to be told.
+        """
+        if self.domain.is_running:
+            self.workload.given_up[gfn] = True
+        return self.domain.is_running
 
     def take_in(self, gfns: I64) -> None:
         """The guest has these pages from somebody else, who left something in them."""

@@ -124,6 +124,8 @@ class Lives:
         """Why the guest cannot leave its domain now."""
         if domain.devices:
             return refused(f"{', '.join(domain.devices)} is assigned to domain {domain.domid}")
+        if not self.hypervisor.table.are_whole(domain.table_frames).all():
+            return refused(f"domain {domain.domid} has a broken page table, and cannot be taken in")
         if call is ToolCall.SAVE and self.trouble.save is not None:
             return troubled(self.trouble.save, "save")
         if call not in self.trouble.half_way:

@@ -20,7 +20,7 @@ from enum import StrEnum
 
 from agent.contract.frames import DOM0, DomId, Gfn, mfn_of
 from agent.contract.toolstack import GuestKind
-from emulator.machine.banks import Registers
+from emulator.machine.banks import AR, PCC, Registers, S
 from emulator.xen.defects import Down, HostDown
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.mctelem import Record, Recovery, Telemetry, Urgency
@@ -36,10 +36,6 @@ from emulator.xen.words import (
     Word,
     decode_offline,
 )
-
-PCC = 1 << 57  # the processor's context is corrupt
-S = 1 << 56  # signalled: by #MC, not only logged
-AR = 1 << 55  # action required
 
 MCACOD_MASK = 0xFFFF
 

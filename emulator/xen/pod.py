@@ -32,6 +32,8 @@ class PopulateOnDemand:
         Which those were; a page for which the cache had none stays without.
         """
         wanting = np.unique(gfns[domain.on_demand[gfns]])[: len(domain.pod_cache)]
+        if not len(wanting):
+            return wanting
         frames, domain.pod_cache = np.split(domain.pod_cache, [len(wanting)])
         self._memory.scrub(frames)
         self._table.retype(frames, PageKind.HVM)

@@ -56,9 +56,13 @@ class Sharing:
     def unshare(self, domain: Domain, gfns: I64) -> I64:
         """The domain is about to write to these pages: which of them have frames of their own now.
 
-        Without room for all of them none has, and the write is a fault.
+        Without room for all of them none has, and the write is a fault; so it is to a page that is
+        broken, which nobody copies.
         """
         shared = np.unique(gfns[domain.is_shared[gfns]])
+        shared = shared[self._table.are_whole(domain.p2m[shared])]
+        if not len(shared):
+            return shared
         new = self._heap.take(len(shared), domain.tenant)
         if new is None:
             return shared[:0]

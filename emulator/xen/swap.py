@@ -50,6 +50,8 @@ class Swap:
             return Refusal.NOT_OWNED_BY_HVM
         if self.table.state_of(mfn) is not FrameState.OFFLINING:
             return Refusal.NOT_OFFLINE_PENDING
+        if self.table.is_broken(mfn):
+            return Refusal.BROKEN  # to move it is to read it
         if self.table.references.mappers(mfn):
             return Refusal.MAPPED_ELSEWHERE
         return self._unfit_owner(self.table.holder_of(mfn))

@@ -34,6 +34,10 @@ class VirtualMces:
         """The guest has handled what it was told."""
         self._unhandled.pop(domid, None)
 
+    def unhandled(self) -> tuple[tuple[DomId, Gfn | None], ...]:
+        """Who was told of which page and has not seen to it."""
+        return tuple(self._unhandled.items())
+
     def is_unhandled(self, domid: DomId) -> bool:
         return domid in self._unhandled
 

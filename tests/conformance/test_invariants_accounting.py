@@ -11,14 +11,19 @@ import pytest
 
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import Errno, Refusal, SysctlCommand
+from agent.contract.toolstack import GuestKind, ToolOutcome
 from emulator.xen.defects import MENDED, XEN_4_17, Defects, HostDown
 from emulator.xen.frametable import FrameState, FrameTable, ImpossibleTransitionError
 from emulator.xen.heap import Heap
+from emulator.xen.layout import GuestSpec
 from emulator.xen.pages import PageKind
+from emulator.xen.toolstack import Toolstack
 from tests.support.heap import GUEST, ZONES, buddies, frames, offlined, taken
+from tests.support.hosts import FIRST, holes, host_of
 from tests.support.xen import HVM_GUEST, ON_SMALL, PV_GUEST, SMALL, Xen
 
 FREE, PV, HVM = ON_SMALL[PageKind.FREE], ON_SMALL[PageKind.PV], ON_SMALL[PageKind.HVM]
+PAGES_ON_DEMAND = 4  # of the HVM guest, and not there yet
 
 
 def content(xen: Xen, mfn: Mfn) -> int:
@@ -209,6 +214,59 @@ def test_invariant_12_a_dirty_page_that_breaks_is_not_scrubbed_any_more(xen: Xen
     xen.break_page(PV)
     xen.host.table.scrubber.rest()
     assert content(xen, PV) == left != 0
+
+
+def test_invariant_12_a_swap_refuses_a_broken_page(mended: Xen) -> None:
+    mended.break_page(HVM)
+    mended.host.page_offline_pending([HVM + 1])
+    reply = mended.host.p2m_swap([HVM, HVM + 1])
+    assert [page.refusal for page in reply.pages] == [Refusal.BROKEN, Refusal.PEER_FAILED]
+
+
+def test_invariant_12_an_exchange_blames_a_broken_page(mended: Xen) -> None:
+    mended.break_page(HVM)
+    mended.host.page_offline_pending([HVM + 1])
+    tools = Toolstack(mended.host)
+    tools.suspend(HVM_GUEST)
+    reply = tools.exchange(HVM_GUEST, [HVM, HVM + 1])
+    assert (reply.outcome, reply.blamed) == (ToolOutcome.REFUSED, (HVM,))
+
+
+@pytest.mark.parametrize("way", ["save", "migrate"])
+def test_invariant_12_a_broken_page_does_not_travel_and_its_guest_notices(
+    mended: Xen, way: str
+) -> None:
+    """The stream announces it and carries no data, and who takes the guest in does not fill it."""
+    gfn = mended.host.table.gfn_of(HVM)
+    mended.break_page(HVM)
+    tools = Toolstack(mended.host)
+    if way == "save":
+        tools.save(HVM_GUEST, "image")
+        born = tools.restore("image").domid
+    else:
+        born = tools.migrate(HVM_GUEST).domid
+    guest = mended.host.guests[DomId(born or 0)]
+    there = holes(guest.domain)
+    assert (gfn in there, len(there), guest.verify()) == (True, 1 + PAGES_ON_DEMAND, 1)
+
+
+def test_invariant_12_a_guest_whose_page_table_is_broken_cannot_be_saved(mended: Xen) -> None:
+    mended.break_page(ON_SMALL[PageKind.PAGE_TABLE])
+    reply = Toolstack(mended.host).save(PV_GUEST, "image")
+    assert (reply.outcome, PV_GUEST in mended.host.domains) == (ToolOutcome.REFUSED, True)
+
+
+def test_invariant_12_a_broken_page_that_is_shared_is_not_copied_for_who_writes() -> None:
+    host = host_of(GuestSpec("one", GuestKind.HVM, 64, cow_pages=4), frames=256)
+    guest, (broken, *_) = host.guests[FIRST], host.sharing.frames.tolist()
+    host.table.mark_broken(Mfn(broken))
+    host.touch(guest.domain, np.arange(64), writing=True)
+    assert guest.domain.p2m[guest.domain.is_shared].tolist() == [broken]
+
+
+def test_invariant_12_a_broken_page_is_given_to_nobody(mended: Xen) -> None:
+    mended.break_page(HVM)
+    assert not mended.host.transfer(HVM, mended.host.domains[PV_GUEST])
 
 
 def test_invariant_13_a_page_is_scrubbed_when_it_is_brought_back(xen: Xen) -> None:

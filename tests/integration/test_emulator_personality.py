@@ -15,7 +15,9 @@ from emulator.config import EmulatorConfig, Personality
 from emulator.demo.agent_config import agent_config, as_toml, laid_over
 from emulator.demo.stage import PAGEWARDEN, free_port
 from emulator.edges.hypercall import CALLS
-from emulator.edges.truth import ControlCall, FramesTruth, Truth
+from emulator.edges.truth import ControlCall, FramesTruth, Tally, Truth
+from emulator.machine.banks import Uncorrected
+from emulator.scenario import FaultSettings, On
 from tests.support.emulated import NOWHERE, PATIENCE_SECONDS, Doors, a_config, a_script, running
 
 FREE_PAGE = 200_000
@@ -163,3 +165,14 @@ async def an_agent(folder: Path) -> tuple[int | None, list[str]]:
     async with asyncio.timeout(PATIENCE_SECONDS):
         _, errors = await agent.communicate()
     return agent.returncode, errors.decode().splitlines()
+
+
+async def test_an_error_that_xen_cannot_live_with_is_reported_and_ends_the_boot(
+    tmp_path: Path,
+) -> None:
+    fault = FaultSettings(on=On.XEN_HEAP, uncorrected=True, severity=Uncorrected.SRAR)
+    async with running(a_script(a_config(tmp_path), fault)) as doors:
+        before = (await doors.truth()).boot_id
+        truth = await doors.back_from(before)
+    assert "Xen panics" in truth.past.ended
+    assert (truth.past.boots, truth.past.made) == (1, Tally(ereports=1, errors=1))

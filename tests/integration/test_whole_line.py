@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.contract.status import Rest
+from emulator import scenario as scenarios
 from emulator.demo.asking import ask
 from emulator.demo.judge import Evidence, disagreements, is_at_rest
 from emulator.demo.stage import PAGEWARDEN
@@ -25,6 +26,8 @@ from tests.support.line import Line
 from tests.support.mosquitto import Mosquitto
 
 PATIENCE_SECONDS = 60.0
+KILLS = 50
+LIFE_SECONDS = (0.2, 1.6)  # of an agent that takes about half a second to start
 
 STORM = """
 title = "A few pages go bad under some thousand errors a second."
@@ -149,21 +152,32 @@ async def settled_again(line: Line, boots: int, retired: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_every_error_counts_once_whatever_kills_the_agent(line: Line) -> None:
-    """SIGKILL, eight times, while thousands of errors a second flow and guests stand still."""
-    scenario = line.folder / "storm.toml"
-    scenario.write_text(STORM)
-    chance = random.Random(7)
-    line.start_emulator("--scenario", str(scenario))
-    line.start_agent()
-    for _ in range(8):
-        await asyncio.sleep(chance.uniform(0.05, 0.6))
+async def test_nothing_is_lost_or_left_undone_though_the_agent_is_killed_fifty_times(
+    line: Line,
+) -> None:
+    """SIGKILL at any moment, starting up included, while pages of all kinds are on all rungs."""
+    busy, chance = scenarios.load("busy-host"), random.Random(8412)
+    line.agent_keys = busy.agent
+    line.start_emulator("--scenario", "busy-host")
+    for _ in range(KILLS):
+        line.launch_agent()
+        await asyncio.sleep(chance.uniform(*LIFE_SECONDS))
         line.kill_agent()
-        line.start_agent()
-    found = await rested(line, retired=18)
+    line.start_agent()
+    found = await at_rest(line, busy.expect)
     assert disagreements(found) == []
-    assert found.status.errors == found.truth.errors > 14_000
-    assert found.status.lost == 0
+    assert (found.status.errors, found.status.lost) == (found.truth.errors, 0)
+    assert found.status.cases == {"retired": 40, "parked": 2, "unretirable": 1, "open": 0}
+    assert [domain.devices for domain in found.truth.domains if domain.devices] == [("nic0",)]
+
+
+async def at_rest(line: Line, expect: Expect) -> Evidence:
+    """What is so and what is said once nothing more happens, and the world stands still."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not is_at_rest(await line.evidence(), expect, replays=False):
+            await asyncio.sleep(0.1)
+    await line.asking.quiesce()
+    return await line.evidence()
 
 
 async def test_what_was_published_while_the_broker_was_away_arrives(line: Line) -> None:

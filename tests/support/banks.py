@@ -3,15 +3,18 @@
 from agent.contract.frames import PAGE_SHIFT
 from emulator.machine.banks import (
     ADDRV,
+    AR,
     EN,
     MEMORY_READ,
     MISC_PHYSICAL,
     MISCV,
+    PCC,
     UC,
     VAL,
     Registers,
+    S,
 )
-from emulator.xen.machinecheck import AR, PCC, S, Severity
+from emulator.xen.machinecheck import Severity
 
 LOCATED = VAL | EN | MISCV | ADDRV
 

@@ -13,7 +13,7 @@ MFN = Mfn(0x1234)
 
 def a_case(state: State = State.OPEN, **changes: object) -> Case:
     """A case of page 0x1234, as it is in `state`."""
-    case = Case("c1", MFN, 1, 1, state=state, verdict="2 errors in 24 h")
+    case = Case("c1", MFN, 1, 1, state=state, verdict="2 errors in 24 h", boot=str(BOOT))
     return replace(case, **changes)  # type: ignore[arg-type] # names of fields, checked at run time
 
 

@@ -15,7 +15,7 @@ from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
 from agent.retirement.ladder import Terms
 from agent.retirement.manners import Manners
-from tests.support.cases import a_case
+from tests.support.cases import BOOT, a_case
 from tests.support.host import Host, Power, Twice
 
 PATIENCE_SECONDS = 20.0
@@ -69,7 +69,7 @@ class Bench:
     host: Host
     manners: Manners = field(default_factory=quick)
     log: ListLog = field(default_factory=ListLog)
-    docket: Docket = field(default_factory=lambda: Docket(Caps(1000)))
+    docket: Docket = field(default_factory=lambda: Docket(Caps(1000), str(BOOT)))
     events: list[Event] = field(default_factory=list[Event])
     twice: bool = False
     rests: set[State] = field(default_factory=set[State])
@@ -113,7 +113,7 @@ class Bench:
 
     async def live_again(self, *recalled: Mfn) -> None:
         """What the log holds is picked up by another life, and driven to rest."""
-        self.docket = Docket(Caps(1000))
+        self.docket = Docket(Caps(1000), str(BOOT))
         self.docket.restore(self.log.durable, now_ns=9)
         self._running = driver = self.driver()
         await driver.recover()

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from agent.contract.hypercall import PageUse
-from agent.contract.status import CaseView, Rest, StatusView
+from agent.contract.status import CaseView, PausesView, Rest, StatusView
 from agent.contract.toolstack import DomainInfo, DomainState, GuestKind
 from emulator.demo.judge import Evidence
 from emulator.edges.truth import CountsTruth, FrameTruth, GuestTruth, HostState, PastTruth, Truth
@@ -11,10 +11,13 @@ from emulator.scenario import Expect
 
 BOOT = UUID(int=1)
 NO_PAST = PastTruth()
+NOTHING_EXPECTED = Expect()
 
 
-def a_frame(state: str, mfn: int = 5, owner: int | None = None) -> FrameTruth:
-    return FrameTruth(mfn=mfn, state=state, use=PageUse.FREE, owner=owner)
+def a_frame(
+    state: str, mfn: int = 5, owner: int | None = None, *, is_broken: bool = False
+) -> FrameTruth:
+    return FrameTruth(mfn=mfn, state=state, use=PageUse.FREE, owner=owner, is_broken=is_broken)
 
 
 def a_case(rest: Rest, mfn: int = 5) -> CaseView:
@@ -44,6 +47,7 @@ def a_truth(
     state: HostState = HostState.UP,
     past: PastTruth = NO_PAST,
     outbox: int = 0,
+    expect: Expect = NOTHING_EXPECTED,
 ) -> Truth:
     domain = DomainInfo(
         domid=1, name="db", kind=GuestKind.PV, state=domain_state or DomainState.RUNNING, pages=1
@@ -54,7 +58,7 @@ def a_truth(
         state=state,
         past=past,
         title="t",
-        expect=Expect(),
+        expect=expect,
         seconds=1.0,
         ereports=2,
         errors=errors,
@@ -79,8 +83,15 @@ def evidence(
     cases: tuple[CaseView, ...] = (),
     errors: int = 4,
     counts: dict[str, int] | None = None,
+    pauses: int = 0,
 ) -> Evidence:
     status = StatusView(
-        host="hv-1", version="0", healthy=True, ereports=2, errors=errors, cases=counts or {}
+        host="hv-1",
+        version="0",
+        healthy=True,
+        ereports=2,
+        errors=errors,
+        cases=counts or {},
+        guest_pauses_seconds=PausesView(count=pauses),
     )
     return Evidence(truth or a_truth(), frames, status, cases)

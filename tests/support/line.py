@@ -2,10 +2,11 @@
 
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emulator.demo.agent_config import agent_config, as_toml
+from emulator.demo.agent_config import Tables, Value, agent_config, as_toml, laid_over
 from emulator.demo.asking import Asking
 from emulator.demo.judge import Evidence
 from emulator.demo.stage import PAGEWARDEN, free_port, last_words
@@ -16,13 +17,17 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass
 class Line:
-    """Sockets, logs and journal lie in `folder`, which must have a short path (sockets do)."""
+    """Sockets, logs and journal lie in `folder`, which must have a short path (sockets do).
+
+    `agent_keys` are what is to be different in the agent's configuration.
+    """
 
     folder: Path
     broker: Mosquitto
     _agent: subprocess.Popen[bytes] | None = None
     _emulator: subprocess.Popen[bytes] | None = None
     metrics_port: int = field(default_factory=free_port)
+    agent_keys: Tables = field(default_factory=dict[str, Mapping[str, Value]])
 
     @property
     def asking(self) -> Asking:
@@ -49,14 +54,19 @@ class Line:
         if self._emulator.stdout is not None:
             self._emulator.stdout.close()
 
-    def start_agent(self) -> None:
-        """Return once it answers."""
+    def launch_agent(self) -> None:
+        """Return at once, whether it comes up or not."""
         keys = agent_config(self.folder, self.broker.url, "5", self.metrics_port)
-        self.config.write_text(as_toml(keys))
+        self.config.write_text(as_toml(laid_over(keys, self.agent_keys)))
         with (self.folder / "agent.log").open("ab") as log:
             self._agent = subprocess.Popen(
                 (*PAGEWARDEN, "agent", "--config", str(self.config)), stdout=log, stderr=log
             )
+
+    def start_agent(self) -> None:
+        """Return once it answers."""
+        self.launch_agent()
+        assert self._agent is not None
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self.answers():
             assert self._agent.poll() is None, last_words(self.folder / "agent.log")

@@ -24,8 +24,7 @@ def test_every_scenario_fits_the_default_host(name: str) -> None:
 @pytest.mark.parametrize("name", scenario.names())
 def test_every_scenario_says_what_becomes_of_each_page_it_breaks(name: str) -> None:
     loaded = scenario.load(name)
-    expected = loaded.expect.retired + loaded.expect.parked + loaded.expect.unretirable
-    assert expected == sum(fault.pages for fault in loaded.faults)
+    assert loaded.expect.pages == sum(fault.pages for fault in loaded.faults)
 
 
 def test_a_scenario_that_is_not_there_is_answered_with_those_that_are() -> None:
@@ -41,6 +40,15 @@ def test_a_scenario_that_is_not_there_is_answered_with_those_that_are() -> None:
         ('title = "x"\n[[mischief]]\ncall = "save"\ndo = "fast_path"', "cannot happen to save"),
         ('title = "x"\n[[faults]]\non = "swap"', "faults.0.on: Input should be 'free', 'hvm'"),
         ('title = "x"\n[expect]\nretired = 1', "names more pages than"),
+        ('title = "x"\n[expect]\nbroken = 1', "names more pages than"),
+        (
+            'title = "x"\n[[faults]]\non = "hvm"\nuncorrected = true\nerrors_max = 2',
+            "errors_max: not said of an uncorrected error",
+        ),
+        (
+            'title = "x"\n[[faults]]\non = "hvm"\nseverity = "srar"',
+            "severity: not said of a corrected error",
+        ),
         ("[expect]\nretired = 0", "title: is missing"),
     ],
 )

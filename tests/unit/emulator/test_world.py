@@ -3,19 +3,22 @@
 from collections.abc import Iterator
 from uuid import UUID
 
+import numpy as np
 import pytest
 
-from agent.contract.columns import Batch
+from agent.contract.columns import Batch, Kind
 from agent.contract.frames import PAGE_SHIFT, DomId, Mfn
 from agent.contract.hypercall import PageStatus, PageUse
 from agent.contract.toolstack import GuestKind, ResumePath, ToolOutcome
 from emulator.config import EmulatorConfig, Personality
 from emulator.dimms import place_of
+from emulator.machine.banks import Uncorrected
 from emulator.machine.faults import Fault
 from emulator.plan import layout_of
 from emulator.scenario import FaultSettings, GuestSettings, On, Scenario
 from emulator.world import World
 from emulator.xen.defects import MENDED, XEN_4_17, Defects
+from emulator.xen.frametable import FrameState
 
 BOOT, NEXT_BOOT = UUID(int=1), UUID(int=2)
 STARTED_NS = 1_700_000_000_000_000_000
@@ -318,3 +321,72 @@ def test_an_image_of_the_boot_before_is_of_no_domain_of_this_one() -> None:
     world.toolstack.save(1, "image")
     rebooted(world, at=10)
     assert world.toolstack.save(1, "image").outcome is ToolOutcome.REFUSED
+
+
+def struck(on: On, severity: Uncorrected = Uncorrected.SRAO) -> tuple[World, Batch, Mfn]:
+    """A world some seconds after an uncorrected error, what it reported, and the page."""
+    world = a_world(FaultSettings(on=on, at_seconds=1.0, uncorrected=True, severity=severity))
+    (batch,) = life_of(world)
+    return world, batch, Mfn(int(batch.mfn[0]))
+
+
+@pytest.mark.parametrize(
+    ("on", "severity"), [(On.FREE, Uncorrected.SRAO), (On.PV, Uncorrected.SRAR)]
+)
+def test_an_uncorrected_error_is_reported_once_and_as_what_it_is(
+    on: On, severity: Uncorrected
+) -> None:
+    world, batch, _ = struck(on, severity)
+    assert (batch.kind.tolist(), batch.errors.tolist(), world.errors) == ([Kind.UE], [1], 1)
+    assert world.is_done
+
+
+@pytest.mark.parametrize(
+    ("on", "state"), [(On.FREE, FrameState.OFFLINED), (On.HVM, FrameState.OFFLINING)]
+)
+def test_xen_itself_takes_a_broken_page_out(on: On, state: FrameState) -> None:
+    world, _, mfn = struck(on)
+    table = world.hypervisor.table
+    assert (table.state_of(mfn), table.is_broken(mfn)) == (state, True)
+
+
+def test_a_pv_guest_is_crashed_by_an_uncorrected_error_and_no_other_is() -> None:
+    world, _, _ = struck(On.PV)
+    crashed = [g.domain.name for g in world.guests if g.domain.has_crashed]
+    assert crashed == ["b"]
+
+
+def test_an_hvm_guest_is_told_and_touches_the_page_no_more() -> None:
+    world, _, mfn = struck(On.HVM)
+    owner, gfn = world.hypervisor.table.owner_of(mfn), world.hypervisor.table.gfn_of(mfn)
+    assert owner is not None
+    guest = world.hypervisor.guests[owner]
+    assert guest.workload.in_use(np.array([gfn])).tolist() == []
+    assert (guest.domain.is_running, world.checks.vmces.is_unhandled(owner)) == (True, False)
+
+
+def test_it_is_well_wherever_it_goes_then() -> None:
+    """Its broken page does not travel with it, and it does not look for it."""
+    world, _, mfn = struck(On.HVM)
+    world.toolstack.save(world.hypervisor.table.owner_of(mfn) or 0, "image")
+    world.toolstack.restore("image")
+    list(life_of(world, since=10))
+    assert [guest.workload.harm + guest.verify() for guest in world.guests] == [0, 0, 0, 0]
+
+
+def test_a_guest_that_stands_still_is_told_when_it_goes_on() -> None:
+    world = a_world(FaultSettings(on=On.HVM, uncorrected=True))
+    for guest in world.guests:
+        world.toolstack.suspend(guest.domain.domid)
+    list(life_of(world))
+    told = [domid for domid, _ in world.checks.vmces.unhandled()]
+    for domid in told:
+        world.toolstack.resume(domid)
+    list(life_of(world, since=10))
+    assert (len(told), world.checks.vmces.unhandled()) == (1, ())
+
+
+def test_an_error_in_xens_own_data_that_somebody_needs_is_the_end_of_the_host() -> None:
+    world, _, _ = struck(On.XEN_HEAP, Uncorrected.SRAR)
+    assert world.down is not None
+    assert rebooted(world, at=10).down is None

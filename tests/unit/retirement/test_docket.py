@@ -13,7 +13,7 @@ from agent.retirement.case import State
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung
 from agent.retirement.reason import Reason
-from tests.support.cases import a_case
+from tests.support.cases import BOOT, a_case
 
 
 def verdict(mfn: int) -> Verdict:
@@ -47,7 +47,7 @@ def test_a_page_that_cannot_be_retired_does_not_count_against_the_cap() -> None:
 
 
 def test_what_is_under_way_is_unfinished() -> None:
-    docket = Docket(Caps(10))
+    docket = Docket(Caps(10), str(BOOT))
     docket.restore(
         [
             a_case(State.OPEN, id="c1", mfn=Mfn(1)),
@@ -78,7 +78,7 @@ def test_it_knows_whether_a_page_is_still_being_asked_about() -> None:
 
 
 def test_counts_name_every_place_to_rest() -> None:
-    docket = Docket(Caps(10))
+    docket = Docket(Caps(10), str(BOOT))
     docket.restore([a_case(State.RETIRED), a_case(State.SWAPPING, mfn=Mfn(9), id="c2")], now_ns=9)
     assert docket.counts() == {
         "open": 1,

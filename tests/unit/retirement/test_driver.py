@@ -10,7 +10,9 @@ from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageStatus, PageUse
 from agent.contract.toolstack import HERE, DomainsReply, DomainState, ToolOutcome
 from agent.events import CaseMoved, GuestFoundStopped, GuestPaused
+from agent.retirement.caps import Caps
 from agent.retirement.case import Case, State
+from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
 from agent.retirement.reason import Reason
@@ -119,7 +121,38 @@ async def test_a_broken_page_is_never_asked_for() -> None:
     assert rest_of(bench) == [(State.PARKED, Reason.BROKEN)]
 
 
+async def test_a_guest_is_not_stopped_for_a_page_that_has_become_anothers() -> None:
+    """Xen: an owner can change between answer and use, so it is asked again before the act."""
+    host = a_host(Page(owner=7), Page(owner=7))
+    host.guests[8] = Domain("other")
+    host.when["domains"] = lambda: setattr(host.pages[FIRST], "owner", 8)
+    bench = await settled(host)
+    assert sorted(bench.host.exchanged) == [(FIRST,), (FIRST + 1,)]
+    assert rest_of(bench) == [(State.RETIRED, None)] * 2
+
+
 # Devices
+
+
+async def test_a_guest_that_moves_while_its_device_is_attached_gets_it_where_it_lives_now() -> None:
+    host = a_host(Page(), devices=("nic",))
+
+    def move() -> None:
+        host.guests[99] = host.guests.pop(7)
+
+    host.when["attach"] = move
+    await Bench(host).settle(*cases_of(host))
+    assert to_guests(host) == ["detach", *EXCHANGE, "attach", "attach"]
+    assert host.without_device == []
+
+
+async def test_no_guest_of_another_boot_than_the_cases_is_touched() -> None:
+    """The next life would take the case for one of the boot before, and forget the guest."""
+    host = a_host(Page())
+    bench = Bench(host)
+    bench.docket = Docket(Caps(10), "the boot before")
+    await bench.settle(*cases_of(host), until=lambda: bench.docket.cases[0].attempts > 1)
+    assert to_guests(host) == []
 
 
 async def test_a_guest_is_stopped_only_between_detach_and_attach() -> None:
@@ -309,7 +342,7 @@ async def test_before_a_guest_is_saved_the_name_of_its_image_is_written_down() -
     names: list[set[str]] = []
     host.when["save"] = lambda: names.append({case.image for case in bench.log.durable})
     await bench.settle(*cases_of(host))
-    assert names == [{"c1--7"}]
+    assert names == [{"c1-00000000-7"}]
 
 
 async def test_moves_are_told_in_order() -> None:

@@ -38,6 +38,46 @@ def test_a_page_taken_without_a_case_is_found() -> None:
     ]
 
 
+def test_a_page_that_xen_itself_took_out_needs_no_case() -> None:
+    broken = a_frame("offlining", is_broken=True)
+    assert disagreements(evidence(a_truth(marked=(broken,), expect=Expect(broken=1)))) == []
+
+
+@pytest.mark.parametrize("source_done", [True, False])
+def test_xen_is_held_to_what_it_was_to_take_out_once_all_has_happened(source_done: bool) -> None:
+    truth = a_truth(expect=Expect(broken=1), source_done=source_done)
+    found = ["Xen itself was to take out 1 pages, and took 0"] if source_done else []
+    assert disagreements(evidence(truth)) == found
+
+
+def test_a_guest_that_was_to_be_crashed_may_be() -> None:
+    expect = Expect(crashed=("db",))
+    truth = a_truth(domain_state=DomainState.CRASHED, expect=expect)
+    assert disagreements(evidence(truth)) == []
+    assert is_at_rest(evidence(truth), expect, replays=False)
+
+
+def test_a_guest_that_crashed_all_the_same_is_found() -> None:
+    found = evidence(a_truth(domain_state=DomainState.CRASHED))
+    assert disagreements(found) == ["guest db is crashed"]
+
+
+@pytest.mark.parametrize("state", [DomainState.RUNNING, DomainState.SUSPENDED])
+def test_a_guest_that_was_to_be_crashed_and_is_not_is_found(state: DomainState) -> None:
+    expect = Expect(crashed=("db",))
+    found = evidence(a_truth(domain_state=state, expect=expect))
+    assert disagreements(found)[-1] == "guest db was to be crashed, and is not"
+    assert not is_at_rest(found, expect, replays=False)
+
+
+@pytest.mark.parametrize(("pauses", "is_so"), [(None, True), (1, True), (0, False)])
+def test_guests_that_stood_still_more_often_than_need_be_are_found(
+    pauses: int | None, is_so: bool
+) -> None:
+    found = evidence(a_truth(expect=Expect(pauses=pauses)), pauses=1)
+    assert (disagreements(found) == []) is is_so
+
+
 def test_an_offlined_page_that_a_guest_still_has_is_found() -> None:
     frame = a_frame("offlined", owner=1)
     found = evidence(a_truth(marked=(frame,)), frames=(frame,), cases=(a_case(Rest.RETIRED),))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.machine.banks import Bank, Registers
+from emulator.machine.banks import Bank, Registers, Uncorrected
 
 SEEN_ON_A_REAL_MACHINE = Registers(0xCC00050000010092, 0x104E5C8C0, 0x40584E86)
 
@@ -106,3 +106,34 @@ def test_an_address_coarser_than_a_page_names_no_page() -> None:
 def test_what_no_bank_could_hold_is_refused(address: int, channel: int, errors: int) -> None:
     with pytest.raises(ValueError, match="a bank logs"):
         Bank().log(address, channel, errors)
+
+
+def struck(severity: Uncorrected) -> Registers:
+    bank = Bank()
+    bank.log_uncorrected(0x1234FF, 3, severity)
+    registers = bank.harvest()
+    assert registers is not None
+    return registers
+
+
+@pytest.mark.parametrize("severity", Uncorrected)
+def test_an_uncorrected_error_is_located_and_counted_by_nobody(severity: Uncorrected) -> None:
+    found = struck(severity)
+    assert (found.uncorrected, found.address, found.address_valid) == (True, 0x1234C0, True)
+    assert found.count == 0
+
+
+@pytest.mark.parametrize(("severity", "channel"), [(Uncorrected.SRAO, 3), (Uncorrected.SRAR, None)])
+def test_only_what_a_memory_controller_reports_names_a_channel(
+    severity: Uncorrected, channel: int | None
+) -> None:
+    assert struck(severity).channel == channel
+
+
+def test_an_uncorrected_error_takes_the_place_of_a_corrected_one() -> None:
+    bank = Bank()
+    bank.log(0x1000)
+    bank.log_uncorrected(0x2000, 3, Uncorrected.SRAO)
+    registers = bank.harvest()
+    assert registers is not None
+    assert (registers.uncorrected, registers.address) == (True, 0x2000)

@@ -71,6 +71,10 @@ def is_cancelled(it: Stopped) -> None:
     it.host.page_online([it.mfn])
 
 
+def is_broken(it: Stopped) -> None:
+    it.host.table.mark_broken(it.mfn)
+
+
 def is_mapped(it: Stopped) -> None:
     it.host.map_page(DOM0, it.domain, PLAIN)
 
@@ -83,6 +87,7 @@ IN_ORDER = (
     Hindrance(runs, REFUSED, "domain 1 must be suspended first"),
     Hindrance(has_device, REFUSED, "nic0 may write to its memory at any time"),
     Hindrance(is_cancelled, REFUSED, "page 0x5 is not offline pending"),
+    Hindrance(is_broken, REFUSED, "page 0x5 is broken"),
     Hindrance(is_mapped, TRY_AGAIN, "page 0x5 is mapped by another domain"),
     Hindrance(no_room, TRY_AGAIN, "no 1 free pages to exchange for"),
 )

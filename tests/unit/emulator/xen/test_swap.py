@@ -74,6 +74,12 @@ def test_what_cannot_be_swapped_says_why(host: Hypervisor, mfn: int, refusal: Re
     assert (page.status, page.refusal) == (PageStatus.FAILED, refusal)
 
 
+def test_a_broken_page_is_not_read_and_so_not_swapped(host: Hypervisor) -> None:
+    host.page_offline_pending([HVM])
+    host.table.mark_broken(Mfn(HVM))
+    assert host.p2m_swap([HVM]).pages[0].refusal is Refusal.BROKEN
+
+
 def test_a_pending_page_of_a_pv_guest_is_refused(host: Hypervisor) -> None:
     host.page_offline_pending([PV])
     assert host.p2m_swap([PV]).pages[0].refusal is Refusal.NOT_OWNED_BY_HVM

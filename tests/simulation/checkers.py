@@ -1,0 +1,314 @@
+"""The judges: what must hold, by the world's truth and not by the agent's own story.
+
+Each is a function that yields what it found, in sentences. Some look at every step; some when the
+agent has had its time without trouble; some at the end, in the journal as a next agent would.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from agent.adapters.journal_store import JournalLimits, Store
+from agent.contract.codec import decode
+from agent.contract.columns import Batch
+from agent.contract.frames import Mfn
+from agent.contract.hypercall import PageUse
+from agent.contract.toolstack import DomainState
+from agent.retirement.case import Case, State
+from agent.retirement.reason import Reason
+from emulator.xen.frametable import FrameState
+from tests.simulation.agent import Keeper
+from tests.simulation.host import Host, Made
+from tests.simulation.plan import Plan
+
+# How long a guest may stand still, or lack its device, once nothing keeps the agent from helping.
+STILL_SECONDS_MAX = 120.0
+BEYOND_HELP = frozenset({PageUse.DOM0, PageUse.XEN_HEAP, PageUse.SHARED, PageUse.UNKNOWN})
+_NS = 1_000_000_000
+MARGIN_NS = 3 * 3600 * _NS  # clocks are stepped: nobody judges what is so near to the window's edge
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`checker` is which of the judges found it."""
+
+    checker: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.checker}: {self.what}"
+
+
+@dataclass(slots=True)
+class Scene:
+    """What the judges may see. `troubled` are the cases that were there before trouble ended."""
+
+    plan: Plan
+    host: Host
+    keeper: Keeper
+    now: float = 0.0
+    troubled: frozenset[str] = frozenset()
+    still_since: dict[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """The agent's, if it runs and knows them yet."""
+        agent = self.keeper.agent
+        return agent.driver.docket.cases if agent is not None else ()
+
+    @property
+    def is_of_this_boot(self) -> bool:
+        """True if the agent knows in which boot the host is."""
+        agent = self.keeper.agent
+        return agent is not None and agent.driver.docket.boot == str(self.host.boot_id)
+
+    def state_of(self, mfn: Mfn) -> FrameState:
+        return self.host.world.hypervisor.table.state_of(mfn)
+
+
+Checker = Callable[[Scene], Iterator[str]]
+
+
+# At every step
+
+
+def no_guest_is_harmed(scene: Scene) -> Iterator[str]:
+    corruptions = scene.host.guests.corruptions()
+    if corruptions:
+        yield f"guests read or wrote wrong {corruptions} times"
+
+
+def a_retired_page_is_offlined(scene: Scene) -> Iterator[str]:
+    if not scene.is_of_this_boot or not scene.host.is_up:
+        return
+    for case in scene.cases:
+        if case.state is State.RETIRED and scene.state_of(case.mfn) is not FrameState.OFFLINED:
+            state = scene.state_of(case.mfn).name
+            yield f"{case.id} is retired, but page {case.mfn:#x} is {state}"
+
+
+def the_cap_is_kept(scene: Scene) -> Iterator[str]:
+    fraction = scene.keeper.config.retirement.retired_memory_fraction_max
+    most = max(1, int(scene.host.nature.layout.frames * fraction))
+    marked = len(scene.host.world.hypervisor.offlined())
+    if marked > most:
+        yield f"{marked} pages are taken, and the cap is {most}"
+
+
+def nobody_stands_still_for_long(scene: Scene) -> Iterator[str]:
+    """Nor without a device. Time in which something kept the agent from helping does not count."""
+    lacking = dict(_lacking(scene.host))
+    scene.still_since = {guest: scene.still_since.get(guest, scene.now) for guest in lacking}
+    helped_since = scene.keeper.up_since if scene.keeper.is_up else scene.now
+    for guest, why in lacking.items():
+        excused = scene.host.excused.get(guest, 0.0), scene.host.excused.get("", 0.0)
+        since = max(scene.still_since[guest], helped_since, *excused)
+        if scene.now - since > STILL_SECONDS_MAX:
+            yield f"{guest} {why} for {scene.now - scene.still_since[guest]:.0f} s"
+
+
+def _lacking(host: Host) -> Iterator[tuple[str, str]]:
+    """The guests that do not have what is theirs, by the truth."""
+    world = host.world
+    for domain in world.hypervisor.domains.values():
+        if domain.state is DomainState.SUSPENDED:
+            yield domain.name, "stands still"
+        for device in world.hypervisor.devices.values():
+            if device.home == domain.name and device.name not in domain.devices:
+                yield domain.name, f"lacks {device.name}"
+    for name in world.toolstack.images_waiting():
+        yield host.name_of(name), "is on disk"
+
+
+def the_agent_runs(scene: Scene) -> Iterator[str]:
+    yield from scene.keeper.crashes
+
+
+ALWAYS: tuple[Checker, ...] = (
+    no_guest_is_harmed,
+    a_retired_page_is_offlined,
+    the_cap_is_kept,
+    nobody_stands_still_for_long,
+    the_agent_runs,
+)
+
+
+# When there was time enough without trouble
+
+
+def the_agent_knows_its_host(scene: Scene) -> Iterator[str]:
+    if scene.keeper.agent is None:
+        yield "the agent does not come up"
+    elif not scene.is_of_this_boot:
+        yield "the agent has not noticed that the host rebooted"
+
+
+def everything_came_to_rest(scene: Scene) -> Iterator[str]:
+    for case in scene.cases:
+        if not case.state.is_at_rest:
+            yield f"{case.id} is still {case.state}: {case.reason}"
+    if not scene.host.source.is_idle:
+        yield f"{len(scene.host.source.despatch.outbox)} messages are still not applied"
+
+
+def every_guest_is_whole(scene: Scene) -> Iterator[str]:
+    for guest, why in _lacking(scene.host):
+        yield f"{guest} {why}"
+    away = scene.host.guests.elsewhere()
+    for name in scene.host.guests.names:
+        if scene.host.guests.domain(name) is None and name not in away:
+            yield f"{name} is gone"
+    for guest in scene.host.world.guests:
+        if guest.domain.is_running and guest.verify():
+            yield f"{guest.domain.name} would read {guest.verify()} pages wrong"
+
+
+def the_host_is_sound(scene: Scene) -> Iterator[str]:
+    yield from scene.host.world.hypervisor.check()
+
+
+def every_bad_page_has_a_case(scene: Scene) -> Iterator[str]:
+    """And no other. What the host took with it when it went down may be missing."""
+    known = {case.mfn for case in scene.cases}
+    counted = _by_page(one for one in scene.host.books.made if not _is_doubtful(scene, one))
+    for mfn, errors in counted.items():
+        if mfn not in known and _fires(errors, scene.plan.n, -MARGIN_NS):
+            yield f"page {mfn:#x} had {len(errors)} errors, and has no case"
+
+
+def no_healthy_page_has_a_case(scene: Scene) -> Iterator[str]:
+    made = _by_page(scene.host.books.made)
+    for case in scene.cases:
+        if not _fires(made.get(case.mfn, []), scene.plan.n, MARGIN_NS):
+            yield f"page {case.mfn:#x} had too few errors, and has case {case.id}"
+
+
+def _is_doubtful(scene: Scene, one: Made) -> bool:
+    return scene.host.books.may_be_lost(one.boot_id, one.seq)
+
+
+def _by_page(made: Iterator[Made] | list[Made]) -> dict[Mfn, list[int]]:
+    """When the errors of each page were, an entry each."""
+    times: defaultdict[Mfn, list[int]] = defaultdict(list)
+    for one in made:
+        times[one.mfn] += [one.time_ns] * one.errors
+    return {mfn: sorted(at) for mfn, at in times.items()}
+
+
+def _fires(times_ns: list[int], n: int, slack_ns: int) -> bool:
+    window_ns = 24 * 3600 * _NS + slack_ns
+    spans = (last - first for first, last in zip(times_ns, times_ns[n - 1 :], strict=False))
+    return any(span < window_ns for span in spans)
+
+
+def unretirable_is_what_the_host_refuses(scene: Scene) -> Iterator[str]:
+    for case in scene.cases:
+        is_capped = case.reason is Reason.RETIRED_MEMORY_CAP
+        is_refused = is_capped or case.mfn in scene.host.refused
+        if case.state is State.UNRETIRABLE and not is_refused:
+            yield f"{case.id} is unretirable, and nobody refused page {case.mfn:#x}"
+
+
+def a_parked_page_is_held(scene: Scene) -> Iterator[str]:
+    """What has left by itself is found out, since parked pages are watched."""
+    for case in scene.cases:
+        if case.state is State.PARKED and scene.state_of(case.mfn) is FrameState.OFFLINED:
+            yield f"{case.id} is parked, but page {case.mfn:#x} is offlined"
+        if case.state is State.PARKED and scene.state_of(case.mfn) is FrameState.FREE:
+            yield f"{case.id} is parked, but page {case.mfn:#x} is free"
+
+
+def who_was_not_disturbed_succeeds(scene: Scene) -> Iterator[str]:
+    """A page that went bad when all trouble was over is retired, unless nothing could help it."""
+    for case in scene.cases:
+        if case.id in scene.troubled or case.state is State.RETIRED:
+            continue
+        if case.reason is not Reason.RETIRED_MEMORY_CAP and _could_be_helped(scene, case.mfn):
+            yield f"{case.id} is {case.state} for no reason but its own: {case.why}"
+
+
+def _could_be_helped(scene: Scene, mfn: Mfn) -> bool:
+    """True if one of the rungs takes it out of use: by the truth, and not by what was tried."""
+    hypervisor = scene.host.world.hypervisor
+    if hypervisor.table.use_of(mfn) in BEYOND_HELP:
+        return False
+    domain = hypervisor.domains.get(hypervisor.table.holder_of(mfn))
+    devices = () if domain is None else map(hypervisor.devices.__getitem__, domain.devices)
+    return domain is not None and all(device.may_leave for device in devices)
+
+
+AT_REST: tuple[Checker, ...] = (
+    the_agent_knows_its_host,
+    everything_came_to_rest,
+    every_guest_is_whole,
+    the_host_is_sound,
+    every_bad_page_has_a_case,
+    no_healthy_page_has_a_case,
+    unretirable_is_what_the_host_refuses,
+    a_parked_page_is_held,
+    who_was_not_disturbed_succeeds,
+)
+
+
+# At the end, when the agent has stopped
+
+
+def every_ereport_is_accounted_once(scene: Scene) -> Iterator[str]:
+    """The journal's sum is what the host made, less what the host itself took with it."""
+    with_journal = _batches(scene)
+    seen = Counter((b.boot_id, seq) for b in with_journal for seq in b.seq.tolist())
+    for (boot_id, seq), times in seen.items():
+        if times > 1:
+            yield f"ereport {seq} of boot {boot_id} is in the journal {times} times"
+    made = {(one.boot_id, one.seq): one for one in scene.host.books.made}
+    for key in seen.keys() - made.keys():
+        yield f"ereport {key} is in the journal, and nobody made it"
+    missing = [one for key, one in made.items() if key not in seen]
+    lost = [one for one in missing if not _is_doubtful(scene, one)]
+    if lost:
+        yield f"{len(lost)} ereports are not in the journal, the first is {lost[0].seq}"
+
+
+def _batches(scene: Scene) -> list[Batch]:
+    store = Store(scene.keeper.path, JournalLimits())
+    try:
+        return [decode(blob) for _, blob in store.batches_after(0, 1 << 30)]
+    finally:
+        store.close()
+
+
+def the_journal_tells_the_same(scene: Scene) -> Iterator[str]:
+    """A next agent would know of every case what this one knew."""
+    store = Store(scene.keeper.path, JournalLimits())
+    try:
+        kept = {case.id: case for case in store.cases()}
+    finally:
+        store.close()
+    for case in scene.cases:
+        if case.id not in kept:
+            yield f"{case.id} is not in the journal"
+        elif kept[case.id].state is not case.state:
+            yield f"{case.id} is {case.state}, and {kept[case.id].state} in the journal"
+
+
+def the_counts_are_right(scene: Scene) -> Iterator[str]:
+    agent = scene.keeper.agent
+    if agent is None:
+        return
+    batches, totals = _batches(scene), agent.overview.diagnosis.totals
+    ereports = sum(len(batch) for batch in batches)
+    errors = sum(int(batch.errors.sum()) for batch in batches)
+    if (totals.ereports, totals.errors) != (ereports, errors):
+        yield f"{totals.ereports} ereports are counted, and {ereports} are in the journal"
+
+
+AT_THE_END: tuple[Checker, ...] = (
+    every_ereport_is_accounted_once,
+    the_journal_tells_the_same,
+    the_counts_are_right,
+)
+
+
+def judged(scene: Scene, checkers: tuple[Checker, ...]) -> list[Found]:
+    """All that these checkers find."""
+    return [Found(checker.__name__, what) for checker in checkers for what in checker(scene)]

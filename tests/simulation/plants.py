@@ -1,0 +1,303 @@
+"""Bugs that are planted on purpose, to see whether the judges find them.
+
+A simulator that finds nothing says nothing until one knows what it would find. Each of these is a
+mistake that somebody could make in the agent, patched in for the length of a life. If one is not
+found within `PLANT_LIVES`, it is the simulator that is too weak.
+"""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from agent import app
+from agent.adapters.journal import Journal
+from agent.checkup import Checkup
+from agent.contract.columns import Batch
+from agent.contract.frames import DomId
+from agent.contract.hypercall import PageReply, PageStatus
+from agent.contract.toolstack import ResumePath, ToolCall, ToolReply
+from agent.diagnosis.admission import Admission, Admitted, Stranger
+from agent.diagnosis.engines import SerdSettings
+from agent.diagnosis.numbering import Numbering
+from agent.pipeline import Delivery, Pipeline
+from agent.retirement import answers, batch, case, docket
+from agent.retirement.acts import Acts
+from agent.retirement.caps import Caps
+from agent.retirement.case import TRANSITIONS, Case, State
+from agent.retirement.driver import Driver
+from agent.retirement.ladder import Rung, Terms
+from agent.retirement.outcome import (
+    Done,
+    Failed,
+    Guest,
+    Held,
+    NoAnswer,
+    Offlined,
+    Outcome,
+    Refused,
+    TryAgain,
+)
+from agent.retirement.reason import Reason
+from agent.retirement.steps import Steps
+from agent.retirement.turns import Turns
+from tests.simulation.life import Outcome as Lived
+from tests.simulation.life import live
+from tests.simulation.plan import plan_of
+from tests.simulation.ports import SimToolstack
+
+Patch = Any  # what `mock.patch` returns: its type is private
+
+
+def _acknowledges_before_the_commit() -> Patch:
+    take = Pipeline.take
+
+    async def hasty(self: Pipeline, delivery: Delivery) -> None:
+        await delivery.acknowledge()
+        await take(self, delivery)
+
+    return mock.patch.object(Pipeline, "take", hasty)
+
+
+def _writes_only_what_is_at_rest() -> Patch:
+    """The state that names a command is not on the disk when the command is given."""
+    write = Steps._write
+
+    async def lazy(self: Steps, moved: Sequence[batch.Move]) -> None:
+        await write(self, [move for move in moved if move[1].state.is_at_rest])
+
+    return mock.patch.object(Steps, "_write", lazy)
+
+
+def _resumes_by_the_fast_path() -> Patch:
+    async def fast(self: SimToolstack, domid: DomId) -> ToolReply:
+        tools = self._host.world.toolstack
+        return await self._do(ToolCall.RESUME, domid, lambda: tools.resume(domid, ResumePath.FAST))
+
+    return mock.patch.object(SimToolstack, "resume", fast)
+
+
+def _confirms_without_a_query() -> Patch:
+    return mock.patch.object(Acts, "_query", _always(Offlined()))
+
+
+def _takes_pending_for_offlined() -> Patch:
+    to_query = answers.to_query
+
+    def hopeful(page: PageReply, guest: Guest) -> Outcome:
+        is_marked = page.status is PageStatus.OFFLINE_PENDING
+        return Offlined() if is_marked else to_query(page, guest)
+
+    return mock.patch.object(answers, "to_query", hopeful)
+
+
+def _forgets_to_attach_the_device() -> Patch:
+    return mock.patch.object(Acts, "_attach", _always(Done()))
+
+
+def _attaches_only_after_success() -> Patch:
+    at = case._at
+
+    def at_once(one: Case, target: State, now_ns: int) -> Case:
+        return at(replace(one, detached=()) if target is State.PARKED else one, target, now_ns)
+
+    return mock.patch.object(case, "_at", at_once)
+
+
+def _asks_the_old_domain_for_its_device() -> Patch:
+    async def owner(self: Acts, one: Case) -> DomId | None:
+        return one.owner
+
+    return mock.patch.object(Acts, "_home", owner)
+
+
+def _leaves_stopped_guests_after_a_crash() -> Patch:
+    async def none(self: Turns) -> None:
+        self._has_recovered = True
+
+    return mock.patch.object(Turns, "recover", none)
+
+
+def _gives_up_a_resume_that_failed() -> Patch:
+    row = TRANSITIONS[State.RESUMING] | {Failed: State.CONFIRMING, Refused: State.CONFIRMING}
+    row |= {TryAgain: State.CONFIRMING}
+    return mock.patch.dict(TRANSITIONS, {State.RESUMING: row})
+
+
+def _takes_a_lost_answer_for_a_refusal() -> Patch:
+    return _translated(lambda: Refused(Reason.NO_ANSWER))
+
+
+def _takes_a_lost_answer_for_done() -> Patch:
+    return _translated(Done, State.SUSPENDING, State.RESUMING, State.BACKING_OUT, State.RESTORING)
+
+
+def _counts_duplicates() -> Patch:
+    admit = Admission.admit
+
+    def generous(self: Admission, found: Batch) -> Admitted | Stranger:
+        admitted = admit(self, found)
+        if isinstance(admitted, Stranger):
+            return admitted
+        return replace(admitted, batch=found, duplicates=0)
+
+    return mock.patch.object(Admission, "admit", generous)
+
+
+def _says_applied_across_a_gap() -> Patch:
+    return mock.patch.object(Numbering, "frontier", property(lambda self: self.next_seq))
+
+
+def _counts_a_record_as_one_error() -> Patch:
+    return mock.patch.object(Batch, "errors", property(lambda self: np.ones(len(self), np.int64)))
+
+
+def _fires_one_error_early() -> Patch:
+    def early(n: int, window_ns: int, pages_max: int) -> SerdSettings:
+        return SerdSettings(n - 1, window_ns, pages_max)
+
+    return mock.patch.object(app, "SerdSettings", early)
+
+
+def _forgets_what_came_after_the_snapshot() -> Patch:
+    async def nothing(self: Journal, last_id: int) -> AsyncIterator[Batch]:
+        for none in ():
+            yield none
+
+    return mock.patch.object(Journal, "_tail", nothing)
+
+
+def _retires_what_was_refused() -> Patch:
+    row = TRANSITIONS[State.OPEN] | {Refused: State.RETIRED}
+    return mock.patch.dict(TRANSITIONS, {State.OPEN: row})
+
+
+def _ignores_the_cap() -> Patch:
+    return mock.patch.object(Caps, "refusal", lambda self, pages_taken: None)
+
+
+def _does_not_notice_a_reboot() -> Patch:
+    async def look(self: Checkup) -> None:
+        await self.acts.hypervisor.host()
+
+    return mock.patch.object(Checkup, "_boot", look)
+
+
+def _believes_that_marks_survive_a_reboot() -> Patch:
+    def as_it_was(one: Case, boot: str, now_ns: int) -> Case:
+        return replace(one, boot=boot)
+
+    return mock.patch.object(docket, "reopened", as_it_was)
+
+
+def _climbs_one_rung_only() -> Patch:
+    rungs_for = case.rungs_for
+
+    def first(held: Held, terms: Terms) -> tuple[Rung, ...]:
+        return rungs_for(held, terms)[:1]
+
+    return mock.patch.object(case, "rungs_for", first)
+
+
+def _does_not_watch_what_is_parked() -> Patch:
+    async def blind(self: Driver) -> None:
+        """Nothing."""
+
+    return mock.patch.object(Driver, "_watch", blind)
+
+
+PLANTS: dict[str, Callable[[], Patch]] = {
+    plant.__name__.removeprefix("_").replace("_", "-"): plant
+    for plant in (
+        _acknowledges_before_the_commit,
+        _writes_only_what_is_at_rest,
+        _resumes_by_the_fast_path,
+        _confirms_without_a_query,
+        _takes_pending_for_offlined,
+        _forgets_to_attach_the_device,
+        _attaches_only_after_success,
+        _asks_the_old_domain_for_its_device,
+        _leaves_stopped_guests_after_a_crash,
+        _gives_up_a_resume_that_failed,
+        _takes_a_lost_answer_for_a_refusal,
+        _takes_a_lost_answer_for_done,
+        _counts_duplicates,
+        _says_applied_across_a_gap,
+        _counts_a_record_as_one_error,
+        _fires_one_error_early,
+        _forgets_what_came_after_the_snapshot,
+        _retires_what_was_refused,
+        _ignores_the_cap,
+        _does_not_notice_a_reboot,
+        _believes_that_marks_survive_a_reboot,
+        _does_not_watch_what_is_parked,
+        _climbs_one_rung_only,
+    )
+}
+
+
+def _always(outcome: Outcome) -> Callable[[Acts, Case], Awaitable[Outcome]]:
+    async def say(self: Acts, one: Case) -> Outcome:
+        return outcome
+
+    return say
+
+
+def _translated(into: Callable[[], Outcome], *states: State) -> Patch:
+    """No answer counts as `into`, in these states or in all."""
+    give = Acts.give
+
+    async def sure(self: Acts, cases: Sequence[Case]) -> tuple[Outcome, ...]:
+        outcomes = await give(self, cases)
+        if states and cases[0].state not in states:
+            return outcomes
+        return tuple(into() if isinstance(one, NoAnswer) else one for one in outcomes)
+
+    return mock.patch.object(Acts, "give", sure)
+
+
+@dataclass(frozen=True, slots=True)
+class Hunt:
+    """What came of looking for a planted bug: the first life that found it, if one did."""
+
+    name: str
+    seed: int | None
+    checker: str = ""
+    what: str = ""
+
+    def told(self) -> str:
+        found = "NOT FOUND" if self.seed is None else f"seed {self.seed:<4} {self.checker}"
+        return f"{self.name:<42} {found}"
+
+    def for_machines(self) -> dict[str, object]:
+        return {"plant": self.name, "seed": self.seed, "checker": self.checker, "what": self.what}
+
+
+def hunt(name: str, lives: int) -> Hunt:
+    """Live with the bug `name` until a judge finds it, for so many lives at most."""
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        for begin in range(0, lives, 20):
+            seeds = range(begin, min(begin + 20, lives))
+            for seed, lived in zip(seeds, pool.map(partial(_planted, name), seeds), strict=True):
+                if lived.found:
+                    found = lived.found[0]
+                    return Hunt(name, seed, found.checker, found.what)
+    return Hunt(name, None)
+
+
+def _planted(name: str, seed: int) -> Lived:
+    with planted(name):
+        return live(plan_of(seed))
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """As long as this lasts, the agent has that bug."""
+    with PLANTS[name]():
+        yield
