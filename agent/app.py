@@ -54,7 +54,7 @@ from agent.waiting import set_within
 STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
 RELEASE_SECONDS_MAX = 5.0  # for the last try to start a guest, whatever went wrong
 CANCEL_SECONDS = 0.5  # between two cancels of a task that did not hear the first
-FIRST_CONTACT_SECONDS = 2.0  # between two questions to a hypervisor that is not there yet
+FIRST_CONTACT_SECONDS = 0.5  # between two questions to a hypervisor that is not there yet
 
 
 class Observers:

@@ -15,6 +15,7 @@ from agent.retirement.acts import Acts
 
 BEAT_SECONDS = 1.0
 LOOK_SECONDS = 5.0
+AWAY_LOOK_SECONDS = 0.5  # a host that is away may be rebooting: its bad pages are in use then
 
 
 class Connection(Protocol):
@@ -49,7 +50,7 @@ class Checkup:
         while True:
             await self._ask("hypervisor", self._boot)
             await self._ask("toolstack", self.acts.toolstack.domains)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(AWAY_LOOK_SECONDS if self._silent else LOOK_SECONDS)
 
     async def _boot(self) -> None:
         host = await self.acts.hypervisor.host()

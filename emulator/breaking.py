@@ -23,6 +23,7 @@ Break a running emulated host on purpose, through its control socket.
 \b
 Examples:
   pagewarden break host reboot
+  pagewarden break host reboot --replace-dimm CPU0_C3_D0
   pagewarden break call exchange fail --times 2
   pagewarden break call "*" slow --seconds 5 --times unlimited
   pagewarden break domain db-pv crash
@@ -54,6 +55,9 @@ def register(app: typer.Typer) -> None:
 def host(
     do: Annotated[str, typer.Argument(help="crash, hang or reboot.")],
     *,
+    replace_dimm: Annotated[
+        str | None, typer.Option(help="Come back with another DIMM in this slot, a sound one.")
+    ] = None,
     sockets: SocketsOption = _SOCKETS,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,7 +68,8 @@ def host(
     """
     from emulator.edges.truth import ControlCall, HostRequest, Truth  # noqa: PLC0415 - see above
 
-    truth = _asked(sockets, ControlCall.HOST, Truth, lambda: HostRequest.model_validate({"do": do}))
+    wanted = {"do": do, "replace_dimm": replace_dimm}
+    truth = _asked(sockets, ControlCall.HOST, Truth, lambda: HostRequest.model_validate(wanted))
     _print(truth, _state, as_json=as_json)
 
 

@@ -11,7 +11,8 @@ from uuid import UUID
 import numpy as np
 
 from agent.contract.columns import COLUMNS, UNKNOWN, Batch, Kind
-from emulator.dimms import labels, place_of
+from agent.contract.ereport import Module
+from emulator.dimms import place_of
 from emulator.machine.banks import Registers
 
 Row = tuple[int, ...]
@@ -19,15 +20,19 @@ Row = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
-    """Signs with the host's name and the boot's id."""
+    """Signs with the host's name and the boot's id. `modules` are the DIMMs it found."""
 
     host: str
     boot_id: UUID
-    dimms: int
+    modules: tuple[Module, ...]
+
+    @property
+    def dimms(self) -> int:
+        return len(self.modules)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return labels(self.dimms)
+        return tuple(module.label for module in self.modules)
 
     def report(self, harvests: Sequence[Registers], first_seq: int, time_ns: int) -> Batch:
         """One ereport a harvest, numbered from `first_seq`; there must be at least one."""

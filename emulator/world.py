@@ -8,14 +8,17 @@ Pure: `step` and `work` are told the time (seconds since the world began) and dr
 the same seed, steps and calls make the same world. What it counts is what really happened; whoever
 wants to know how well an agent did asks here.
 
-A host lives through many boots. The hardware stays: what is faulty stays faulty, and what it has
-spent is spent. So does the disk: a guest whose image was whole is there, and waits to be restored.
-Everything else begins anew, under a new boot_id: frame table, marks, content, guests and numbers.
+A host lives through many boots. The hardware stays (a DIMM, until it is replaced): what is faulty
+stays faulty, and what it has spent is spent. So does the disk: a guest whose image was whole is
+there, and waits to be restored. Everything else begins anew, under a new boot_id: frame table,
+marks, content, guests and numbers.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 import numpy as np
@@ -24,7 +27,7 @@ from agent.contract.columns import Batch
 from agent.contract.frames import FIRST_RESERVED_DOMID, PAGE_SHIFT, PAGE_SIZE, DomId, Mfn, mfn_of
 from emulator.chaos import draw
 from emulator.config import EmulatorConfig, Personality
-from emulator.dimms import place_of
+from emulator.dimms import modules, place_of
 from emulator.firmware import Firmware
 from emulator.machine.banks import COUNT_MAX, Bank, Registers, Uncorrected
 from emulator.machine.faults import Fault, Faults
@@ -77,7 +80,10 @@ class World:
         self._plan = planned(*scenario.faults, *config.faults)
         self._chance, self._workload_chance = np.random.default_rng(config.seed).spawn(2)
         self._disk = Images()
-        self._boot(Firmware(config.host.name, boot_id, config.host.dimms), layout, 0.0)
+        self._modules = partial(modules, config.host.dimms, config.seed)
+        self._replaced: Counter[str] = Counter()
+        self._to_replace: set[str] = set()
+        self._boot(Firmware(config.host.name, boot_id, self._modules(self._replaced)), layout, 0.0)
 
     def _boot(self, firmware: Firmware, layout: Layout, now: float) -> None:
         self.firmware = firmware
@@ -148,9 +154,23 @@ class World:
         there = tuple(guest for guest in self._layout.guests if guest.name not in elsewhere)
         self._visits.forget()
         self.stand_still()
-        firmware = replace(self.firmware, boot_id=boot_id)
+        self._put_in_new_dimms()
+        firmware = replace(self.firmware, boot_id=boot_id, modules=self._modules(self._replaced))
         self._boot(firmware, replace(self._layout, guests=there), now)
         self._heed_readers(now)
+
+    def replace_dimm(self, label: str) -> None:
+        """Have another DIMM in that slot from the next boot on: a sound one."""
+        self._to_replace.add(label)
+
+    def _put_in_new_dimms(self) -> None:
+        self._replaced.update(self._to_replace)
+        slots = {self.firmware.labels.index(label) for label in self._to_replace}
+        self._to_replace.clear()
+        for mfn in sorted(self._faulty):
+            if place_of(mfn << PAGE_SHIFT, self.firmware.dimms).dimm in slots:
+                self._faults.remove(mfn)
+                self._faulty.discard(mfn)
 
     def add_fault(self, fault: FaultSettings, now: float) -> None:
         """Put a fault on pages of a kind; `at_seconds` counts from `now`."""

@@ -27,6 +27,7 @@ PURE_FILES = (
     *("case.py", "ladder.py", "batch.py", "answers.py", "caps.py", "docket.py", "outcome.py"),
     "reason.py",
     "manners.py",
+    "windows.py",
 )
 FORBIDDEN = {"asyncio", "time", "socket", "sqlite3", "threading", "aiohttp", "aiomqtt"}
 

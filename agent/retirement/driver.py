@@ -82,10 +82,11 @@ class Driver:
         Returns when all of them run, however long that takes. A guest that stands still then is
         told, and not touched: somebody else stopped it.
         """
+        stops = batch.stops(self.docket.unfinished)
         if not self.manners.observes:
             await self._steps.skip(self.docket.resting(State.OBSERVED), Asked())
             await self._take_at_once(self.docket.unfinished)
-        await self._turns.recover()
+        await self._turns.recover(stops)
         for case in self.docket.unfinished:
             self.submit(case)
         for guest in await self.acts.stopped():

@@ -11,7 +11,7 @@ told to stop, the agent first brings it back. Deciding is in `batch.py`.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
@@ -56,10 +56,10 @@ class Turns:
                 held = self.steps.docket.held_by(case.owner)
                 await self._begin(batch.sharing(case, held))
 
-    async def recover(self) -> None:
-        """Make good the stops of an earlier life, however long that takes."""
+    async def recover(self, stops: Iterable[Sequence[Case]]) -> None:
+        """Make good these stops of an earlier life, however long that takes."""
         async with asyncio.TaskGroup() as group:
-            for cases in batch.stops(self.steps.docket.unfinished):
+            for cases in stops:
                 group.create_task(self._finish(cases), name=f"recover {cases[0].id}")
         self._has_recovered = True
 

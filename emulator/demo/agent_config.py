@@ -19,7 +19,8 @@ def agent_config(folder: Path, url: str, protocol: str, metrics_port: int) -> Ta
         _TOP: {"host": "hv-1"},
         "broker": {"url": url, "protocol": protocol},
         "journal": {"path": str(folder / "pagewarden.db")},
-        "retirement": {"watch_seconds": 5.0},
+        # A demo is an hour's trouble in a minute.
+        "retirement": {"watch_seconds": 5.0, "pauses_per_guest_and_hour_max": 1000},
         "hypervisor": {
             "hypercall_socket": str(folder / "hypercall.sock"),
             "toolstack_socket": str(folder / "toolstack.sock"),

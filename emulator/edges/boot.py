@@ -101,4 +101,5 @@ def _inventory(world: World) -> Inventory:
         boot_id=firmware.boot_id,
         memory_bytes=world.hypervisor.layout.frames * PAGE_SIZE,
         dimms=firmware.labels,
+        modules=firmware.modules,
     )

@@ -120,8 +120,17 @@ class Control:
         return await self.rules()
 
     async def host(self, ask: HostRequest) -> Truth:
+        if ask.replace_dimm is not None:
+            self._replace(ask.replace_dimm)
         self.life.boot.fate.end(HOST_ENDS[ask.do])
         return await self.truth()
+
+    def _replace(self, label: str) -> None:
+        labels = self.world.firmware.labels
+        if label not in labels:
+            there = ", ".join(labels)
+            raise web.HTTPBadRequest(text=f"replace_dimm: no {label!r}; there are: {there}\n")
+        self.world.replace_dimm(label)
 
     async def domain(self, ask: DomainBreakRequest) -> Truth:
         domains = self.world.hypervisor.domains.values()

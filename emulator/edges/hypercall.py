@@ -68,6 +68,7 @@ def _of_all(world: World, config: EmulatorConfig) -> list[web.RouteDef]:
             boot_id=world.firmware.boot_id,
             frames=world.hypervisor.layout.frames,
             personality=personality,
+            dimms=world.firmware.modules,
         )
 
     return [tell(Call.HOST, host), *_of_the_others(personality)]

@@ -232,7 +232,10 @@ class HostDo(StrEnum):
 
 
 class HostRequest(Told):
+    """Whoever goes down may come back with another DIMM in one of its slots."""
+
     do: HostDo
+    replace_dimm: str | None = None
 
 
 class DomainDo(StrEnum):

@@ -119,6 +119,11 @@ class Faults:
             turn.at, turn.armed = now, False
             self._enqueue(turn)
 
+    def remove(self, mfn: Mfn) -> None:
+        """`mfn` is whole again: its faults are gone for good."""
+        self.silence(mfn)
+        self._spent += len(self._silent.pop(mfn))
+
     def _arm(self, turn: _Turn, rng: Generator) -> None:
         if turn.is_spent:
             self._spent += 1

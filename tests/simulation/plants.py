@@ -179,7 +179,7 @@ def _retires_what_was_refused() -> Patch:
 
 
 def _ignores_the_cap() -> Patch:
-    return mock.patch.object(Caps, "refusal", lambda self, pages_taken: None)
+    return mock.patch.object(Caps, "refusal", lambda *_: None)
 
 
 def _does_not_notice_a_reboot() -> Patch:

@@ -71,18 +71,16 @@ class Bench:
     log: ListLog = field(default_factory=ListLog)
     docket: Docket = field(default_factory=lambda: Docket(Caps(1000), str(BOOT)))
     events: list[Event] = field(default_factory=list[Event])
+    clock: Callable[[], int] = field(default_factory=lambda: count(1).__next__)
     twice: bool = False
     rests: set[State] = field(default_factory=set[State])
     _running: Driver | None = None
 
     def driver(self) -> Driver:
-        ticks = count(1)
         host = cast("Host", Twice(self.host)) if self.twice else self.host
         to, at_once = self.manners.terms.migrate_to, self.manners.cases_in_flight_max
         acts = Acts(host, host, to, detach_seconds=0.05, calls_at_once=at_once)
-        return Driver(
-            acts, self.log, self.docket, self.events.append, lambda: next(ticks), self.manners
-        )
+        return Driver(acts, self.log, self.docket, self.events.append, self.clock, self.manners)
 
     async def settle(
         self, *cases: Case, until: Callable[[], bool] | None = None, stop_at: str = ""

@@ -192,12 +192,23 @@ class Host:
             failed = {"status": PageStatus.FAILED, "refusal": Refusal.NO_FREE_MEMORY}
             pages = tuple(self._page(mfn).model_copy(update=failed) for mfn in mfns)
             return PagesReply(changed=False, pages=pages)
-        refusals = {mfn: do(mfn) for mfn in mfns}
+        refusals = self._refusals(mfns, do)
         self.power.line()
         if trouble is LOST:
             raise Unreachable(f"{call}: no answer")
         pages = tuple(self._answer(mfn, refusal) for mfn, refusal in refusals.items())
         return PagesReply(changed=not any(refusals.values()), pages=pages)
+
+    def _refusals(
+        self, mfns: Sequence[Mfn], do: Callable[[Mfn], Refusal | None]
+    ) -> dict[Mfn, Refusal | None]:
+        """Why each page was refused, if it was: if one is, then so are all, and nothing is done."""
+        before = {mfn: replace(self.pages[mfn]) for mfn in mfns}
+        refusals = {mfn: do(mfn) for mfn in mfns}
+        if any(refusals.values()):
+            self.pages |= before
+            return {mfn: refusal or Refusal.PEER_FAILED for mfn, refusal in refusals.items()}
+        return refusals
 
     def _answer(self, mfn: Mfn, refusal: Refusal | None) -> PageReply:
         status = {"status": PageStatus.FAILED, "refusal": refusal} if refusal else {}

@@ -9,15 +9,16 @@ from prometheus_client import generate_latest
 from agent.adapters.catalogue import CALLS
 from agent.adapters.metrics import DIMMS_MAX, Metrics
 from agent.contract.frames import DomId
-from agent.contract.hypercall import Refusal
 from agent.events import (
     BatchTaken,
     BrokerConnected,
     BrokerLost,
     CallMade,
     CapReached,
+    CaseDropped,
     CaseMoved,
     CaseOpened,
+    DimmWornOut,
     EreportsLost,
     Event,
     GapSeen,
@@ -27,6 +28,8 @@ from agent.events import (
     PagesEvicted,
 )
 from agent.retirement.case import State
+from agent.retirement.ladder import Rung
+from agent.retirement.reason import Reason
 from tests.support.cases import a_case
 
 BATCH = BatchTaken(
@@ -71,7 +74,21 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
     ),
     (GuestFoundStopped(DomId(7)), "guests_found_stopped_total", {}, 1),
     (GuestPaused(0.25), "guest_pause_seconds_sum", {}, 0.25),
-    (CapReached(Refusal.DOM0), "caps_reached_total", {"refusal": "dom0"}, 1),
+    (CapReached(Reason.PAUSES_CAP), "caps_reached_total", {"refusal": "pauses_cap"}, 1),
+    (DimmWornOut("A"), "dimms_to_replace", {}, 1),
+    (CaseDropped(a_case()), "cases_dropped_total", {}, 1),
+    (
+        CaseMoved(a_case(State.OBSERVED, rungs=(Rung.SWAP,)), State.OPEN, 0.5),
+        "would_offline_total",
+        {"first": "swap"},
+        1,
+    ),
+    (
+        CaseMoved(a_case(State.OBSERVED), State.OPEN, 0.5),
+        "would_offline_total",
+        {"first": "no_rung"},
+        1,
+    ),
     (
         CallMade("page_query", "done", 0.1),
         "calls_total",

@@ -12,8 +12,10 @@ from agent.contract.frames import DomId
 from agent.contract.hypercall import PageReply, PageStatus, PageUse, Refusal
 from agent.contract.toolstack import ToolOutcome, ToolReply
 from agent.retirement import answers
+from agent.retirement.caps import HOUR_NS
 from agent.retirement.case import (
     ATTEMPTS_MAX,
+    PAUSING,
     ROUNDS_MAX,
     TRANSITIONS,
     Case,
@@ -38,9 +40,11 @@ from agent.retirement.outcome import (
     Offlined,
     Outcome,
     Overtaken,
+    Postponed,
     Recalled,
     Refused,
     Returned,
+    Seen,
     Spared,
     TryAgain,
 )
@@ -351,15 +355,22 @@ def test_every_answer_of_the_hypervisor_has_a_row(
 
 
 def test_nobody_but_an_operator_takes_a_case_out_of_a_final_state() -> None:
+    """Nor out of where it is only looked at."""
     for state in State:
-        assert (set(TRANSITIONS[state]) <= {Asked, Recalled}) is state.is_final
+        is_operators = set(TRANSITIONS[state]) <= {Asked, Recalled}
+        assert is_operators is (state.is_final or state is State.OBSERVED)
 
 
 def test_what_comes_to_nothing_for_another_s_sake_has_a_row_wherever_nothing_was_begun() -> None:
     """A case in line for its guest may be overtaken, and its guest may be stopped by others."""
     for state in State:
         if state.begins:
-            assert {Overtaken, NotNow, Recalled} <= set(TRANSITIONS[state])
+            assert {Overtaken, NotNow, Recalled, Seen} <= set(TRANSITIONS[state])
+
+
+def test_what_stops_a_guest_or_asks_for_its_device_may_be_postponed() -> None:
+    may_be = {state for state in State if Postponed in TRANSITIONS[state]}
+    assert may_be == PAUSING | {State.DETACHING}
 
 
 def test_there_is_no_way_out_of_a_stop_but_through_a_resume_or_a_restore() -> None:
@@ -371,16 +382,77 @@ def test_there_is_no_way_out_of_a_stop_but_through_a_resume_or_a_restore() -> No
 
 
 def allowed_ways_out(state: State) -> set[type[Outcome]]:
-    """`Overtaken`, `NotNow` and `Recalled` come where no command was given yet."""
+    """What comes of no command leads out where none was given yet."""
+    without_command: set[type[Outcome]] = {Overtaken, NotNow, Postponed, Seen, Recalled}
     if state is State.SAVING:
-        return {
-            Overtaken,
-            NotNow,
-            Recalled,
-        }  # an image may be there: "gone" leads to a restore
+        return without_command  # an image may be there: "gone" leads to a restore
     if state is State.SUSPENDING:
-        return {Gone, Overtaken, NotNow, Recalled}
+        return {Gone, *without_command}
     return {Gone} if state is State.EXCHANGING else {Done, Gone}
+
+
+# Caps
+
+LATER = Postponed(Reason.OUTSIDE_WINDOWS)
+
+
+def test_a_postponed_stop_is_due_again_when_its_page_is_read_back() -> None:
+    postponed = then(a_case(), PV, LATER)
+    assert (postponed.state, postponed.reason) == (State.POSTPONED, Reason.OUTSIDE_WINDOWS)
+    assert then(postponed, PV).state is State.SUSPENDING
+
+
+def test_why_a_stop_was_postponed_is_no_reason_for_what_comes_of_it() -> None:
+    tried = then(a_case(), PV, LATER, PV, Failed(), Done(), Failed(), Done())
+    assert (tried.state, tried.reason) == (State.PARKED, Reason.FAILED)
+    assert then(a_case(), PV, LATER, PV).reason is None
+
+
+def test_a_detaching_that_is_postponed_has_detached_nothing() -> None:
+    postponed = then(a_case(), WITH_DEVICE, LATER)
+    assert (postponed.state, postponed.detached) == (State.POSTPONED, ())
+
+
+def test_a_rung_that_is_postponed_while_a_device_is_detached_gives_it_back_first() -> None:
+    detached = then(a_case(), WITH_DEVICE, Done())
+    assert then(detached, LATER).state is State.ATTACHING
+    assert then(detached, LATER, Done(), WITH_DEVICE).state is State.DETACHING
+
+
+@pytest.mark.parametrize("state", PAUSING)
+@pytest.mark.parametrize("outcome", [Done(), Failed(), Damaged()])
+def test_a_command_that_may_have_stopped_the_guest_is_a_pause(
+    state: State, outcome: Outcome
+) -> None:
+    assert after(state, outcome).paused_at_ns == (2,)
+
+
+@pytest.mark.parametrize("outcome", [TryAgain(), NoAnswer(), NotNow(Reason.AGENT_STOPPING), LATER])
+def test_what_stopped_nobody_is_no_pause(outcome: Outcome) -> None:
+    assert after(State.SUSPENDING, outcome).paused_at_ns == ()
+
+
+def test_pauses_of_more_than_an_hour_ago_are_forgotten() -> None:
+    case = a_case(State.SUSPENDING, paused_at_ns=(0, HOUR_NS))
+    assert advance(case, Done(), HOUR_NS + 1).paused_at_ns == (HOUR_NS, HOUR_NS + 1)
+
+
+# Only looking
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (HVM, "hvm: swap first"),
+        (PV, "pv: exchange first"),
+        (Held(PageUse.FREE, None), "free: at once"),
+        (Held(PageUse.DOM0, DomId(0)), "dom0: nothing but to ask for it"),
+    ],
+)
+def test_a_page_that_is_only_looked_at_says_what_would_be_done(held: Held, told: str) -> None:
+    seen = after(State.OPEN, Seen(held))
+    assert (seen.state, seen.reason, seen.detail) == (State.OBSERVED, Reason.OBSERVING, told)
+    assert then(seen, Asked()).state is State.OPEN
 
 
 # Waiting

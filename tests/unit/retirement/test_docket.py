@@ -9,7 +9,7 @@ from agent.contract.hypercall import PageUse
 from agent.diagnosis.verdict import Verdict
 from agent.retirement import docket as docket_module
 from agent.retirement.caps import Caps, pages_of
-from agent.retirement.case import State
+from agent.retirement.case import Case, State
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung
 from agent.retirement.reason import Reason
@@ -86,6 +86,7 @@ def test_counts_name_every_place_to_rest() -> None:
         "parked": 0,
         "unretirable": 0,
         "returned": 0,
+        "observed": 0,
     }
 
 
@@ -188,3 +189,92 @@ def test_a_page_is_recalled_until_it_is_back() -> None:
 
 def test_a_page_that_nobody_took_cannot_be_recalled() -> None:
     assert Docket(Caps(10)).recall(Mfn(1)) is None
+
+
+# One DIMM
+
+
+def on_dimm(mfn: int, dimm: str | None) -> Verdict:
+    return Verdict(Mfn(mfn), 5, "2 errors in 24 h", dimm)
+
+
+def test_past_its_own_cap_a_dimm_is_to_be_replaced() -> None:
+    docket = Docket(Caps(10, pages_per_dimm_max=1))
+    first, second = docket.open([on_dimm(1, "A"), on_dimm(2, "A")], 0)
+    assert first.state is State.OPEN
+    assert (second.state, second.reason) == (State.UNRETIRABLE, Reason.REPLACE_DIMM)
+    assert docket.worn_dimms == ("A",)
+
+
+def test_another_dimm_has_a_cap_of_its_own() -> None:
+    docket = Docket(Caps(10, pages_per_dimm_max=1))
+    cases = docket.open([on_dimm(1, "A"), on_dimm(2, "B")], 0)
+    assert {case.state for case in cases} == {State.OPEN}
+
+
+def test_pages_of_no_known_dimm_wear_none_out() -> None:
+    docket = Docket(Caps(10, pages_per_dimm_max=1))
+    cases = docket.open([on_dimm(1, None), on_dimm(2, None)], 0)
+    assert {case.state for case in cases} == {State.OPEN}
+    assert docket.worn_dimms == ()
+
+
+def test_a_page_that_comes_back_counts_against_its_dimm_no_more() -> None:
+    docket = Docket(Caps(10, pages_per_dimm_max=1))
+    (case,) = docket.open([on_dimm(1, "A")], 0)
+    docket.put(replace(case, state=State.RETURNED))
+    assert docket.worn_dimms == ()
+
+
+# Another DIMM
+
+
+def after_reboot(case: Case, module: str) -> Case:
+    """`case`, of a page on slot A, on the docket of the next boot."""
+    docket = Docket(Caps(10), "second", {"A": module} if module else {})
+    docket.restore([replace(case, boot="first", dimm="A")], now_ns=9)
+    return docket.at(case.mfn)
+
+
+@pytest.mark.parametrize("state", [State.RETIRED, State.PARKED, State.UNRETIRABLE, State.OPEN])
+def test_what_is_known_of_a_page_goes_with_its_dimm(state: State) -> None:
+    case = after_reboot(a_case(state, module="old"), "new")
+    assert (case.state, case.reason) == (State.RETURNED, Reason.DIMM_REPLACED)
+
+
+@pytest.mark.parametrize(("was", "is_now"), [("old", "old"), ("old", ""), ("", "new")])
+def test_a_dimm_that_may_be_the_same_keeps_its_retired_pages(was: str, is_now: str) -> None:
+    assert after_reboot(a_case(State.RETIRED, module=was), is_now).state is State.OPEN
+
+
+def test_a_dimm_that_was_not_known_is_known_from_the_next_boot_on() -> None:
+    assert after_reboot(a_case(State.RETIRED), "new").module == "new"
+
+
+def test_a_guest_on_disk_is_restored_before_its_case_may_go() -> None:
+    case = after_reboot(a_case(State.RESTORING, module="old", image="c1--7", guest="db"), "new")
+    assert (case.state, case.image) == (State.RESTORING, "c1--7")
+
+
+def test_a_new_case_knows_its_dimm() -> None:
+    docket = Docket(Caps(10), modules={"A": "P/1"})
+    (case,) = docket.open([on_dimm(1, "A")], 0)
+    assert case.module == "P/1"
+
+
+def test_a_page_of_a_replaced_dimm_that_goes_bad_gets_a_case_of_its_own() -> None:
+    docket = Docket(Caps(10), "second", {"A": "new"})
+    docket.restore([a_case(State.RETIRED, boot="first", dimm="A", module="old")], now_ns=9)
+    (case,) = docket.open([on_dimm(0x1234, "A")], 10)
+    assert (case.state, case.module) == (State.OPEN, "new")
+
+
+# Pauses
+
+
+def test_when_a_guest_was_stopped_is_known_from_its_cases_and_so_survives() -> None:
+    docket = Docket(Caps(10))
+    first = a_case(State.RETIRED, guest="db", paused_at_ns=(5, 6))
+    docket.restore([first, a_case(State.RETIRED, mfn=Mfn(2), guest="db", paused_at_ns=(6,))], 9)
+    assert docket.paused_at_ns("db") == {5, 6}
+    assert docket.paused_at_ns("web") == frozenset()

@@ -11,7 +11,7 @@ FOLDER = Path("/run/demo")
 def test_what_is_written_is_read_back() -> None:
     keys = agent_config(FOLDER, "mqtt://127.0.0.1:1", "5", 9464)
     read = tomllib.loads(as_toml(laid_over(keys, {"retirement": {"rungs": ("swap", "exchange")}})))
-    assert read["retirement"] == {"watch_seconds": 5.0, "rungs": ["swap", "exchange"]}
+    assert read["retirement"] == {**keys["retirement"], "rungs": ["swap", "exchange"]}
     assert read["host"] == "hv-1"
 
 
