@@ -32,23 +32,27 @@ from agent.config import AgentConfig
 from agent.contract import topics
 from agent.contract.errors import AgentError, Unreachable, first_of
 from agent.contract.hypercall import HostReply
+from agent.contract.requests import Ask, RequestsView, RequestView
 from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
-from agent.events import CaseDropped, DimmWornOut, Event, Observer
+from agent.events import CaseDropped, CaseMessageCoalesced, DimmWornOut, Event, Observer
 from agent.handshake import Bus, Handshake
+from agent.herald import Herald
 from agent.introduction import checked, modules_of
 from agent.pipeline import Delivery, Pipeline
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps, StopCaps, pages_of
 from agent.retirement.case import Case
+from agent.retirement.desk import Desk
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
 from agent.retirement.ladder import Terms
 from agent.retirement.manners import Manners
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
+from agent.retirement.request import view_of
 from agent.waiting import set_within
 
 STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
@@ -115,7 +119,7 @@ async def _live_once(config: AgentConfig, stack: AsyncExitStack, stop: asyncio.E
     if agent is not None:
         diagnosis, overview = agent.overview.diagnosis, agent.overview
         metrics.seed(agent.driver.docket.cases, diagnosis.admission.missing)
-        answers = Answers(overview.status, overview.cases, overview.case)
+        answers = _answers(overview, agent.desk)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
         await agent.run(stop)
@@ -163,6 +167,8 @@ class Agent:
     handshake: Handshake
     driver: Driver
     checkup: Checkup
+    desk: Desk
+    herald: Herald
     overview: Overview
     _recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -182,7 +188,12 @@ class Agent:
             config.host, version("pagewarden"), diagnosis, docket, parts.board, journal.history
         )
         observe.add(overview.observe)
+        herald = Herald(config.host, parts.broker, lambda: observe(CaseMessageCoalesced()))
+        herald.seed(docket.cases)
+        observe.add(herald.observe)
         driver = Driver(acts, journal, docket, observe, clock, _manners(config))
+        desk = Desk(driver, docket, journal, host, observe, clock)
+        await desk.restore(await journal.requests())
         every = config.journal.snapshot_every_batches
         pipeline = Pipeline(diagnosis, docket, journal, driver.submit, observe, clock, every)
         admission, hand = diagnosis.admission, pipeline.hand
@@ -190,7 +201,7 @@ class Agent:
         checkup = Checkup(
             acts, parts.broker, host.boot_id, lambda found: parts.board.renew(Health(found))
         )
-        return cls(parts.broker, pipeline, handshake, driver, checkup, overview)
+        return cls(parts.broker, pipeline, handshake, driver, checkup, desk, herald, overview)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bring guests back, serve until told to stop or the host rebooted, and stop in order."""
@@ -211,6 +222,8 @@ class Agent:
             driving = group.create_task(self._drive(), name="driver")
             others.append(group.create_task(self._take_messages(), name="intake"))
             others.append(group.create_task(self.handshake.run(), name="handshake"))
+            others.append(group.create_task(self._take_requests(), name="desk"))
+            others.append(group.create_task(self.herald.run(), name="herald"))
             await _any(stop, self.checkup.rebooted)
             await self.pipeline.stop()
             self.driver.stop()
@@ -227,6 +240,10 @@ class Agent:
         await self._recovered.wait()  # a guest that stands still comes before any message
         async with aclosing(self.broker.deliveries()) as deliveries:
             await self.pipeline.run(deliveries)
+
+    async def _take_requests(self) -> None:
+        await self._recovered.wait()
+        await self.desk.run()
 
 
 async def _any(*events: asyncio.Event) -> None:
@@ -305,6 +322,20 @@ def _caps(config: AgentConfig, host: HostReply) -> Caps:
     section = config.retirement
     pages_max = pages_of(host.frames, section.retired_memory_fraction_max)
     return Caps(pages_max, section.pages_per_dimm_max)
+
+
+def _answers(overview: Overview, desk: Desk) -> Answers:
+    async def ask(wanted: Ask) -> RequestView:
+        return view_of(await desk.take(wanted))
+
+    def requests() -> RequestsView:
+        return RequestsView(requests=tuple(map(view_of, desk.requests)))
+
+    def request(request_id: str) -> RequestView | None:
+        found = desk.find(request_id)
+        return None if found is None else view_of(found)
+
+    return Answers(overview.status, overview.cases, overview.case, ask, requests, request)
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:

@@ -78,6 +78,11 @@ class CaseMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseMessageCoalesced:
+    """A move of a case was not published, because a newer one is."""
+
+
+@dataclass(frozen=True, slots=True)
 class GuestPaused:
     """A guest stood still this long, because of us."""
 
@@ -145,6 +150,7 @@ Event = (
     | PagesEvicted
     | CaseOpened
     | CaseMoved
+    | CaseMessageCoalesced
     | GuestPaused
     | GuestFoundStopped
     | CapReached

@@ -16,7 +16,7 @@ DRIVEN = ("thread",)
 
 def modules_of(host: HostReply) -> dict[str, str]:
     """Which DIMM is in which slot, as far as the host says: the part and serial of each label."""
-    return {dimm.label: dimm.identity for dimm in host.dimms if dimm.identity}
+    return {module.label: module.identity for module in host.modules if module.identity}
 
 
 def checked(host: HostReply, name: str, socket: Path) -> HostReply:

@@ -43,7 +43,7 @@ def _lot(hypervisor: Hypervisor, on: On, rng: Generator) -> Callable[[], Mfn] | 
 
 def _is(hypervisor: Hypervisor, mfn: Mfn, on: On) -> bool:
     table = hypervisor.table
-    in_place = table.state_of(mfn) in (FrameState.FREE, FrameState.IN_USE)
+    in_place = on is On.BROKEN or table.state_of(mfn) in (FrameState.FREE, FrameState.IN_USE)
     return in_place and (
         bounds(hypervisor.layout, on) is None or table.use_of(mfn) is PageUse(on.value)
     )

@@ -6,19 +6,20 @@ emulator without any file is the documented one.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from agent.contract.ereport import BATCH_MAX
 from agent.contract.toolstack import GuestKind
 from agent.contract.topics import HostName
-from emulator.scenario import FaultSettings, GuestSettings
+from emulator.scenario import FaultSettings, Guests, GuestSettings
 from emulator.sizes import Size
 from emulator.toml import Overrides, Settings, checked, read_table
+from emulator.xen.defects import DefectId
+from emulator.xen.layout import NODES_MAX
 
-GUESTS_MAX = 64
 _PORT_OF_MQTT = 1883
 
 Seconds = Annotated[float, Field(ge=0, le=3600)]
@@ -48,7 +49,9 @@ class HostSettings(Settings):
     xen_heap: Size = 64 << 20
     dom0: Size = 1 << 30
     dimms: Annotated[int, Field(gt=0, le=12)] = 8
+    nodes: Annotated[int, Field(gt=0, le=NODES_MAX)] = 1
     personality: Personality = Personality.THREAD
+    defects: dict[DefectId, bool] = Field(default_factory=dict[DefectId, bool])
     hypercall_cpu: Annotated[int, Field(ge=0, lt=4096)] = 1
     reboot_seconds: Seconds = 3.0
 
@@ -112,7 +115,7 @@ class EmulatorConfig(Settings):
     scenario: str = "straight-line"
     sockets: Path = Path("run")
     host: HostSettings = HostSettings()
-    guests: Annotated[tuple[GuestSettings, ...], Field(max_length=GUESTS_MAX)] = (
+    guests: Guests = (
         GuestSettings(name="web-hvm", kind=GuestKind.HVM),
         GuestSettings(name="db-pv", kind=GuestKind.PV),
     )
@@ -121,13 +124,6 @@ class EmulatorConfig(Settings):
     timing: TimingSettings = TimingSettings()
     workload: WorkloadSettings = WorkloadSettings()
     faults: tuple[FaultSettings, ...] = ()
-
-    @model_validator(mode="after")
-    def _guests_have_names_of_their_own(self) -> Self:
-        names = [guest.name for guest in self.guests]
-        if len(set(names)) != len(names):
-            raise ValueError("each of the guests needs a name of its own")
-        return self
 
 
 def load(path: Path | None, overrides: Overrides | None = None) -> EmulatorConfig:

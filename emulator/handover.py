@@ -1,7 +1,9 @@
 """A page that gets another owner, while somebody believes that he knows whose it is.
 
     another guest of the host can take it    a grant transfer: it keeps its mark, if it has one
-    nobody can                               its guest is ended and comes back as another domain
+    nobody can                               its guest is ended and comes back as another domain,
+                                             with its devices
+    there is no room for that either         nothing changes
 
 An ended guest's memory and work are as they were when it is back. Its pages are given back on the
 way: those that were to be offlined are then, the others are anybody's.
@@ -26,8 +28,5 @@ def _is_taken(hypervisor: Hypervisor, mfn: Mfn) -> bool:
 
 
 def _come_back(hypervisor: Hypervisor, domain: Domain) -> None:
-    if not hypervisor.domids_left:
-        return
-    being = hypervisor.captured(domain)
-    hypervisor.destroy(domain)
-    hypervisor.create(being)
+    if hypervisor.domids_left:
+        hypervisor.replace(domain, hypervisor.captured(domain))

@@ -9,11 +9,14 @@ happens. A rule is gone once it has happened `times` times.
     hang                no          nothing, as long as it waits
     lose_answer         yes         the connection close
     slow                yes         the answer, after so many `seconds` more
+    late                yes         nothing; it is done so many `seconds` after the caller gave up
     half_way            begun       that it failed in the middle
     fast_path           yes         the answer; but the guest went on by the fast path
     crash_domain        –           what there is to say of a domain that has just died
     change_owner        yes         an answer that names an owner who has the page no more
     crash_host          no          the connection close; so reboot_host
+
+Who hangs up on a `slow` call has called it off. No real toolstack promises that: hence `late`.
 
 Pure: the rules and their counting are here, what happens is done at the doors.
 """
@@ -65,6 +68,7 @@ class Do(StrEnum):
     HANG = "hang"
     LOSE_ANSWER = "lose_answer"
     SLOW = "slow"
+    LATE = "late"
     HALF_WAY = "half_way"
     FAST_PATH = "fast_path"
     CRASH_DOMAIN = "crash_domain"
@@ -76,6 +80,8 @@ class Do(StrEnum):
 CALLS = frozenset(Name) - {Name.ANY}
 ABOUT_PAGES = frozenset({Name.OFFLINE, Name.QUERY, Name.ONLINE, Name.SWAP, Name.SYSCTL})
 ABOUT_GUESTS = CALLS - ABOUT_PAGES
+
+TIMED = frozenset({Do.SLOW, Do.LATE})
 
 # Where a thing can happen, if not everywhere.
 WHERE: dict[Do, frozenset[Name]] = {
@@ -101,8 +107,8 @@ class Rule(Settings):
         if not self.calls:
             there = ", ".join(sorted(WHERE[self.do]))
             raise ValueError(f"{self.do} cannot happen to {self.call}; it can to: {there}")
-        if (self.do is Do.SLOW) != (self.seconds is not None):
-            raise ValueError("seconds belongs to `slow`, and `slow` needs it")
+        if (self.do in TIMED) != (self.seconds is not None):
+            raise ValueError("seconds belongs to `slow` and `late`, and they need it")
         return self
 
     @property

@@ -36,6 +36,7 @@ NEEDS: dict[On, Need] = {
         lambda guest: _is_pv(guest) and not guest.devices,
         "no guest is of that kind and without a device; add one to guests",
     ),
+    On.BROKEN: _some(lambda guest: not guest.devices, "no guest is without a device; add one"),
     On.PAGE_TABLE: _some(_is_pv, "there is no PV guest; add one to guests"),
     On.SUPERPAGE: _some(
         lambda guest: not _is_pv(guest) and guest.paging is Paging.HAP,

@@ -41,6 +41,7 @@ def layout_of(config: EmulatorConfig, scenario: Scenario) -> Layout:
             host.dom0 >> PAGE_SHIFT,
             tuple(_spec(guest, config.workload.working_set) for guest in guests),
             _places(host),
+            host.nodes,
         )
     except ValueError as error:
         raise EmulatorError(f"host and guests: {error}") from None
@@ -98,8 +99,9 @@ def _check_room(config: EmulatorConfig, guests: tuple[GuestSettings, ...]) -> No
 def _check_mappings(guests: Sequence[GuestSettings], mappings: Sequence[MappingSettings]) -> None:
     names = {guest.name for guest in guests}
     for mapping in mappings:
-        if mapping.guest not in names:
-            raise EmulatorError(f"mappings.guest: there is no guest {mapping.guest!r}")
+        for key, name in {"guest": mapping.guest, "by": mapping.by}.items():
+            if name is not None and name not in names:
+                raise EmulatorError(f"mappings.{key}: there is no guest {name!r}")
 
 
 def _check_kinds(config: EmulatorConfig, scenario: Scenario) -> None:

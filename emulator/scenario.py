@@ -10,15 +10,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from agent.contract.toolstack import GuestKind, Paging
+from agent.contract.toolstack import HERE, GuestKind, Paging
 from emulator.errors import EmulatorError
 from emulator.machine.banks import Uncorrected
 from emulator.mischief import RULES_MAX, Rule
 from emulator.sizes import Size
 from emulator.toml import Settings, checked, read_table
+from emulator.xen.layout import repeated
 
+GUESTS_MAX = 64
 ERRORS_PER_SECOND_MAX = 100_000.0
 PAGES_PER_FAULT_MAX = 4096
 
@@ -42,6 +44,7 @@ class On(StrEnum):
     SHARED = "shared"  # by memory sharing
     SHARED_INFO = "shared_info"  # Xen's heap, shared with a guest
     DYING = "dying"  # its guest is gone, and others still map it
+    BROKEN = "broken"  # a running guest's, and had an uncorrected error before anybody listened
     DOM0 = "dom0"
     XEN_HEAP = "xen_heap"
     XEN_IMAGE = "xen_image"  # this and the rest: only on a host whose personality is xen-4.17
@@ -85,16 +88,37 @@ class GuestSettings(Settings):
         return self
 
 
+def _guests_apart(guests: tuple[GuestSettings, ...]) -> tuple[GuestSettings, ...]:
+    if twice := repeated(guest.name for guest in guests):
+        raise ValueError(f"two guests are called {twice[0]}; each needs a name of its own")
+    if twice := repeated(device for guest in guests for device in guest.devices):
+        raise ValueError(f"device {twice[0]} is named twice, and can be in one place only")
+    return guests
+
+
+Guests = Annotated[
+    tuple[GuestSettings, ...], Field(max_length=GUESTS_MAX), AfterValidator(_guests_apart)
+]
+
+
 class MappingSettings(Settings):
-    """Dom0 maps `pages` of a guest's plain pages, from `at_seconds` on, for `seconds`; without
-    them, until the guest is gone. If it `outlives_guest`, it does not let go even then.
+    """Dom0, or the guest that it is `by`, maps `pages` of a guest's plain pages, from `at_seconds`
+    on, for `seconds`; without them, until either is gone. If it `outlives_guest`, it does not let
+    go when that guest is gone.
     """
 
     guest: GuestName
+    by: GuestName | None = None
     pages: Annotated[int, Field(gt=0, le=1024)] = 1
     at_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
     outlives_guest: bool = False
+
+    @model_validator(mode="after")
+    def _is_of_another_guest(self) -> Self:
+        if self.by == self.guest:
+            raise ValueError(f"by: guest {self.by} maps its own pages anyway; name another one")
+        return self
 
 
 class FaultSettings(Settings):
@@ -126,11 +150,26 @@ class FaultSettings(Settings):
         return (self.at_seconds + page * self.every_seconds for page in range(self.pages))
 
 
+def _not_here(name: str) -> str:
+    if name == HERE:
+        raise ValueError(f"{HERE} is this host itself; call the peer otherwise")
+    return name
+
+
 class PeerSettings(Settings):
     """Another host, which takes guests from here."""
 
-    name: GuestName
+    name: Annotated[GuestName, AfterValidator(_not_here)]
     memory: Size
+
+
+def _names_apart(peers: tuple[PeerSettings, ...]) -> tuple[PeerSettings, ...]:
+    if twice := repeated(peer.name for peer in peers):
+        raise ValueError(f"two peers are called {twice[0]}; each needs a name of its own")
+    return peers
+
+
+Peers = Annotated[tuple[PeerSettings, ...], AfterValidator(_names_apart)]
 
 
 class Expect(Settings):
@@ -163,10 +202,10 @@ class Scenario(Settings):
     """
 
     title: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    guests: tuple[GuestSettings, ...] = ()
+    guests: Guests = ()
     faults: tuple[FaultSettings, ...] = ()
     mappings: tuple[MappingSettings, ...] = ()
-    peers: tuple[PeerSettings, ...] = ()
+    peers: Peers = ()
     agent: dict[str, dict[str, AgentValue]] = Field(default_factory=dict)
     mischief: Annotated[tuple[Rule, ...], Field(max_length=RULES_MAX)] = ()
     expect: Expect = Expect()

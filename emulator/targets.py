@@ -108,6 +108,12 @@ def _shared(hypervisor: Hypervisor) -> I64:
     return hypervisor.sharing.frames
 
 
+def _broken(hypervisor: Hypervisor) -> I64:
+    """Those that a guest still has."""
+    table = hypervisor.table
+    return table.offlining_among(np.array(table.broken, np.int64))
+
+
 def _placed(kind: PageKind) -> Frames:
     def frames(hypervisor: Hypervisor) -> I64:
         places = (place for place in hypervisor.layout.places if place.kind is kind)
@@ -129,6 +135,7 @@ _LISTED: dict[On, Frames] = {
     On.SHARED: _shared,
     On.SHARED_INFO: _of_domains("shared"),
     On.DYING: _lingering,
+    On.BROKEN: _broken,
     On.XEN_IMAGE: _placed(PageKind.XEN_IMAGE),
     On.M2P: _placed(PageKind.M2P),
     On.LOW: _placed(PageKind.LOW),

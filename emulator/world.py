@@ -33,9 +33,9 @@ from emulator.machine.banks import COUNT_MAX, Bank, Registers, Uncorrected
 from emulator.machine.faults import Fault, Faults
 from emulator.machine.memory import Memory
 from emulator.plan import planned, when
-from emulator.scenario import FaultSettings, Scenario
+from emulator.scenario import FaultSettings, On, Scenario
 from emulator.visits import Visits
-from emulator.xen.defects import MENDED, XEN_4_17, HostDown
+from emulator.xen.defects import MENDED, XEN_4_17, HostDown, switched
 from emulator.xen.frametable import FrameState
 from emulator.xen.guests import Guest
 from emulator.xen.hypervisor import Hypervisor
@@ -67,7 +67,7 @@ class World:
         boot_id: UUID,
         started_ns: int,
     ) -> None:
-        self._defects = _DEFECTS[config.host.personality]
+        self._defects = switched(_DEFECTS[config.host.personality], config.host.defects)
         self._peers = {p.name: Peer(p.name, p.memory >> PAGE_SHIFT) for p in scenario.peers}
         self.is_quiet = False
         self._layout = layout
@@ -84,6 +84,9 @@ class World:
         self._replaced: Counter[str] = Counter()
         self._to_replace: set[str] = set()
         self._boot(Firmware(config.host.name, boot_id, self._modules(self._replaced)), layout, 0.0)
+        for _, fault in self._plan:
+            if fault.on is On.BROKEN:
+                self._break_early()
 
     def _boot(self, firmware: Firmware, layout: Layout, now: float) -> None:
         self.firmware = firmware
@@ -150,13 +153,15 @@ class World:
         Nor is one that has left for a peer.
         """
         self._disk = _whole(self._disk, unwritten)
-        elsewhere = _names_on(self._disk) | _names_at(self._peers.values())
-        there = tuple(guest for guest in self._layout.guests if guest.name not in elsewhere)
+        elsewhere = self._disk.guests() | _names_at(self._peers.values())
+        there = [guest for guest in self._layout.guests if guest.name not in elsewhere]
+        away = [guest for guest in self._layout.guests if guest.name in elsewhere]
         self._visits.forget()
         self.stand_still()
         self._put_in_new_dimms()
         firmware = replace(self.firmware, boot_id=boot_id, modules=self._modules(self._replaced))
-        self._boot(firmware, replace(self._layout, guests=there), now)
+        layout = replace(self._layout, guests=tuple(there), away=tuple(away))
+        self._boot(firmware, layout, now)
         self._heed_readers(now)
 
     def replace_dimm(self, label: str) -> None:
@@ -216,6 +221,18 @@ class World:
             self._struck.append(registers)
             self.checks.handle(registers)
 
+    def _break_early(self) -> None:
+        """An uncorrected error of before: Xen has marked the page, and its guest knows of it."""
+        broken = set(self.hypervisor.table.broken)
+        plain = (draw(self.hypervisor, on, broken, self._chance) for on in (On.HVM, On.PV))
+        for mfn in [each for each in plain if each is not None][:1]:
+            gfn = self.hypervisor.table.gfn_of(mfn)
+            owner = self.hypervisor.table.owner_of(mfn)
+            self.hypervisor.table.mark_broken(mfn)
+            self.hypervisor.table.offline(mfn)
+            if gfn is not None and owner is not None:
+                self.hypervisor.guests[owner].abandon(gfn)
+
     def _heed_machine_checks(self) -> None:
         """Whoever was told of a broken page touches it no more."""
         vmces = self.checks.vmces
@@ -255,13 +272,6 @@ def _whole(disk: Images, unwritten: AbstractSet[str]) -> Images:
         if image is not None and name not in unwritten:
             left.put(name, replace(image, saved_from=DomId(FIRST_RESERVED_DOMID)))
     return left
-
-
-def _names_on(disk: Images) -> set[str]:
-    images = map(disk.get, disk.waiting())
-    return {
-        image.being.spec.name for image in images if image is not None and image.being is not None
-    }
 
 
 def _names_at(peers: Iterable[Peer]) -> set[str]:

@@ -28,6 +28,7 @@ PURE_FILES = (
     "reason.py",
     "manners.py",
     "windows.py",
+    "request.py",
 )
 FORBIDDEN = {"asyncio", "time", "socket", "sqlite3", "threading", "aiohttp", "aiomqtt"}
 

@@ -153,6 +153,9 @@ class Cases:
         self.dropped = make.counter(
             "cases_dropped_total", "Cases closed because the host has another DIMM there now."
         )
+        self.messages_coalesced = make.counter(
+            "case_messages_coalesced_total", "Moves of cases not published: a newer one was."
+        )
         self.pause_seconds = make.histogram(
             "guest_pause_seconds", "How long guests stood still because of us.", PAUSE_SECONDS
         )

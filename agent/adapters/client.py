@@ -16,6 +16,8 @@ Reply = TypeVar("Reply", bound=BaseModel)
 DEADLINE_SECONDS = 5.0
 REPLY_BYTES_MAX = 64 << 20  # 100,000 cases are some 30 MB
 
+_TOLD = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST})  # with a sentence for people
+
 
 def fetch(
     path: Path, view: str, model: type[Reply], deadline_seconds: float = DEADLINE_SECONDS
@@ -26,10 +28,30 @@ def fetch(
         AgentError: if no agent answers there, or it knows no such thing.
         PeerError: if its answer cannot be understood.
     """
-    status, body = _get(path, view, deadline_seconds)
+    return _read(path, model, *_exchange(path, "GET", view, None, deadline_seconds))
+
+
+def send(
+    path: Path,
+    view: str,
+    body: BaseModel,
+    model: type[Reply],
+    deadline_seconds: float = DEADLINE_SECONDS,
+) -> Reply:
+    """What the agent at the socket `path` answers to a POST of `body` to `view`.
+
+    Raises:
+        AgentError: if no agent answers there, or it refuses.
+        PeerError: if its answer cannot be understood.
+    """
+    text = body.model_dump_json(exclude_none=True)
+    return _read(path, model, *_exchange(path, "POST", view, text, deadline_seconds))
+
+
+def _read(path: Path, model: type[Reply], status: int, body: bytes) -> Reply:
     if status != HTTPStatus.OK:
         text = body.decode(errors="replace").strip()
-        raise AgentError(text if status == HTTPStatus.NOT_FOUND else f"{path}: {status} {text}")
+        raise AgentError(text if status in _TOLD else f"{path}: {status} {text}")
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -38,10 +60,13 @@ def fetch(
         ) from None
 
 
-def _get(path: Path, view: str, deadline_seconds: float) -> tuple[int, bytes]:
+def _exchange(
+    path: Path, method: str, view: str, body: str | None, deadline_seconds: float
+) -> tuple[int, bytes]:
+    """Status and body of the answer."""
     connection = _UnixConnection(path, deadline_seconds)
     try:
-        connection.request("GET", view)
+        connection.request(method, view, body)
         response = connection.getresponse()
         return response.status, response.read(REPLY_BYTES_MAX)
     except TimeoutError:

@@ -1,6 +1,7 @@
 """The agent's own socket: what it is doing, told to whoever may open the file.
 
-Mode 0600 is the privilege. Only questions are answered here; `Answers` is where they come from.
+Mode 0600 is the privilege: who may ask may also have pages taken, or brought back. `Answers` is
+where the answers come from.
 """
 
 import socket
@@ -11,10 +12,13 @@ from pathlib import Path
 from stat import S_ISSOCK
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from agent.contract.codec import one_line
 from agent.contract.errors import AgentError
+from agent.contract.requests import Ask, RequestsView, RequestView
 from agent.contract.status import CasesView, CaseView, StatusView, View
+from agent.retirement.request import RequestRefused
 
 BACKLOG = 16
 CLOSE_SECONDS_MAX = 1.0  # for answers under way
@@ -23,11 +27,16 @@ PATH_BYTES_MAX = 107  # of a Unix socket's address
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Who answers which question. `case` gives None for an id that nobody knows."""
+    """Who answers which question. `case` and `request` give None for an id that nobody knows;
+    `ask` raises `RequestRefused`.
+    """
 
     status: Callable[[], StatusView]
     cases: Callable[[], CasesView]
     case: Callable[[str], Awaitable[CaseView | None]]
+    ask: Callable[[Ask], Awaitable[RequestView]]
+    requests: Callable[[], RequestsView]
+    request: Callable[[str], RequestView | None]
 
 
 class ControlServer:
@@ -40,6 +49,9 @@ class ControlServer:
         app.router.add_get(View.STATUS, self._status)
         app.router.add_get(View.CASES, self._cases)
         app.router.add_get(f"{View.CASES}/{{id}}", self._case)
+        app.router.add_post(View.REQUESTS, self._ask)
+        app.router.add_get(View.REQUESTS, self._requests)
+        app.router.add_get(f"{View.REQUESTS}/{{id}}", self._request)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS_MAX)
 
     @classmethod
@@ -70,6 +82,25 @@ class ControlServer:
         view = await self._answers.case(case_id)
         if view is None:
             raise web.HTTPNotFound(text=f"there is no case {case_id!r}\n")
+        return _reply(view)
+
+    async def _ask(self, request: web.Request) -> web.Response:
+        try:
+            ask = Ask.model_validate_json(await request.read())
+            return _reply(await self._answers.ask(ask))
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=f"{one_line(error)}\n") from None
+        except RequestRefused as refused:
+            raise web.HTTPBadRequest(text=f"{refused}\n") from None
+
+    async def _requests(self, _: web.Request) -> web.Response:
+        return _reply(self._answers.requests())
+
+    async def _request(self, request: web.Request) -> web.Response:
+        request_id = request.match_info["id"]
+        view = self._answers.request(request_id)
+        if view is None:
+            raise web.HTTPNotFound(text=f"there is no request {request_id!r}\n")
         return _reply(view)
 
 

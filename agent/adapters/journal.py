@@ -22,6 +22,7 @@ from agent.contract.codec import decode, pack
 from agent.contract.columns import Batch
 from agent.contract.errors import AgentError, Malformed
 from agent.retirement.case import Case
+from agent.retirement.request import Request
 
 __all__ = ["Journal", "JournalLimits", "Recovered"]
 
@@ -87,6 +88,17 @@ class Journal:
         Returns only once they would survive a power cut.
         """
         await self._do(partial(self._store.save, cases))
+
+    async def save_request(self, request: Request, *cases: Case) -> None:
+        """Write down a request and a step of each case, all or nothing.
+
+        Returns only once they would survive a power cut.
+        """
+        await self._do(partial(self._store.save_request, request, cases))
+
+    async def requests(self) -> tuple[Request, ...]:
+        """What operators asked for in this life and earlier ones."""
+        return await self._do(self._store.requests)
 
     async def keep_refused(self, reason: str, payload: bytes) -> None:
         """Keep a message that was not let in, or its beginning; the oldest make room."""

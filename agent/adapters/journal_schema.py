@@ -50,6 +50,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             '$.state', 'backing_out', '$.hands_off', 'guest_may_be_damaged', '$.rungs', json('[]'))
             WHERE state = 'releasing'""",
     ),
+    (
+        # What operators asked for.
+        """CREATE TABLE requests (
+            id TEXT PRIMARY KEY,
+            at_ns INTEGER NOT NULL,
+            body TEXT NOT NULL)""",
+    ),
 )
 
 

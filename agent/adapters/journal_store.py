@@ -3,6 +3,7 @@
     batches      the ereports as they were admitted, one packed blob a message
     transitions  every step of every case, the whole case each time; the last row is the case
     snapshots    what the engines made of the batches up to `batch_id`: one row
+    requests     what operators asked for, each as it is now
     refused      messages that were not let in, for a person to look at
 
 The batches after the snapshot are the *tail*. Retention takes from the front, and never from the
@@ -20,13 +21,17 @@ from agent.adapters.journal_file import connect, lock, transaction
 from agent.contract.codec import one_line
 from agent.contract.errors import AgentError
 from agent.retirement.case import Case
+from agent.retirement.request import Request
 
 REFUSED_MAX = 1000  # messages kept
 REFUSED_BYTES_MAX = 64 << 10  # of each
 STEPS_MAX = 256  # transitions kept of one case, the newest
 FORGOTTEN_MAX = 4096  # batches deleted with one snapshot, so that no commit waits long for it
 
+REQUESTS_MAX = 2000  # kept, the newest: many times what may be under way
+
 _CASE = TypeAdapter(Case)
+_REQUEST = TypeAdapter(Request)
 
 # The id given last, whether or not that batch is still there.
 _LAST_BATCH_ID = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batches'"
@@ -77,6 +82,32 @@ class Store:
             for case in cases:
                 self._append(case)
                 self._forget_old_steps(case)
+
+    def save_request(self, request: Request, cases: Sequence[Case]) -> None:
+        with transaction(self._db):
+            self._db.execute(
+                """INSERT INTO requests (id, at_ns, body) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (id) DO UPDATE SET body = ?3""",
+                (request.id, request.asked_at_ns, _REQUEST.dump_json(request).decode()),
+            )
+            self._db.execute(
+                """DELETE FROM requests WHERE rowid <=
+                   (SELECT rowid FROM requests ORDER BY rowid DESC LIMIT 1 OFFSET ?)""",
+                (REQUESTS_MAX,),
+            )
+            for case in cases:
+                self._append(case)
+
+    def requests(self) -> tuple[Request, ...]:
+        """Every request as it was written last, in the order in which they were made."""
+        bodies = self._db.execute("SELECT body FROM requests ORDER BY rowid")
+        return tuple(self._request(body) for (body,) in bodies)
+
+    def _request(self, body: str) -> Request:
+        try:
+            return _REQUEST.validate_json(body)
+        except ValidationError as error:
+            raise AgentError(f"{self._path}: a request cannot be read: {one_line(error)}") from None
 
     def _forget_old_steps(self, case: Case) -> None:
         self._db.execute(

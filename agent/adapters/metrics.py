@@ -21,6 +21,7 @@ from agent.events import (
     CallMade,
     CapReached,
     CaseDropped,
+    CaseMessageCoalesced,
     CaseMoved,
     CaseOpened,
     DimmWornOut,
@@ -143,6 +144,10 @@ class Metrics:
     @observe.register
     def _(self, _: CaseDropped) -> None:
         self._cases.dropped.inc()
+
+    @observe.register
+    def _(self, _: CaseMessageCoalesced) -> None:
+        self._cases.messages_coalesced.inc()
 
     @observe.register
     def _(self, event: GuestPaused) -> None:

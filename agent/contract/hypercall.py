@@ -140,17 +140,31 @@ class PagesReply(Wire):
     owners: Annotated[tuple[DomIdField, ...], Field(strict=False)] = ()
 
 
+class Interleave(Wire):
+    """Where the DIMMs lie: from page 0 on, runs of `pages` pages go round them, in this order."""
+
+    dimms: Annotated[
+        tuple[Annotated[str, Field(max_length=128)], ...], Field(min_length=1, strict=False)
+    ]
+    pages: Annotated[int, Field(ge=1)] = 1
+
+    def dimm_of(self, mfn: int) -> str:
+        return self.dimms[mfn // self.pages % len(self.dimms)]
+
+
 class HostReply(Wire):
     """Which host, since when (`boot_id`), how much memory, and which semantics it answers with.
 
-    `dimms` is what the firmware (SMBIOS) says: a boot may find others than the one before.
+    `modules` are the DIMMs that its firmware found: others, maybe, than in the boot before.
+    `interleave` is there if it says where they lie.
     """
 
     host: HostName
     boot_id: Annotated[UUID, Field(strict=False)]
     frames: Annotated[int, Field(gt=0)]
     personality: str
-    dimms: Annotated[tuple[Module, ...], Field(strict=False)] = ()
+    modules: Annotated[tuple[Module, ...], Field(strict=False)] = ()
+    interleave: Interleave | None = None
 
 
 class SysctlCommand(IntEnum):

@@ -11,10 +11,11 @@ from agent.contract.hypercall import DomIdField, MfnField
 
 
 class View(StrEnum):
-    """The paths of the agent's socket. One case is at `/v1/cases/<id>`."""
+    """The paths of the agent's socket. One case is at `/v1/cases/<id>`, a request likewise."""
 
     STATUS = "/v1/status"
     CASES = "/v1/cases"
+    REQUESTS = "/v1/requests"
 
 
 class Rest(StrEnum):

@@ -1,9 +1,10 @@
-"""Names on the bus. One host has four topics, and its name is a level of each:
+"""Names on the bus. One host has these topics, and its name is a level of each:
 
-pagewarden/v1/<host>/ereports    source → agent   batches of ereports, QoS 1
-pagewarden/v1/<host>/applied     agent → source   how far the agent has applied them, retained
-pagewarden/v1/<host>/resend      agent → source   which ones are missing: send them again
-pagewarden/v1/<host>/inventory   source → agent   what memory the host has, retained
+pagewarden/v1/<host>/ereports      source → agent   batches of ereports, QoS 1
+pagewarden/v1/<host>/applied       agent → source   how far the agent has applied them, retained
+pagewarden/v1/<host>/resend        agent → source   which ones are missing: send them again
+pagewarden/v1/<host>/inventory     source → agent   what memory the host has, retained
+pagewarden/v1/<host>/cases/<case>  agent → all      where that case is, retained
 """
 
 import re
@@ -46,3 +47,7 @@ def resend(host: str) -> str:
 
 def inventory(host: str) -> str:
     return f"{ROOT}/{host}/inventory"
+
+
+def case(host: str, case_id: str) -> str:
+    return f"{ROOT}/{host}/cases/{case_id}"

@@ -79,8 +79,8 @@ class Docket:
         """The cases that an operator's asking for these pages makes, or takes up again: each as it
         was before, if it was, and as it is now, already on the docket.
 
-        A page that is on its way, or retired, is left as it is. One that the caps refuse gets no
-        case: whoever asked is told.
+        A page that is on its way, or retired, is left as it is. One that the host's cap refuses
+        gets no case: whoever asked is told. A DIMM's own cap is for verdicts alone.
         """
         asked = [self._asked(verdict, now_ns, beyond_cap=beyond_cap) for verdict in wanted]
         return tuple(move for move in asked if move is not None)
@@ -94,7 +94,7 @@ class Docket:
         if before is not None and Asked not in TRANSITIONS[before.state]:
             return None
         takes_more = not beyond_cap and not _takes_a_page(before)
-        if takes_more and self._refusal(verdict) is not None:
+        if takes_more and self.caps.refusal(self._taken) is not None:
             return None
         after = self._new(verdict, now_ns) if before is None else advance(before, Asked(), now_ns)
         after = replace(after, beyond_cap=beyond_cap or after.beyond_cap, boot=self.boot)

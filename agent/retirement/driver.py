@@ -82,7 +82,7 @@ class Driver:
         Returns when all of them run, however long that takes. A guest that stands still then is
         told, and not touched: somebody else stopped it.
         """
-        stops = batch.stops(self.docket.unfinished)
+        stops = self._turns.inherit()
         if not self.manners.observes:
             await self._steps.skip(self.docket.resting(State.OBSERVED), Asked())
             await self._take_at_once(self.docket.unfinished)

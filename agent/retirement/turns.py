@@ -11,7 +11,7 @@ told to stop, the agent first brings it back. Deciding is in `batch.py`.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
@@ -21,7 +21,14 @@ from agent.events import CapReached
 from agent.retirement import batch
 from agent.retirement.case import Case
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import NoAnswer, NotNow, Overtaken, Postponed, Recalled
+from agent.retirement.outcome import (
+    NoAnswer,
+    NotNow,
+    Outcome,
+    Overtaken,
+    Postponed,
+    Recalled,
+)
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
@@ -29,12 +36,14 @@ from agent.waiting import set_within
 
 @dataclass(slots=True)
 class Turns:
-    """`stopping` is set when nothing new is to be begun."""
+    """`stopping` is set when nothing new is to be begun. `_inherited` are the pages whose stop an
+    earlier life may have begun; nobody knows which until they are looked for.
+    """
 
     steps: Steps
     manners: Manners
     stopping: asyncio.Event
-    _has_recovered: bool = False
+    _inherited: frozenset[Mfn] | None = None
     _in_hand: set[Mfn] = field(default_factory=set[Mfn])
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary[str, asyncio.Lock]
@@ -56,12 +65,18 @@ class Turns:
                 held = self.steps.docket.held_by(case.owner)
                 await self._begin(batch.sharing(case, held))
 
-    async def recover(self, stops: Iterable[Sequence[Case]]) -> None:
+    def inherit(self) -> Sequence[Sequence[Case]]:
+        """The stops that an earlier life may have begun. Ask before there is a stop in this one."""
+        stops = batch.stops(self.steps.docket.unfinished)
+        self._inherited = frozenset(case.mfn for cases in stops for case in cases)
+        return stops
+
+    async def recover(self, stops: Sequence[Sequence[Case]]) -> None:
         """Make good these stops of an earlier life, however long that takes."""
         async with asyncio.TaskGroup() as group:
             for cases in stops:
                 group.create_task(self._finish(cases), name=f"recover {cases[0].id}")
-        self._has_recovered = True
+        self._inherited = frozenset()
 
     async def release(self) -> None:
         """Give each guest that may lack something because of us one more start, and its devices.
@@ -74,7 +89,8 @@ class Turns:
 
     def _may_be_held(self, case: Case) -> bool:
         """True if a stop for this case has begun: in this life, or in one that is not made good."""
-        return case.mfn in self._in_hand or not self._has_recovered
+        is_inherited = self._inherited is None or case.mfn in self._inherited
+        return is_inherited or case.mfn in self._in_hand
 
     def _has_moved(self, case: Case) -> bool:
         return self.steps.docket.at(case.mfn) is not case
@@ -92,9 +108,8 @@ class Turns:
             await self._serve(given)
 
     async def _begin(self, cases: Sequence[Case]) -> None:
-        """Touch no guest of a boot that these cases do not know of: the next life would forget it.
-        Nor one that somebody else has stopped: it would run when we are done. Nor one for a page
-        that it has no more: whose it was is an answer, and answers grow old.
+        """Touch no guest for a page that it has no more: whose it was is an answer, and answers
+        grow old.
         """
         hindrance = await self._hindrance(cases[0])
         if hindrance is not None:
@@ -104,8 +119,10 @@ class Turns:
         await self.steps.skip(lost, Overtaken())
         await self._serve([case for case in cases if case not in lost])
 
-    async def _hindrance(self, case: Case) -> NoAnswer | NotNow | None:
-        """Why the guest of this case may not be touched now, by whatever it asked for."""
+    async def _hindrance(self, case: Case) -> Outcome | None:
+        """Why this guest is not to be touched now: after a reboot that we do not know of yet, the
+        next life would forget it; and what somebody else has stopped would run when we are done.
+        """
         acts = self.steps.acts
         if not await acts.is_of(self.steps.docket.boot):
             return NoAnswer("is the host still in the same boot?")

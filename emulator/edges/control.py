@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+import numpy as np
 from aiohttp import web
 
 from agent.contract.frames import Mfn, mfn_of
@@ -68,7 +69,7 @@ class Control:
     async def truth(self) -> Truth:
         life, world, hypervisor = self.life, self.world, self.world.hypervisor
         telemetry, state = life.boot.telemetry, life.boot.fate.state
-        domains = world.toolstack.domains()
+        domains = await life.boot.toolstack.domains()
         is_over = world.is_done and not life.is_replaying and state is HostState.UP
         return Truth(
             host=world.firmware.host,
@@ -84,6 +85,8 @@ class Control:
             next_seq=world.ereports,
             frames=CountsTruth(**asdict(hypervisor.host)),
             marked=tuple(map(self._frame, hypervisor.offlined())),
+            broken=tuple(hypervisor.table.broken),
+            unscrubbed=hypervisor.table.scrubber.unscrubbed,
             domains=domains.domains,
             images=domains.images,
             guests=tuple(self._guests()),
@@ -167,6 +170,7 @@ class Control:
             use=table.use_of(mfn),
             owner=table.owner_of(mfn),
             is_broken=table.is_broken(mfn),
+            is_wiped=not self.world.hypervisor.memory.read(np.array([mfn]))[0],
         )
 
     def _guests(self) -> Iterator[GuestTruth]:

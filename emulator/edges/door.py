@@ -5,6 +5,9 @@ A request is a pydantic model or it is refused, 400 and one line of text. So is 
 
 A host in trouble may also give no answer: say nothing as long as the caller waits, or hang up.
 
+A call whose caller has hung up is dropped where it waits: before its act, or after it, and never
+within, because no act waits.
+
 The file is its owner's alone, unless its name ends in `-unprivileged`: such a door is everybody's.
 """
 
@@ -12,9 +15,10 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISSOCK
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -41,17 +45,33 @@ def tell(path: str, act: Callable[[], Awaitable[BaseModel]]) -> web.RouteDef:
     return web.get(path, handle)
 
 
+@dataclass(frozen=True, slots=True)
+class Doing(Generic[Ask]):
+    """What is done with a body: it is read as a `model`, and handed to `act`."""
+
+    path: str
+    model: type[Ask]
+    act: Callable[[Ask], Awaitable[BaseModel]]
+
+    async def read(self, request: web.Request) -> Ask:
+        try:
+            return self.model.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=f"{self.path}: {one_line(error)}\n") from None
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        return answer(await self.act(await self.read(request)))
+
+
 def do(path: str, model: type[Ask], act: Callable[[Ask], Awaitable[BaseModel]]) -> web.RouteDef:
     """POST `path` hands its body, as a `model`, to `act`."""
+    return web.post(path, Doing(path, model, act).handle)
 
-    async def handle(request: web.Request) -> web.Response:
-        try:
-            ask = model.model_validate_json(await request.read())
-        except ValidationError as error:
-            raise web.HTTPBadRequest(text=f"{path}: {one_line(error)}\n") from None
-        return answer(await act(ask))
 
-    return web.post(path, handle)
+def reader_of(handler: Handler) -> Callable[[web.Request], Awaitable[BaseModel]] | None:
+    """How this handler of a door reads a body; None if it reads none."""
+    doing: Doing[BaseModel] | None = getattr(handler, "__self__", None)
+    return None if doing is None else doing.read
 
 
 def answer(reply: BaseModel) -> web.Response:
@@ -60,7 +80,7 @@ def answer(reply: BaseModel) -> web.Response:
 
 async def say_nothing(request: web.Request, still: Callable[[], bool] = lambda: True) -> None:
     """Return when the caller has hung up, or when it is `still` no more."""
-    while still() and _waits(request):  # noqa: ASYNC110 - no event tells of a caller that hung up
+    while still() and waits(request):  # noqa: ASYNC110 - no event tells of a caller that hung up
         await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -71,7 +91,8 @@ def hang_up(request: web.Request) -> web.Response:
     return web.Response(status=500)
 
 
-def _waits(request: web.Request) -> bool:
+def waits(request: web.Request) -> bool:
+    """True as long as the caller has not hung up."""
     return request.transport is not None and not request.transport.is_closing()
 
 
@@ -86,7 +107,7 @@ async def door(
     """
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_no_surprises(say)])
     app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
     listening = _listen(path)
     try:
         await runner.setup()

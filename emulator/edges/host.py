@@ -9,6 +9,7 @@ which it began.
 import asyncio
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from uuid import uuid4
@@ -94,15 +95,16 @@ class Host:
         while True:
             await self._life.boot.run(source=source, work=self._work())
             self._life.world.stand_still()
-            await self._reboot(await self._life.boot.fate.over())
+            unwritten = self._life.boot.toolstack.unwritten
+            await self._reboot(await self._life.boot.fate.over(), unwritten)
             source = self._break_down()
 
-    async def _reboot(self, why: str) -> None:
+    async def _reboot(self, why: str, unwritten: AbstractSet[str]) -> None:
         seconds, life = self._config.host.reboot_seconds, self._life
         self._say(f"the host is down ({why}), and back in {seconds:g} s")
         await asyncio.sleep(seconds)
         life.bury(why)
-        life.world.reboot(uuid4(), life.now, life.boot.toolstack.unwritten)
+        life.world.reboot(uuid4(), life.now, unwritten)
         life.boot = Boot(life.world, life.mischief, self._config, self._say)
         self._say(f"the host is back as boot {life.world.firmware.boot_id}")
 

@@ -17,6 +17,7 @@ from aiohttp import web
 from agent.contract.hypercall import (
     Call,
     HostReply,
+    Interleave,
     PagesReply,
     PagesRequest,
     SysctlReply,
@@ -68,7 +69,8 @@ def _of_all(world: World, config: EmulatorConfig) -> list[web.RouteDef]:
             boot_id=world.firmware.boot_id,
             frames=world.hypervisor.layout.frames,
             personality=personality,
-            dimms=world.firmware.modules,
+            modules=world.firmware.modules,
+            interleave=Interleave(dimms=world.firmware.labels),
         )
 
     return [tell(Call.HOST, host), *_of_the_others(personality)]

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import (
@@ -17,13 +16,21 @@ from agent.contract.hypercall import (
     Errno,
     PageReply,
     PagesReply,
+    PagesRequest,
     PageStatus,
-    PageUse,
     Refusal,
     SysctlReply,
+    SysctlRequest,
 )
-from agent.contract.toolstack import ResumePath, ToolCall, ToolOutcome, ToolReply
-from emulator.edges.door import answer, hang_up, say_nothing
+from agent.contract.toolstack import (
+    BalloonRequest,
+    ExchangeRequest,
+    ResumePath,
+    ToolCall,
+    ToolOutcome,
+    ToolReply,
+)
+from emulator.edges.door import answer, hang_up, reader_of, say_nothing, waits
 from emulator.edges.fate import Handler, HostDownError, wrapped
 from emulator.edges.toolstack import TROUBLE
 from emulator.handover import change_owner
@@ -69,18 +76,12 @@ HALF_WAY = {
 }
 
 
-class Subject(BaseModel):
-    """Whom a call is about, as far as it says so; whatever else it says is the door's business."""
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a call is about."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    domid: int | None = None
-    mfns: tuple[int, ...] = ()
-    start: int | None = None
-
-    @property
-    def pages(self) -> tuple[int, ...]:
-        return self.mfns if self.start is None else (self.start,)
+    domid: DomId | None
+    pages: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,10 @@ class Troublemaker:
             return handler
 
         async def meet(request: web.Request) -> web.StreamResponse:
+            subject = await _subject(handler, request)
             rule = self.mischief.meet(name)
             if rule is None:
                 return await handler(request)
-            subject = _subject(await request.read())
             met = Met(name, rule, request, subject, lambda: handler(request))
             return await self._deeds[rule.do](met)
 
@@ -130,6 +131,7 @@ class Troublemaker:
             Do.HANG: _hang,
             Do.LOSE_ANSWER: _lose_answer,
             Do.SLOW: _slow,
+            Do.LATE: _late,
             Do.HALF_WAY: _half_way,
             Do.FAST_PATH: _fast_path,
             Do.CRASH_DOMAIN: self._crash_domain,
@@ -155,7 +157,7 @@ class Troublemaker:
 
     def _refused(self, mfn: Mfn, refusal: Refusal | None) -> PageReply:
         table = self.world.hypervisor.table
-        use = table.use_of(mfn) if mfn < table.frames else PageUse.UNKNOWN
+        use = table.use_of(mfn)
         return PageReply(mfn=mfn, status=PageStatus.FAILED, use=use, refusal=refusal)
 
     async def _crash_domain(self, met: Met) -> web.StreamResponse:
@@ -177,7 +179,7 @@ class Troublemaker:
     def _named(self, subject: Subject) -> Iterator[DomId]:
         """The domains that a call is about."""
         if subject.domid is not None:
-            yield DomId(subject.domid)
+            yield subject.domid
         table = self.world.hypervisor.table
         for mfn in subject.pages:
             owner = table.owner_of(Mfn(mfn)) if mfn < table.frames else None
@@ -196,6 +198,17 @@ async def _lose_answer(met: Met) -> web.StreamResponse:
 
 
 async def _slow(met: Met) -> web.StreamResponse:
+    await asyncio.sleep(met.rule.seconds or 0.0)
+    return await met.let_in()
+
+
+async def _late(met: Met) -> web.StreamResponse:
+    """Nobody hears of it. What ends it before its time is the end of the host."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        if waits(met.request):
+            raise
     await asyncio.sleep(met.rule.seconds or 0.0)
     return await met.let_in()
 
@@ -228,8 +241,20 @@ def _asked_for(do: Do) -> str:
     return f"{do.replace('_', ' ')} was asked for"
 
 
-def _subject(body: bytes) -> Subject:
-    try:
-        return Subject.model_validate_json(body)
-    except ValidationError:
-        return Subject()  # no request at all: the door will say so
+async def _subject(handler: Handler, request: web.Request) -> Subject:
+    """As the door itself reads the call: what it cannot read is refused before any rule is met."""
+    reads = reader_of(handler)
+    ask = None if reads is None else await reads(request)
+    return Subject(getattr(ask, "domid", None), _pages_of(ask))
+
+
+def _pages_of(ask: object) -> Sequence[int]:
+    match ask:
+        case PagesRequest():
+            return ask.pages
+        case SysctlRequest():
+            return (ask.start,)
+        case ExchangeRequest() | BalloonRequest():
+            return ask.mfns
+        case _:
+            return ()

@@ -2,8 +2,11 @@
 
 What stops a guest happens when a call begins, what lets it go on when a call ends: so a guest
 stands still for the whole of it, as it would. A pause runs from suspend to resume, or from save to
-restore; the call that ends it reports it, once. A live migration, or shadows that are dropped, stop
-the guest within the call.
+restore; the call that ends it reports it, and so does whoever asks again. A live migration, or
+shadows that are dropped, stop the guest within the call, be it done or not.
+
+What will be refused is refused before any time has passed. An image is there once it is whole:
+until then it is not listed, and whoever saves or restores it waits for that.
 
 Two calls may be under way at once, and each goes through its own trouble: `TROUBLE` is that of the
 call at hand.
@@ -40,6 +43,8 @@ from emulator.world import World
 from emulator.xen.toolstack import Toolstack
 from emulator.xen.trouble import Trouble
 
+PAUSES_MAX = 1 << 10
+
 TROUBLE: ContextVar[Trouble | None] = ContextVar("TROUBLE", default=None)
 
 
@@ -55,13 +60,15 @@ class Stopped:
 class ToolstackDoor:
     """One toolstack behind a socket; guests at rest are known by domid, saved ones by image.
 
-    `unwritten` are the images that are not whole on the disk yet.
+    Those that are `_held` were stopped by a call within it, and by nobody else.
     """
 
     world: World
     timing: TimingSettings
-    unwritten: set[str] = field(default_factory=set[str])
     _stopped: dict[int | str, Stopped] = field(default_factory=dict[int | str, Stopped])
+    _paused_seconds: dict[int | str, float] = field(default_factory=dict[int | str, float])
+    _held: set[int] = field(default_factory=set[int])
+    _whole_at: dict[str, float] = field(default_factory=dict[str, float])
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -81,12 +88,20 @@ class ToolstackDoor:
             do(ToolCall.REBOOT, DomainRequest, self.reboot),
         ]
 
+    @property
+    def unwritten(self) -> set[str]:
+        """The images that are not whole on the disk yet."""
+        return {image for image, at in self._whole_at.items() if at > _now()}
+
     async def domains(self) -> DomainsReply:
-        return self.world.toolstack.domains()
+        reply, unwritten = self.world.toolstack.domains(), self.unwritten
+        images = tuple(image for image in reply.images if image not in unwritten)
+        return reply.model_copy(update={"images": images})
 
     async def suspend(self, ask: SuspendRequest) -> ToolReply:
         reply = self._toolstack.suspend(ask.domid)
         if _is_done(reply):
+            self._held.discard(ask.domid)
             self._stopped.setdefault(ask.domid, Stopped(_now(), self._pages(ask.domid)))
         await self._take_time(ToolCall.SUSPEND)
         return reply
@@ -104,23 +119,31 @@ class ToolstackDoor:
         reply = self._toolstack.save(ask.domid, ask.image)
         if self._is_suspended(ask.domid):
             self._stopped.setdefault(ask.domid, running)  # it failed when the guest had stopped
-        if not _is_done(reply) or not running.pages:
-            return reply  # refused, or saved before
-        self._stopped[ask.image] = self._stopped.pop(ask.domid, running)
-        self.unwritten.add(ask.image)
-        await self._take_time(ToolCall.SAVE, running.pages)
-        self.unwritten.discard(ask.image)
+        if not _is_done(reply):
+            return reply
+        if running.pages:  # or it was saved before
+            self._stopped[ask.image] = self._stopped.pop(ask.domid, running)
+            writing = span(ToolCall.SAVE, self.timing, running.pages)
+            self._whole_at[ask.image] = _now() + writing.seconds
+        await self._is_whole(ask.image)
         return reply
 
     async def restore(self, ask: RestoreRequest) -> ToolReply:
-        saved = self._stopped.get(ask.image)
-        pages = saved.pages if saved else 0
-        await self._take_time(ToolCall.RESTORE, pages)
+        await self._is_whole(ask.image)
+        if self.world.toolstack.judge_restore(ask.image) is None:
+            saved = self._stopped.get(ask.image)
+            await self._take_time(ToolCall.RESTORE, saved.pages if saved else 0)
         return self._went_on(ask.image, self._toolstack.restore(ask.image))
 
     async def migrate(self, ask: MigrateRequest) -> ToolReply:
+        judged = self.world.toolstack.judge_migrate(ask.domid, ask.to)
+        if judged is not None:
+            return self._went_on(ask.domid, judged)
         still = await self._run_then_stand_still(ToolCall.MIGRATE, ask.domid)
-        return _paused(self._toolstack.migrate(ask.domid, ask.to), still)
+        reply = self._toolstack.migrate(ask.domid, ask.to)
+        if _is_done(reply):
+            self._note_pause(ask.domid, still)
+        return _with_pause(reply, still)
 
     async def detach(self, ask: DeviceRequest) -> ToolReply:
         await self._take_time(ToolCall.DETACH)
@@ -131,19 +154,24 @@ class ToolstackDoor:
         return self._toolstack.attach(ask.domid, ask.device)
 
     async def drop_shadows(self, ask: DomainRequest) -> ToolReply:
+        judged = self.world.toolstack.judge_drop_shadows(ask.domid)
+        if judged is not None:
+            return judged
         still = await self._run_then_stand_still(ToolCall.DROP_SHADOWS, ask.domid)
-        return _paused(self._toolstack.drop_shadows(ask.domid), still)
+        return _with_pause(self._toolstack.drop_shadows(ask.domid), still)
 
     async def balloon(self, ask: BalloonRequest) -> ToolReply:
         await self._take_time(ToolCall.BALLOON, len(ask.mfns))
         return self._toolstack.balloon(ask.domid, ask.mfns)
 
     async def create(self, ask: CreateRequest) -> ToolReply:
-        await self._take_time(ToolCall.CREATE, ask.pages)
+        if self.world.toolstack.judge_create(ask.name, ask.kind, ask.pages) is None:
+            await self._take_time(ToolCall.CREATE, ask.pages)
         return self._toolstack.create(ask.name, ask.kind, ask.pages)
 
     async def destroy(self, ask: DomainRequest) -> ToolReply:
         await self._take_time(ToolCall.DESTROY, self._pages(ask.domid))
+        self._stopped.pop(ask.domid, None)
         return self._toolstack.destroy(ask.domid)
 
     async def reboot(self, ask: DomainRequest) -> ToolReply:
@@ -152,7 +180,7 @@ class ToolstackDoor:
 
     async def _run_then_stand_still(self, call: ToolCall, domid: int) -> float:
         """Let the time of `call` pass, the last part of it with the guest stopped; how long that
-        was, 0 for a guest that did not run anyway.
+        was, 0 for a guest that did not run anyway. Whom somebody else suspends meanwhile stays so.
         """
         spent = span(call, self.timing, self._pages(domid))
         await asyncio.sleep(spent.running_seconds)
@@ -160,26 +188,40 @@ class ToolstackDoor:
         if domain is None or not domain.is_running:
             return 0.0
         domain.state = DomainState.SUSPENDED
+        self._held.add(domid)
         try:
             await asyncio.sleep(spent.still_seconds)
         finally:
-            if domain.state is DomainState.SUSPENDED:  # it may have crashed, or been ended
+            is_ours = domid in self._held and domain.state is DomainState.SUSPENDED
+            self._held.discard(domid)
+            if is_ours:  # it may have crashed, or been ended
                 domain.state = DomainState.RUNNING
         return spent.still_seconds
 
     @property
     def _toolstack(self) -> Toolstack:
         """As the call at hand meets it."""
-        self.world.toolstack.trouble = TROUBLE.get() or Trouble()
-        return self.world.toolstack
+        trouble = TROUBLE.get()
+        tools = self.world.toolstack
+        return tools if trouble is None else tools.meeting(trouble)
 
     def _went_on(self, guest: int | str, reply: ToolReply) -> ToolReply:
-        """`reply` with the pause that it ends, if it ends one."""
+        """`reply` with the pause that it ends, or that was ended by who asked first."""
         if not _is_done(reply):
             return reply
         stopped = self._stopped.pop(guest, None)
-        pause_seconds = None if stopped is None else _now() - stopped.at
-        return reply.model_copy(update={"pause_seconds": pause_seconds})
+        if stopped is not None:
+            self._note_pause(guest, _now() - stopped.at)
+        return _with_pause(reply, self._paused_seconds.get(guest, 0.0))
+
+    def _note_pause(self, guest: int | str, seconds: float) -> None:
+        self._paused_seconds[guest] = seconds
+        if len(self._paused_seconds) > PAUSES_MAX:
+            del self._paused_seconds[next(iter(self._paused_seconds))]
+
+    async def _is_whole(self, image: str) -> None:
+        """Wait until the image is written, if it is being written."""
+        await asyncio.sleep(max(self._whole_at.get(image, 0.0) - _now(), 0.0))
 
     def _is_suspended(self, domid: int) -> bool:
         domain = self.world.hypervisor.domains.get(DomId(domid))
@@ -193,11 +235,8 @@ class ToolstackDoor:
         await asyncio.sleep(span(call, self.timing, pages).seconds)
 
 
-def _paused(reply: ToolReply, seconds: float) -> ToolReply:
-    """`reply` with the pause that was part of the call, if it was done."""
-    if not (_is_done(reply) and seconds):
-        return reply
-    return reply.model_copy(update={"pause_seconds": seconds})
+def _with_pause(reply: ToolReply, seconds: float) -> ToolReply:
+    return reply.model_copy(update={"pause_seconds": seconds}) if seconds else reply
 
 
 def _is_done(reply: ToolReply) -> bool:

@@ -56,7 +56,8 @@ class Ready(Told):
 
 class FrameTruth(Told):
     """`state` is free, in_use, offlining or offlined, and absent beyond the host's memory. It
-    `is_broken` if it had an uncorrected error: then Xen itself has marked it.
+    `is_broken` if it had an uncorrected error: then Xen itself has marked it. It `is_wiped` if it
+    holds nothing but zeros: a page that was brought online with what its last owner left is not.
     """
 
     mfn: MfnField
@@ -64,6 +65,7 @@ class FrameTruth(Told):
     use: PageUse
     owner: DomIdField | None = None
     is_broken: bool = False
+    is_wiped: bool = False
 
 
 class FramesTruth(Told):
@@ -167,6 +169,9 @@ class Truth(Told):
 
     `source_done`: nothing more will be reported unless somebody breaks more. `outbox` counts the
     messages that nobody applied yet, `unpublished` those of them that wait for the broker.
+
+    `broken` frames had an uncorrected error. `unscrubbed` is how many pages each NUMA node counts
+    as yet to be wiped: as long as that is not 0, one of its CPUs never halts.
     """
 
     host: str
@@ -182,6 +187,8 @@ class Truth(Told):
     next_seq: int
     frames: CountsTruth
     marked: tuple[FrameTruth, ...]
+    broken: tuple[MfnField, ...] = ()
+    unscrubbed: tuple[int, ...] = ()
     domains: tuple[DomainInfo, ...]
     images: tuple[str, ...]
     guests: tuple[GuestTruth, ...]

@@ -84,6 +84,12 @@ def captured(
     )
 
 
+def frames_needed(domain: Domain, spec: GuestSpec, table: FrameTable) -> int:
+    """How many frames the being that is captured of this domain takes."""
+    memory = np.count_nonzero((domain.p2m != NO_FRAME) & table.are_whole(domain.p2m))
+    return int(memory) + len(domain.pod_cache) + spec.frames_beside
+
+
 def _canonical(entries: U64, p2m: I64, table: FrameTable) -> U64:
     """The entries with the guest's page numbers; what leads to no page of it leads nowhere."""
     frames = np.where(pagetables.is_present(entries), pagetables.frames_of(entries), 0)

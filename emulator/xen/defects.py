@@ -13,12 +13,14 @@ and it is for the edge to fall silent. The numbers are those of the defects as w
     D8  asking again about a broken page that has an owner crashes the owner
     D9  a frame number is cut to 32 bits without a word
     D10 the count of the range 0 to 2^32 - 1 wraps to 0
-    -   offlining takes free pages that are claimed, and the claims stand
-    -   an uncorrected error in a page that guests share is a BUG of Xen's
+    D11 offlining takes free pages that are claimed, and the claims stand
+    D12 an uncorrected error in a page that guests share is a BUG of Xen's
+    D13 a free page breaks that heads a buddy of several: offlined again, the order of that buddy is
+        read as the page's owner, a panic
 
 The tool that is to exchange a page has its own, each hidden behind the one before:
 
-    -   it knows no guests but PV ones
+    T0  it knows no guests but PV ones
     T1  it names dom0 as the owner of the page tables, and is refused for every page that is mapped
     T2  it keeps too few bits of an entry: the guest may not write to its page any more
     T3  it writes rubbish into the M2P
@@ -28,7 +30,8 @@ Xen's carving without alignment is not here: what hands a page out twice are the
 it leaves inside of buddies, and these free lists leave none.
 """
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from agent.contract.frames import DomId
@@ -48,13 +51,45 @@ class Defects:
     again_crashes_owner: bool = True  # D8
     mfns_are_truncated: bool = True  # D9
     whole_range_wraps: bool = True  # D10
-    claims_outlive_their_pages: bool = True
-    shared_page_error_is_a_bug: bool = True
-    exchange_is_for_pv_only: bool = True
+    claims_outlive_their_pages: bool = True  # D11
+    shared_page_error_is_a_bug: bool = True  # D12
+    orders_read_as_owners: bool = True  # D13
+    exchange_is_for_pv_only: bool = True  # T0
     exchange_names_wrong_owner: bool = True  # T1
     exchange_loses_attributes: bool = True  # T2
     exchange_garbles_m2p: bool = True  # T3
     exchange_ignores_devices: bool = True  # T8
+
+
+class DefectId(StrEnum):
+    """The defects by their numbers, in the order of the switches."""
+
+    D1 = "d1"
+    D2 = "d2"
+    D3 = "d3"
+    D4 = "d4"
+    D5 = "d5"
+    D6 = "d6"
+    D7 = "d7"
+    D8 = "d8"
+    D9 = "d9"
+    D10 = "d10"
+    D11 = "d11"
+    D12 = "d12"
+    D13 = "d13"
+    T0 = "t0"
+    T1 = "t1"
+    T2 = "t2"
+    T3 = "t3"
+    T8 = "t8"
+
+
+SWITCHES = {each: switch.name for each, switch in zip(DefectId, fields(Defects), strict=True)}
+
+
+def switched(defects: Defects, states: Mapping[DefectId, bool]) -> Defects:
+    """The same, with some of the switches set."""
+    return replace(defects, **{SWITCHES[each]: state for each, state in states.items()})
 
 
 XEN_4_17 = Defects()

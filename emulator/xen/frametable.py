@@ -141,6 +141,7 @@ class FrameTable:
         self._marked: dict[Mfn, FrameState] = {}
         self._broken: set[Mfn] = set()
         self._broken_list: set[Mfn] = set()
+        self._headed: set[Mfn] = set()
 
     @property
     def counts(self) -> Counts:
@@ -204,6 +205,17 @@ class FrameTable:
         self._broken.add(mfn)
         if not self.defects.broken_stay_listed_as_whole:  # D6
             self._shelve(mfn)
+
+    @property
+    def broken(self) -> list[Mfn]:
+        """Every frame that had an uncorrected error."""
+        return sorted(self._broken)
+
+    def reads_as_owned(self, mfn: Mfn) -> bool:
+        """D13: true for a frame that headed a free buddy of several when it was offlined: where an
+        owner would be, it has the order of that.
+        """
+        return self.defects.orders_read_as_owners and mfn in self._headed
 
     def broken_list(self) -> set[Mfn]:
         """The OFFLINED frames that are kept apart as broken."""
@@ -351,8 +363,16 @@ class FrameTable:
         """Keep the free lists true. A page freed while OFFLINING merges, and is carved out."""
         freed = (before != FrameState.FREE) & (after == FrameState.FREE)
         retired = (before == FrameState.OFFLINING) & (after == FrameState.OFFLINED)
+        self._note_heads(mfns, before, after)
         self.lists.take(mfns[(before == FrameState.FREE) & (after != FrameState.FREE)])
         self.lists.put(mfns[freed | retired], mfns[retired])
+
+    def _note_heads(self, mfns: I64, before: U8, after: U8) -> None:
+        """Keep `_headed` true, while the free lists are still those of before."""
+        left = (before == FrameState.FREE) & (after == FrameState.OFFLINED)
+        back = (before == FrameState.OFFLINED) & (after != FrameState.OFFLINED)
+        self._headed.difference_update(map(Mfn, mfns[back].tolist()))
+        self._headed.update(map(Mfn, self.lists.heads_among(mfns[left]).tolist()))
 
     def _note(self, mfns: I64) -> None:
         """Keep `_marked` true; only frames that are or were marked come here, and they are few."""

@@ -52,6 +52,11 @@ class FreeLists:
         """The NUMA node that a frame is of."""
         return self._regions.node_of(mfn)
 
+    def heads_among(self, mfns: I64) -> I64:
+        """Those of these frames that head a buddy of more than one."""
+        heads: I64 = mfns[self._order_plus_1[mfns] > 1]
+        return heads
+
     def lowest(self, count: int) -> Runs:
         """The lowest `count` free frames."""
         return self.buddies().runs().lowest(count)

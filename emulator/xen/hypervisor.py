@@ -16,16 +16,16 @@ from agent.contract.hypercall import PagesReply
 from agent.contract.toolstack import DomainState
 from emulator.machine.memory import Memory
 from emulator.xen import offline, pools
-from emulator.xen.beings import Being, captured, newborn
+from emulator.xen.beings import Being, captured, frames_needed, newborn
 from emulator.xen.defects import MENDED, Defects
-from emulator.xen.devices import Device
+from emulator.xen.devices import Device, devices_of
 from emulator.xen.domains import NO_FRAME, Domain
 from emulator.xen.frametable import Counts, FrameTable
 from emulator.xen.giving import Giving
 from emulator.xen.guests import Guest
 from emulator.xen.heap import Heap
 from emulator.xen.layout import GuestSpec, Layout
-from emulator.xen.mappers import Mappers
+from emulator.xen.mappers import Mappers, Mapping
 from emulator.xen.moving import Move, Mover, Trip
 from emulator.xen.pod import PopulateOnDemand
 from emulator.xen.settling import Settler, own_frames
@@ -159,8 +159,15 @@ class Hypervisor:
 
     def create(self, being: Being) -> Domain | None:
         """A new domain to be `being`; None if there is no room for it."""
-        has_room = being.frames_needed <= self.table.available_to(DomId(self._next_domid))
-        return self._create(being) if has_room else None
+        return self._create(being) if self.has_room(being.frames_needed) else None
+
+    def has_room(self, frames: int) -> bool:
+        """True if a new domain could have so many frames."""
+        return frames <= self.table.available_to(DomId(self._next_domid))
+
+    def frames_needed(self, domain: Domain) -> int:
+        """How many frames the guest of this domain would take elsewhere."""
+        return frames_needed(domain, self.specs[domain.domid], self.table)
 
     def replace(self, domain: Domain, being: Being) -> Domain | None:
         """Destroy a domain and let `being` have its devices, in a new one.
@@ -186,6 +193,7 @@ class Hypervisor:
         self.sharing.leave(domain.p2m[domain.is_shared])
         self.table.references.release(own_frames(domain))
         self.mappers.owner_has_gone(domain.domid)
+        self.mappers.mapper_has_gone(domain.domid)
         self._bury()
         self.table.claims.stake(domain.domid, 0, self.table.free)
 
@@ -194,7 +202,7 @@ class Hypervisor:
         if domid in self.domains:
             self.domains[domid].state = DomainState.CRASHED
 
-    def map_page(self, mapper: DomId, domain: Domain, gfn: Gfn, *, stays: bool = False) -> None:
+    def map_page(self, mapper: DomId, domain: Domain, gfn: Gfn, *, stays: bool = False) -> Mapping:
         """`mapper` maps a page of `domain`; one that `stays` does not let go with its owner.
 
         Raises:
@@ -203,15 +211,20 @@ class Hypervisor:
         self.touch(domain, np.array([gfn]), writing=True)
         if domain.p2m[gfn] == NO_FRAME or domain.is_shared[gfn]:
             raise ValueError(f"domain {domain.domid} has no page {gfn:#x} of its own to be mapped")
-        self.mappers.map(mapper, domain, gfn, leaves_with_owner=not stays)
+        return self.mappers.map(mapper, domain, gfn, leaves_with_owner=not stays)
 
     def unmap_page(self, mapper: DomId, mfn: Mfn) -> None:
         """`mapper` lets go of a frame that it maps."""
         self.mappers.unmap(mapper, mfn)
         self._bury()
 
+    def end_mapping(self, mapping: Mapping) -> None:
+        """Its mapper lets go, if it has not yet."""
+        self.mappers.end(mapping)
+        self._bury()
+
     def assign(self, device: Device, domain: Domain) -> None:
-        """From now on the device writes to this domain's memory."""
+        """The device is the host's, and from now on writes to this domain's memory."""
         self.devices[device.name] = device
         device.attach(domain)
 
@@ -232,10 +245,10 @@ class Hypervisor:
         for domid, (spec, mfns) in enumerate(self._settler.settle(self.layout), 1):
             being = newborn(spec, DomId(domid))
             domain = self._enter(self._settler.move_in(DomId(domid), being, mfns), being)
-            for name in spec.devices:
-                buffers = np.array(spec.buffers, np.int64)
-                device = Device(name, spec.name, buffers, may_leave=not spec.keeps_devices)
+            for device in devices_of(spec):
                 self.assign(device, domain)
+        for spec in self.layout.away:
+            self.devices |= {device.name: device for device in devices_of(spec)}
 
     def _create(self, being: Being) -> Domain:
         domid = DomId(self._next_domid)

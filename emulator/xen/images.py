@@ -5,7 +5,7 @@ told. Both kinds are bounded: too many that wait are refused, and of the emptied
 is forgotten.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.contract.frames import DomId
 from emulator.xen.beings import Being
@@ -37,8 +37,28 @@ class Images:
         """The names of those that are yet to be restored."""
         return tuple(self._waiting)
 
+    def guests(self) -> set[str]:
+        """The names of the guests in these."""
+        beings = (image.being for image in self._waiting.values())
+        return {being.spec.name for being in beings if being is not None}
+
     def get(self, name: str) -> Image | None:
         return self._waiting.get(name) or self._restored.get(name)
+
+    def being_in(self, name: str) -> Being:
+        """The guest that waits in an image.
+
+        Raises:
+            KeyError: if none does.
+        """
+        image = self._waiting[name]
+        if image.being is None:
+            raise KeyError(name)
+        return image.being
+
+    def empty(self, name: str, restored_as: DomId) -> None:
+        """The guest of that image, which waited, is this domain now."""
+        self.put(name, replace(self._waiting[name], being=None, restored_as=restored_as))
 
     def put(self, name: str, image: Image) -> None:
         """Keep `image` in place of what had its name."""

@@ -5,6 +5,7 @@ and dom0 follow from the bottom, round what is placed already.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -84,6 +85,10 @@ class GuestSpec:
         """Frames that are there for its sake and are not its memory."""
         return self.shared_pages + self.pool_pages + self.state_pages
 
+    @property
+    def frames_needed(self) -> int:
+        return self.pages + self.frames_beside
+
     def _complaint(self) -> str | None:
         if self.pages < 1:
             return f"pages must be at least 1 (got {self.pages})"
@@ -112,7 +117,7 @@ class GuestSpec:
 class Layout:
     """A host of `frames`. Guests are numbered from domain 1 in the order given here.
 
-    Its NUMA nodes share the frames equally.
+    Its NUMA nodes share the frames equally. The devices of guests that are `away` are here.
     """
 
     frames: int
@@ -121,6 +126,7 @@ class Layout:
     guests: tuple[GuestSpec, ...] = ()
     places: tuple[Place, ...] = ()
     nodes: int = 1
+    away: tuple[GuestSpec, ...] = ()
 
     def __post_init__(self) -> None:
         complaint = self._complaint()
@@ -129,7 +135,7 @@ class Layout:
 
     @property
     def frames_needed(self) -> int:
-        guests = sum(guest.pages + guest.frames_beside for guest in self.guests)
+        guests = sum(guest.frames_needed for guest in self.guests)
         return self.xen_heap_frames + self.dom0_frames + guests + sum(map(len, self.places))
 
     def is_placed(self, mfn: Mfn) -> bool:
@@ -158,9 +164,13 @@ class Layout:
         return self._named_twice() or self._places_wrong() or self._frames_misplaced()
 
     def _named_twice(self) -> str | None:
-        names = Counter(guest.name for guest in self.guests)
-        twice = [name for name, times in names.items() if times > 1]
-        return f"two guests are called {twice[0]}" if twice else None
+        guests = (*self.guests, *self.away)
+        named = {
+            "guests": [guest.name for guest in guests],
+            "devices": [name for guest in guests for name in guest.devices],
+        }
+        twice = (f"two {what} are called {n}" for what, ns in named.items() for n in repeated(ns))
+        return next(twice, None)
 
     def _frames_misplaced(self) -> str | None:
         claimed = Counter(mfn for guest in self.guests for mfn in guest.at)
@@ -182,6 +192,11 @@ class Layout:
             if above.first <= below.last
         )
         return next(chain(complaints, overlaps), None)
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """Those that are there more than once."""
+    return [name for name, times in Counter(names).items() if times > 1]
 
 
 def _first(place: Place) -> int:

@@ -53,8 +53,10 @@ class PageOps:
         row = ROWS[self._table.kind_of(mfn)]
         if row.errno is not None:
             return Answer(row.word(NOBODY), row.errno)
-        if self._table.is_broken(mfn) and row.has_owner:
-            return self._again(mfn)
+        if self._table.is_broken(mfn):
+            paid = self._paid_for(mfn, row)
+            if paid is not None:
+                return paid
         if broken:
             self._table.mark_broken(mfn)
         extra = Offline.BROKEN if broken else NO_FLAGS
@@ -100,6 +102,15 @@ class PageOps:
 
     def _is_pv(self, domid: DomId) -> bool:
         return domid == DOM0 or self._host.there_is(domid).kind is GuestKind.PV
+
+    def _paid_for(self, mfn: Mfn, row: Row) -> Answer | HostDown | None:
+        """What comes of asking about a broken page again; None if it has no owner to pay, and does
+        not look as if it had one (D13).
+        """
+        if self._table.reads_as_owned(mfn):
+            why = f"Xen BUG at common/domain.c:92: page {mfn:#x} has an order for an owner"
+            return HostDown(Down.CRASHED, why)
+        return self._again(mfn) if row.has_owner else None
 
     def _again(self, mfn: Mfn) -> Answer | HostDown:
         """D8: a broken page is asked about while it has an owner, and the owner pays."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.contract.frames import Mfn
+from agent.contract.frames import DomId, Mfn
 from agent.contract.toolstack import (
     DomainsReply,
     DomainState,
@@ -79,13 +79,19 @@ class Toolstack(Lives):
 
     def drop_shadows(self, domid: int) -> ToolReply:
         """Have the hypervisor build a guest's shadows anew: marked pages leave its pool."""
+        judged = self.judge_drop_shadows(domid)
+        if judged is not None:
+            return judged
+        self.hypervisor.drop_shadows(self.hypervisor.domains[DomId(domid)])
+        return done(domid)
+
+    def judge_drop_shadows(self, domid: int) -> ToolReply | None:
         domain = self.domain(domid)
         if domain is None:
             return no_domain(domid)
         if domain.paging is not Paging.SHADOW:
             return refused(f"domain {domid} has no shadows: its paging is {domain.paging}")
-        self.hypervisor.drop_shadows(domain)
-        return done(domid)
+        return None
 
     def balloon(self, domid: int, mfns: Sequence[int]) -> ToolReply:
         """Have a guest give these pages up for good. It must run to hear of it."""

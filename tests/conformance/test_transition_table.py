@@ -198,7 +198,8 @@ ROWS: tuple[Row, ...] = (
 
 OF_GUESTS = (PageKind.PV, PageKind.HVM, PageKind.PAGE_TABLE, PageKind.SHARED_INFO)
 
-# Row 3 stands alone, because its ONLINE has no answer: see the last test.
+# Row 3 stands alone, because its ONLINE has no answer: see the last test. Nor has its OFFLINE, for
+# a page that headed a buddy of several; so this is a page that did not.
 BROKEN_AND_OFFLINED = (
     ("offline", Cell("V", OFFLINED, 2)),
     ("broken", Cell("R", OFFLINED, 0x2002)),
@@ -328,9 +329,20 @@ def test_a_broken_offlined_page_can_still_be_asked_about(
     request_: str, cell: Cell, record_property: Callable[[str, object], None]
 ) -> None:
     record_property("evidence", cell.mark)
-    xen, mfn = Xen(), ON_SMALL[PageKind.FREE]
+    xen, mfn = Xen(), Mfn(ON_SMALL[PageKind.FREE] + 1)
     xen.break_page(mfn)
     assert asked(xen, mfn, request_, cell.mark) == cell
+
+
+def test_a_broken_page_that_headed_a_buddy_of_several_takes_the_host_down_when_offlined_again(
+    record_property: Callable[[str, object], None],
+) -> None:
+    record_property("evidence", "V")
+    xen, mfn = Xen(), ON_SMALL[PageKind.FREE]
+    xen.break_page(mfn)
+    down = xen.call(SysctlCommand.OFFLINE, mfn)
+    assert isinstance(down, HostDown)
+    assert down.kind is Down.CRASHED
 
 
 def test_a_broken_offlined_page_brought_online_takes_the_host_down(

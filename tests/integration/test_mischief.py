@@ -133,6 +133,50 @@ async def test_a_slow_call_is_done_in_the_end(tmp_path: Path) -> None:
         assert asyncio.get_running_loop().time() - began >= 0.3
 
 
+@pytest.mark.parametrize(("do", "after"), [(Do.SLOW, "running"), (Do.LATE, "suspended")])
+async def test_a_suspend_that_was_given_up_undoes_a_later_resume_if_it_is_late(
+    tmp_path: Path, do: Do, after: str
+) -> None:
+    """A slow one is called off; a toolstack that does not know that does it all the same."""
+    async with running(a_script(a_config(tmp_path))) as doors:
+        await arm(doors, "suspend", do, seconds=0.3)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await tool(doors, ToolCall.SUSPEND, domid=PV_GUEST)
+        await tool(doors, ToolCall.SUSPEND, domid=PV_GUEST)
+        await tool(doors, ToolCall.RESUME, domid=PV_GUEST)
+        await asyncio.sleep(0.5)
+        assert (await doors.truth()).domains[1].state == after
+
+
+async def test_a_late_call_is_not_done_once_the_host_is_down(tmp_path: Path) -> None:
+    async with running(a_script(a_config(tmp_path))) as doors:
+        await arm(doors, "suspend", Do.LATE, seconds=0.3)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await tool(doors, ToolCall.SUSPEND, domid=PV_GUEST)
+        before = await doors.call("control", ControlCall.HOST, Truth, {"do": "reboot"})
+        await doors.back_from(before.boot_id)
+        await asyncio.sleep(0.3)
+        assert (await doors.truth()).domains[1].state == "running"
+
+
+@pytest.mark.parametrize("body", ['{"mfns": [-1]}', '{"mfns": ["a"]}', "{}", "[]", "nul"])
+async def test_what_the_door_cannot_read_meets_no_rule(tmp_path: Path, body: str) -> None:
+    async with running(a_script(a_config(tmp_path))) as doors:
+        await arm(doors, "offline", Do.CHANGE_OWNER)
+        status, text = await doors.ask("hypercall", Call.OFFLINE, body)
+        assert (status, text.count("\n"), len((await doors.truth()).mischief)) == (400, 1, 1)
+
+
+async def test_a_range_is_refused_page_by_page_too(tmp_path: Path) -> None:
+    async with running(a_script(a_config(tmp_path))) as doors:
+        await arm(doors, "offline", Do.REFUSE)
+        ask = {"first": FREE_PAGE, "last": FREE_PAGE + 1}
+        reply = await doors.call("hypercall", Call.OFFLINE, PagesReply, ask)
+    assert [page.mfn for page in reply.pages] == [FREE_PAGE, FREE_PAGE + 1]
+
+
 async def test_an_exchange_that_fails_half_way_is_undone(tmp_path: Path) -> None:
     async with running(a_script(a_config(tmp_path))) as doors:
         await made_exchangeable(doors)

@@ -12,7 +12,7 @@ from emulator import scenario as scenarios
 from emulator.demo.stage import PAGEWARDEN
 
 AT_ONCE = 4
-SECONDS_MAX = 60
+SECONDS_MAX = 90
 
 Summary = Mapping[str, object]
 

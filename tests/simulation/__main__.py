@@ -52,23 +52,24 @@ def regressions() -> list[int]:
 
 def _replay(seed: int) -> int:
     outcome = live(plan_of(seed), traced=True)
-    print(*outcome.lines, sep="\n")
-    print(_summary([outcome]))
+    _tell(*outcome.lines)
+    _tell(_summary([outcome]))
     return bool(outcome.found)
 
 
 def _live(lives: int, first: int, *, as_json: bool) -> int:
     began = time.monotonic()
     seeds = [*regressions(), *range(first, first + lives)]
-    cuts = [cut for on in systematic.STORIES for cut in systematic.every_cut(on, _step(lives))]
+    step = _step(lives)
+    cuts = [cut for story in systematic.STORIES for cut in systematic.every_cut(story, step)]
     outcomes = [*_all(_one, seeds, "lives"), *_all(systematic.lived, cuts, "power cuts")]
     failed = [outcome for outcome in outcomes if outcome.found]
     if as_json:
-        print(json.dumps(_for_machines(outcomes, time.monotonic() - began)))
+        _tell(json.dumps(_for_machines(outcomes, time.monotonic() - began)))
     else:
         for outcome in failed:
-            print(f"{outcome.name}: {outcome.found[0]}")
-        print(f"{_summary(outcomes)}, in {time.monotonic() - began:.0f} s")
+            _tell(f"{outcome.name}: {outcome.found[0]}")
+        _tell(f"{_summary(outcomes)}, in {time.monotonic() - began:.0f} s")
     return bool(failed)
 
 
@@ -95,7 +96,12 @@ def _all(lived: Callable[[Work], Outcome], works: Sequence[Work], what: str) -> 
 
 
 def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
+    """How it goes; what came of it is told on stdout."""
+    sys.stderr.write(f"{what}\n")
+
+
+def _tell(*lines: str) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def _summary(outcomes: Iterable[Outcome]) -> str:
@@ -128,9 +134,9 @@ def _for_machines(outcomes: Sequence[Outcome], seconds: float) -> dict[str, obje
 def _plant(names: Sequence[str], lives: int, *, as_json: bool) -> int:
     rows = [plants.hunt(name, lives) for name in names]
     if as_json:
-        print(json.dumps([row.for_machines() for row in rows]))
+        _tell(json.dumps([row.for_machines() for row in rows]))
     else:
-        print(*(row.told() for row in rows), sep="\n")
+        _tell(*(row.told() for row in rows))
     return any(row.seed is None for row in rows)
 
 

@@ -22,7 +22,7 @@ from agent.adapters.journal_store import JournalLimits, Store
 from agent.app import Agent, Observers, Parts
 from agent.config import AgentConfig
 from agent.contract import topics
-from agent.events import CallMade, CaseMoved, EreportsLost, Event
+from agent.events import BatchTaken, CaseMoved, CaseOpened, EreportsLost, Event
 from tests.simulation.bus import AgentBroker, Bus
 from tests.simulation.clock import WallClock
 from tests.simulation.host import Host
@@ -87,7 +87,8 @@ class Keeper:
     ) -> None:
         self.path = folder / "pagewarden.db"
         journal = keys.get("journal", {}) | {"path": self.path}
-        self.config = AgentConfig(host=host.nature.config.host.name, **keys | {"journal": journal})
+        table = {"host": host.nature.config.host.name, **keys, "journal": journal}
+        self.config = AgentConfig.model_validate(table)
         self.process: Process | None = None
         self.agent: Agent | None = None
         self.crashes: list[str] = []
@@ -164,13 +165,8 @@ class Keeper:
     def _observe(self, event: Event) -> None:
         if isinstance(event, EreportsLost):
             self.lost += event.count
-        if not self._trace.is_wanted or isinstance(event, CallMade):
-            return
-        if isinstance(event, CaseMoved):
-            case = event.case
-            self._trace("agent", f"{case.id} {case.mfn:#x}: {event.before} → {case.state}")
-        else:
-            self._trace("agent", event)
+        if self._trace.is_wanted:
+            self._trace("agent", _in_short(event))
 
     def cut_within(self, lines: int) -> None:
         """The power goes off that many lines from now, at the latest."""
@@ -185,6 +181,18 @@ class Keeper:
         """As an operator does."""
         self._trace("agent", "is told to stop")
         self._stop.set()
+
+
+def _in_short(event: Event) -> str:
+    match event:
+        case CaseOpened(case):
+            return f"{case.id} {case.mfn:#x}: opened as {case.state}"
+        case CaseMoved(case, before):
+            return f"{case.id} {case.mfn:#x}: {before} → {case.state} {case.why}".rstrip()
+        case BatchTaken():
+            return f"takes {event.accepted} ereports, and {event.duplicates} that it had"
+        case _:
+            return str(event)
 
 
 def _told(error: BaseException) -> str:

@@ -152,8 +152,8 @@ def everything_came_to_rest(scene: Scene) -> Iterator[str]:
 
 
 def every_guest_is_whole(scene: Scene) -> Iterator[str]:
-    for guest, why in _lacking(scene.host):
-        yield f"{guest} {why}"
+    for name, why in _lacking(scene.host):
+        yield f"{name} {why}"
     away = scene.host.guests.elsewhere()
     for name in scene.host.guests.names:
         if scene.host.guests.domain(name) is None and name not in away:

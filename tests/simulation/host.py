@@ -14,7 +14,8 @@ a call ends.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Set
+from collections.abc import Callable, Coroutine
+from collections.abc import Set as AbstractSet
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -76,7 +77,7 @@ class Books:
     `promised` is what the broker has delivered to the agent's session, or still keeps for it.
     """
 
-    promised: Set[bytes]
+    promised: AbstractSet[bytes]
     made: list[Made] = field(default_factory=list[Made])
     buried: dict[UUID, tuple[Parcel, ...]] = field(default_factory=dict[UUID, tuple[Parcel, ...]])
 
@@ -96,7 +97,7 @@ class Nature:
     layout: Layout
     telemetry: TelemetrySettings
     scenario: Scenario
-    timing: TimingSettings = TimingSettings()
+    timing: TimingSettings = field(default_factory=TimingSettings)
 
 
 class Host:
@@ -177,12 +178,12 @@ class Host:
 
     # What is asked
 
-    async def tell(self, what: Callable[[], Told]) -> Told | None:
+    async def tell(self, name: str, what: Callable[[], Told]) -> Told | None:
         """Answer a question about the host; None if there is no answer."""
-        if not await self._let_in("", "", self.nature.timing.hypercall_seconds):
+        if not await self._let_in(name, "", self.nature.timing.hypercall_seconds):
             return None
         if self._trouble.happens(Kind.LOSE_ANSWER):
-            raise Unreachable("the connection was reset")
+            raise Unreachable(f"{name}: the connection was reset")
         return what()
 
     async def pages(

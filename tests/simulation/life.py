@@ -10,10 +10,11 @@ what comes after it is only its consequence.
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ LOOK_SECONDS = 4.0  # between two looks of the judges
 CALM_SECONDS_MAX = 3600.0  # after trouble has ended everything must be at rest
 WATCHED_SECONDS = 130.0  # in which parked pages were looked at twice
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - a disk that is fast, for a file that nobody needs afterwards
+MEMORY = Path("/dev/shm")  # a disk that is fast, for a file that nobody needs afterwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +231,8 @@ class Life:
             case _:
                 pass
 
-    def _start(self, body: object) -> None:
-        task = self._loop.create_task(body, name="happening")  # type: ignore[arg-type,var-annotated] # a coroutine
+    def _start(self, body: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(body, name="happening")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 

@@ -11,8 +11,10 @@ And it is deterministic: tasks are hashed by the order in which they were made, 
 of them is walked in the same order each time.
 """
 
+# ruff: noqa: ANN401 - the signatures are asyncio's
+
 import asyncio
-from asyncio import BaseEventLoop  # its selector is ours
+from asyncio import BaseEventLoop, TimerHandle
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, TypeVar
@@ -44,6 +46,8 @@ class VirtualTask(asyncio.Task[Any]):
 
 class VirtualLoop(BaseEventLoop):
     """Time is a number here, in seconds; `leap` lets it pass with nobody looking."""
+
+    _scheduled: list[TimerHandle]  # the base class keeps it so, as a heap
 
     def __init__(self) -> None:
         super().__init__()

@@ -95,15 +95,12 @@ class Episode:
 class Plan:
     """One life. `agent` are keys of its configuration, table by table."""
 
+    name: str
     seed: int
     nature: Nature
     agent: dict[str, dict[str, Any]]
     often: dict[Kind, float]
     episodes: tuple[Episode, ...]
-
-    @property
-    def name(self) -> str:
-        return f"seed {self.seed}"
 
     @property
     def n(self) -> int:
@@ -115,16 +112,23 @@ def plan_of(seed: int) -> Plan:
     rng = Random(f"plan {seed}")
     often = drawn(rng)
     n = rng.choice((2, 2, 3))
-    return Plan(seed, _nature(seed, rng), _agent(rng, n), often, tuple(_episodes(rng, often, n)))
+    return Plan(
+        f"seed {seed}",
+        seed,
+        _nature(seed, rng),
+        _agent(rng, n),
+        often,
+        tuple(_episodes(rng, often, n)),
+    )
 
 
-def told_plan(*episodes: Episode) -> Plan:
+def told_plan(name: str, *episodes: Episode) -> Plan:
     """A life that is not drawn: these episodes, on a host with guests of every kind."""
     rng = Random("a told life")
     nature = _nature(0, rng)
     layout = replace(nature.layout, guests=tuple(_guests(rng)))
     nature = replace(nature, layout=layout)
-    return Plan(0, nature, _agent(rng, n=2), {}, episodes)
+    return Plan(name, 0, nature, _agent(rng, n=2), {}, episodes)
 
 
 def _nature(seed: int, rng: Random) -> Nature:
@@ -199,7 +203,8 @@ def _episodes(rng: Random, often: dict[Kind, float], n: int) -> Iterator[Episode
         seconds = rng.choice((60.0, 120.0))
         kinds = often if number < troubled else {}
         pages = list(_pages(rng, seconds, n))
-        events = sorted([*pages, *_happenings(rng, kinds, seconds, pages)], key=_at)
+        events: list[Event] = [*pages, *_happenings(rng, kinds, seconds, pages)]
+        events.sort(key=_at)
         yield Episode(after, seconds, number < troubled, tuple(events))
 
 

@@ -27,7 +27,7 @@ from agent.diagnosis.admission import Admission, Admitted, Stranger
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.numbering import Numbering
 from agent.pipeline import Delivery, Pipeline
-from agent.retirement import answers, batch, case, docket
+from agent.retirement import answers, batch, case, docket, ladder
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps
 from agent.retirement.case import TRANSITIONS, Case, State
@@ -118,8 +118,8 @@ def _asks_the_old_domain_for_its_device() -> Patch:
 
 
 def _leaves_stopped_guests_after_a_crash() -> Patch:
-    async def none(self: Turns) -> None:
-        self._has_recovered = True
+    async def none(self: Turns, _: object) -> None:
+        self._inherited = frozenset()
 
     return mock.patch.object(Turns, "recover", none)
 
@@ -167,8 +167,8 @@ def _fires_one_error_early() -> Patch:
 
 def _forgets_what_came_after_the_snapshot() -> Patch:
     async def nothing(self: Journal, last_id: int) -> AsyncIterator[Batch]:
-        for none in ():
-            yield none
+        for batch_of_nobody in list[Batch]():
+            yield batch_of_nobody
 
     return mock.patch.object(Journal, "_tail", nothing)
 
@@ -179,7 +179,7 @@ def _retires_what_was_refused() -> Patch:
 
 
 def _ignores_the_cap() -> Patch:
-    return mock.patch.object(Caps, "refusal", lambda *_: None)
+    return mock.patch.object(Caps, "refusal", return_value=None)
 
 
 def _does_not_notice_a_reboot() -> Patch:
@@ -197,7 +197,7 @@ def _believes_that_marks_survive_a_reboot() -> Patch:
 
 
 def _climbs_one_rung_only() -> Patch:
-    rungs_for = case.rungs_for
+    rungs_for = ladder.rungs_for
 
     def first(held: Held, terms: Terms) -> tuple[Rung, ...]:
         return rungs_for(held, terms)[:1]

@@ -62,7 +62,7 @@ class SimHypervisor(Port):
     """Fills `retirement.ports.Hypervisor`."""
 
     async def host(self) -> HostReply:
-        return await self._ask("host", self._host.tell(self._identity))
+        return await self._ask("host", self._host.tell("host", self._identity))
 
     def _identity(self) -> HostReply:
         return HostReply(
@@ -98,7 +98,9 @@ class SimToolstack(Port):
     """Fills `retirement.ports.Toolstack`."""
 
     async def domains(self) -> DomainsReply:
-        return await self._ask("domains", self._host.tell(self._host.world.toolstack.domains))
+        return await self._ask(
+            "domains", self._host.tell("domains", self._host.world.toolstack.domains)
+        )
 
     async def suspend(self, domid: DomId) -> ToolReply:
         tools = self._host.world.toolstack

@@ -6,6 +6,8 @@ disk, or on the wire, is gone. What Python runs on the way out (`finally` and it
 does not run; here it runs, and reaches nobody: the dead are not heard at any port.
 """
 
+# ruff: noqa: ANN401 - the signatures are those of coroutines and of sqlite3
+
 import asyncio
 import sqlite3
 from collections.abc import Coroutine, Generator
@@ -107,7 +109,7 @@ class Stepped(Coroutine[Any, Any, Any]):
 
     def _step(self) -> None:
         try:
-            self._process.line(f"an await of {self._inner.__qualname__}")
+            self._process.line(f"an await of {_name(self._inner)}")
         except PowerCut:
             self._end()
             raise asyncio.CancelledError from None
@@ -119,7 +121,11 @@ class Stepped(Coroutine[Any, Any, Any]):
                 self._inner.throw(PowerCut())
             except BaseException:  # noqa: BLE001 - whatever it says, nobody hears it
                 return
-        raise RuntimeError(f"{self._inner.__qualname__} does not end")
+        raise RuntimeError(f"{_name(self._inner)} does not end")
+
+
+def _name(coroutine: Coroutine[Any, Any, Any]) -> str:
+    return str(getattr(coroutine, "__qualname__", coroutine))
 
 
 class Connection(sqlite3.Connection):

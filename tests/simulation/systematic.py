@@ -1,8 +1,9 @@
-"""One short story for each kind of page, and the power goes off at every line of it.
+"""Short stories, one for each kind of page, and the power goes off at every line of each.
 
-A random life hits a given line once in a while. Here none is left out: for a page of each kind the
-agent is cut off at its first await, its second, and so on until the case is at rest, each time in a
-life of its own; then it is started again and must make good whatever it left.
+A random life hits a given line once in a while. Here none is left out: the agent is cut off at its
+first await, its second, and so on until the cases are at rest, each time in a life of its own; then
+it is started again and must make good whatever it left. In the last stories two pages of one guest
+share a stop.
 """
 
 from collections.abc import Iterator
@@ -13,40 +14,46 @@ from tests.simulation.life import Outcome, live
 from tests.simulation.plan import Episode, GoesBad, Plan, told_plan
 
 STORY_SECONDS = 12.0
-STORIES = (
-    On.FREE,
-    On.HVM,
-    On.PV,
-    On.PAGE_TABLE,
-    On.MAPPED,
-    On.DEVICE,
-    On.SHADOW,
-    On.HVM_STATE,
-    On.DOM0,
+
+Story = tuple[On, ...]
+
+STORIES: tuple[Story, ...] = (
+    (On.FREE,),
+    (On.HVM,),
+    (On.PV,),
+    (On.PAGE_TABLE,),
+    (On.MAPPED,),
+    (On.DEVICE,),
+    (On.SHADOW,),
+    (On.HVM_STATE,),
+    (On.DOM0,),
+    (On.PV, On.PAGE_TABLE),
+    (On.DEVICE, On.DEVICE),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The story of a page of this kind, with the power off at that line; 0: it stays on."""
+    """The story of these pages, with the power off at that line; 0: it stays on."""
 
-    on: On
+    story: Story
     line: int
 
     def __str__(self) -> str:
-        return f"{self.on}, cut at line {self.line}"
+        return f"{' and '.join(self.story)}, cut at line {self.line}"
 
 
 def lived(cut: Cut, *, traced: bool = False) -> Outcome:
-    return live(_plan(cut.on), traced=traced, off_at=cut.line or None)
+    return live(_plan(cut), traced=traced, off_at=cut.line or None)
 
 
-def every_cut(on: On, step: int = 1) -> Iterator[Cut]:
+def every_cut(story: Story, step: int = 1) -> Iterator[Cut]:
     """All cuts of that story; with a `step`, some."""
-    lines = lived(Cut(on, 0)).lines_to_rest
-    return (Cut(on, line) for line in range(1, lines + 1, step))
+    lines = lived(Cut(story, 0)).lines_to_rest
+    return (Cut(story, line) for line in range(1, lines + 1, step))
 
 
-def _plan(on: On) -> Plan:
-    errors = GoesBad(at=1.0, on=on, errors=2, errors_per_second=4.0)
-    return told_plan(Episode(0.0, STORY_SECONDS, is_troubled=False, events=(errors,)))
+def _plan(cut: Cut) -> Plan:
+    bad = tuple(GoesBad(at=1.0, on=on, errors=2, errors_per_second=4.0) for on in cut.story)
+    episode = Episode(0.0, STORY_SECONDS, is_troubled=False, events=bad)
+    return told_plan(str(cut), episode)

@@ -28,9 +28,9 @@ def test_what_was_found_once_is_mended(seed: int) -> None:
     assert not live(plan_of(seed)).found, f"make sim SEED={seed}"
 
 
-@pytest.mark.parametrize("on", systematic.STORIES)
-def test_whatever_a_power_cut_leaves_is_made_good(on: On) -> None:
-    cuts = list(systematic.every_cut(on, step=11))
+@pytest.mark.parametrize("story", systematic.STORIES, ids="-".join)
+def test_whatever_a_power_cut_leaves_is_made_good(story: tuple[On, ...]) -> None:
+    cuts = list(systematic.every_cut(story, step=11))
     assert len(cuts) > 5
     assert not {cut: found for cut in cuts if (found := systematic.lived(cut).found)}
 

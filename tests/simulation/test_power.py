@@ -2,7 +2,9 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,10 +13,10 @@ from tests.simulation.loop import run_virtual
 from tests.simulation.power import PROCESS, Connection, PowerCut, Process
 
 
-async def in_process(process: Process, body: "asyncio.Future[None] | object") -> None:
+async def in_process(process: Process, body: Coroutine[Any, Any, None]) -> None:
     """Run `body` as the process' only task, until it ends or the power goes off."""
     token = PROCESS.set(process)
-    task = asyncio.create_task(body)  # type: ignore[arg-type] # a coroutine, whatever it is called
+    task = asyncio.create_task(body)
     PROCESS.reset(token)
     await asyncio.wait([task])
 

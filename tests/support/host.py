@@ -203,10 +203,10 @@ class Host:
         self, mfns: Sequence[Mfn], do: Callable[[Mfn], Refusal | None]
     ) -> dict[Mfn, Refusal | None]:
         """Why each page was refused, if it was: if one is, then so are all, and nothing is done."""
-        before = {mfn: replace(self.pages[mfn]) for mfn in mfns}
+        before = {int(mfn): replace(self.pages[mfn]) for mfn in mfns}
         refusals = {mfn: do(mfn) for mfn in mfns}
         if any(refusals.values()):
-            self.pages |= before
+            self.pages.update(before)
             return {mfn: refusal or Refusal.PEER_FAILED for mfn, refusal in refusals.items()}
         return refusals
 

@@ -1,5 +1,6 @@
 """The whole line for one test: a real broker, and emulator and agent as processes of their own."""
 
+import asyncio
 import subprocess
 import time
 from collections.abc import Mapping
@@ -72,6 +73,20 @@ class Line:
             assert self._agent.poll() is None, last_words(self.folder / "agent.log")
             assert time.monotonic() < deadline, "the agent does not answer"
             time.sleep(0.02)
+
+    async def listens(self) -> None:
+        """Return as soon as its control socket is there to be asked: it is up, and just begins."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await self._is_open():
+                await asyncio.sleep(0.01)
+
+    async def _is_open(self) -> bool:
+        try:
+            _, writer = await asyncio.open_unix_connection(str(self.asking.agent))
+        except OSError:
+            return False
+        writer.close()
+        return True
 
     def answers(self) -> bool:
         status = (*PAGEWARDEN, "status", "--json", "--socket", str(self.folder / "agent.sock"))

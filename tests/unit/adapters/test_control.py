@@ -9,13 +9,17 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from agent.adapters.client import fetch
+from agent.adapters.client import fetch, send
 from agent.adapters.control import Answers, ControlServer
 from agent.contract.errors import AgentError, PeerError
+from agent.contract.requests import Ask, RequestsView, RequestView, Wish
 from agent.contract.status import CasesView, CaseView, StatusView, View
+from agent.retirement.request import RequestRefused
 
 CASE = CaseView(id="c1", mfn=0x1234, state="open", rest="open", opened_at=1.0, moved_at=2.0)  # type: ignore[arg-type] # a word stands for its enum on the wire
+REQUEST = RequestView(id="r1", wish=Wish.CANCEL, what="case c1", pages=1, left=1, asked_at=1.0)
 STATUS = StatusView(host="hv-1", version="1.2.3", healthy=True, cases={"open": 1})
 
 
@@ -23,7 +27,20 @@ async def the_case(case_id: str) -> CaseView | None:
     return CASE if case_id == CASE.id else None
 
 
-ANSWERS = Answers(lambda: STATUS, lambda: CasesView(cases=(CASE,)), the_case)
+async def asked(ask: Ask) -> RequestView:
+    if ask.case == "c99":
+        raise RequestRefused("there is no case 'c99'")
+    return REQUEST
+
+
+ANSWERS = Answers(
+    lambda: STATUS,
+    lambda: CasesView(cases=(CASE,)),
+    the_case,
+    asked,
+    lambda: RequestsView(requests=(REQUEST,)),
+    lambda request_id: REQUEST if request_id == REQUEST.id else None,
+)
 
 
 @pytest.fixture
@@ -46,11 +63,11 @@ async def a_server(path: Path) -> AsyncIterator[ControlServer]:
         (View.STATUS, STATUS),
         (View.CASES, CasesView(cases=(CASE,))),
         (f"{View.CASES}/c1", CASE),
+        (View.REQUESTS, RequestsView(requests=(REQUEST,))),
+        (f"{View.REQUESTS}/r1", REQUEST),
     ],
 )
-async def test_what_the_agent_tells_is_what_is_read(
-    path: Path, view: str, told: StatusView | CasesView | CaseView
-) -> None:
+async def test_what_the_agent_tells_is_what_is_read(path: Path, view: str, told: BaseModel) -> None:
     async with a_server(path):
         assert await asyncio.to_thread(fetch, path, view, type(told)) == told
 
@@ -59,6 +76,31 @@ async def test_an_unknown_case_is_named_in_one_line(path: Path) -> None:
     async with a_server(path):
         with pytest.raises(AgentError, match=r"^there is no case 'c99'$"):
             await asyncio.to_thread(fetch, path, f"{View.CASES}/c99", CaseView)
+
+
+async def test_a_request_is_answered_with_what_is_made_of_it(path: Path) -> None:
+    async with a_server(path):
+        ask = Ask(id="r1", wish=Wish.CANCEL, case="c1")
+        assert await asyncio.to_thread(send, path, View.REQUESTS, ask, RequestView) == REQUEST
+
+
+async def test_a_request_that_is_refused_is_one_line(path: Path) -> None:
+    async with a_server(path):
+        ask = Ask(id="r1", wish=Wish.CANCEL, case="c99")
+        with pytest.raises(AgentError, match=r"^there is no case 'c99'$"):
+            await asyncio.to_thread(send, path, View.REQUESTS, ask, RequestView)
+
+
+async def test_what_is_no_request_is_refused_with_what_is_wrong(path: Path) -> None:
+    async with a_server(path):
+        with pytest.raises(AgentError, match="wish"):
+            await asyncio.to_thread(send, path, View.REQUESTS, CASE, RequestView)
+
+
+async def test_an_unknown_request_is_named_in_one_line(path: Path) -> None:
+    async with a_server(path):
+        with pytest.raises(AgentError, match=r"^there is no request 'r9'$"):
+            await asyncio.to_thread(fetch, path, f"{View.REQUESTS}/r9", RequestView)
 
 
 async def test_nobody_but_the_agent_s_user_may_ask(path: Path) -> None:

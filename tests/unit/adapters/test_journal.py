@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,12 @@ from agent.adapters.journal import Journal, JournalLimits
 from agent.adapters.journal_schema import APPLICATION_ID, MIGRATIONS
 from agent.contract.columns import Batch
 from agent.contract.errors import AgentError
+from agent.contract.frames import Mfn
+from agent.contract.requests import Wish
+from agent.contract.status import Rest
 from agent.retirement.case import State
 from agent.retirement.reason import Reason, told
+from agent.retirement.request import Pages, Request
 from tests.support.batches import a_batch
 from tests.support.cases import a_case
 
@@ -345,3 +350,28 @@ def stored(path: Path, table: str) -> int:
     with closing(sqlite3.connect(path)) as db:
         number: int = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     return number
+
+
+def a_request(**changes: object) -> Request:
+    request = Request("r1", Wish.EVACUATE, "DIMM A", Pages(1, 9, 1, 8), 5, "boot")
+    return replace(request, **changes)  # type: ignore[arg-type] # names of fields, checked at run time
+
+
+async def test_a_request_is_as_it_was_written_last(path: Path) -> None:
+    came = (((Rest.PARKED, Reason.DOM0), 2), ((None, Reason.HOST_REBOOTED), 1))
+    later = a_request(fed=7, under_way=(Mfn(1), Mfn(9)), came=came)
+    async with a_journal(path) as journal:
+        await journal.save_request(a_request())
+        await journal.save_request(a_request(id="r2"))
+        await journal.save_request(later, a_case())
+    async with a_journal(path) as journal:
+        assert await journal.requests() == (later, a_request(id="r2"))
+        assert (await journal.recover()).cases == (a_case(),)
+
+
+async def test_old_requests_are_let_go_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_store, "REQUESTS_MAX", 2)
+    async with a_journal(path) as journal:
+        for name in ("r1", "r2", "r3"):
+            await journal.save_request(a_request(id=name))
+        assert [request.id for request in await journal.requests()] == ["r2", "r3"]

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from emulator.mischief import ABOUT_PAGES, CALLS, RULES_MAX, WHERE, Do, Mischief, Name, Rule
+from emulator.mischief import ABOUT_PAGES, CALLS, RULES_MAX, TIMED, WHERE, Do, Mischief, Name, Rule
 
 
 def mischief(*rules: Rule) -> Mischief:
@@ -14,7 +14,7 @@ def mischief(*rules: Rule) -> Mischief:
 
 
 def a_rule(call: Name, do: Do, *, skip: int = 0) -> Rule:
-    return Rule(call=call, do=do, skip=skip, seconds=1.0 if do is Do.SLOW else None)
+    return Rule(call=call, do=do, skip=skip, seconds=1.0 if do in TIMED else None)
 
 
 def met(found: Mischief, call: Name, times: int) -> list[Do | None]:
@@ -93,7 +93,7 @@ def test_there_are_so_many_rules_and_no_more() -> None:
     [
         ({"call": "suspend", "do": "half_way"}, "half_way cannot happen to suspend; it can to: ex"),
         ({"call": "query", "do": "damage"}, "damage cannot happen to query"),
-        ({"call": "query", "do": "slow"}, "`slow` needs it"),
+        ({"call": "query", "do": "slow"}, "they need it"),
         ({"call": "query", "do": "fail", "seconds": 1.0}, "seconds belongs to `slow`"),
         ({"call": "query", "do": "fail", "times": 0}, "greater than or equal to 1"),
         ({"call": "query", "do": "fail", "times": "often"}, "unlimited"),

@@ -10,6 +10,9 @@ from emulator.errors import EmulatorError
 from emulator.plan import layout_of, planned
 from emulator.scenario import FaultSettings, On
 
+GUEST = '[[guests]]\nname = "a"\nkind = "pv"\n'
+PEER = '[[peers]]\nname = "%s"\nmemory = "1 GiB"\n'
+
 
 def test_the_promised_scenarios_come_with_the_emulator() -> None:
     promised = {"straight-line", "fast-resume", "save-restore", "busy-host", "host-reboot"}
@@ -38,6 +41,14 @@ def test_a_scenario_that_is_not_there_is_answered_with_those_that_are() -> None:
         ('title = "x"\n[[faults]]\non = "hvm"\nat_second = 1', "did you mean `at_seconds`"),
         ('title = "x"\n[[mischief]]\ncall = "save"\ndo = "fail"\ntime = 2', "did you mean `times`"),
         ('title = "x"\n[[mischief]]\ncall = "save"\ndo = "fast_path"', "cannot happen to save"),
+        ('title = "x"\n' + GUEST * 2, "guests: two guests are called a"),
+        ('title = "x"\n' + GUEST + 'devices = ["nic", "nic"]', "guests: device nic is named twice"),
+        ('title = "x"\n' + PEER % "far" * 2, "peers: two peers are called far"),
+        ('title = "x"\n' + PEER % "here", "peers.0.name: here is this host itself"),
+        (
+            'title = "x"\n[[mappings]]\nguest = "a"\nby = "a"',
+            "mappings.0: by: guest a maps",
+        ),
         ('title = "x"\n[[faults]]\non = "swap"', "faults.0.on: Input should be 'free', 'hvm'"),
         ('title = "x"\n[expect]\nretired = 1', "names more pages than"),
         ('title = "x"\n[expect]\nbroken = 1', "names more pages than"),

@@ -83,3 +83,24 @@ def test_after_a_reboot_nothing_of_before_ends(host: Hypervisor) -> None:
     visits.forget()
     visits.step(host, 6.0, RNG)
     assert mapped(host) == 1
+
+
+def test_a_visit_ends_its_own_mapping_and_not_a_later_one_of_the_same_frame() -> None:
+    layout = Layout(700, 16, 16, (GuestSpec("db", GuestKind.HVM, 600),))
+    host = Hypervisor(layout, Memory(layout.frames))
+    visits = visit(seconds=5.0)
+    visits.step(host, 1.0, RNG)
+    (first,) = host.mappers.mappings
+    host.unmap_page(DOM0, first.mfn)
+    host.map_page(DOM0, host.domains[DB], first.gfn)
+    visits.step(host, 6.0, RNG)
+    assert host.table.references.mappers(first.mfn) == (DOM0,)
+
+
+def test_another_guest_can_be_who_maps_and_is_waited_for(host: Hypervisor) -> None:
+    visits = visit(by="tool")
+    visits.step(host, 1.0, RNG)
+    assert mapped(host) == 0
+    host.create(host.newborn(GuestSpec("tool", GuestKind.HVM, 64)))
+    visits.step(host, 2.0, RNG)
+    assert [mapping.mapper for mapping in host.mappers.mappings] == [DOM0, DomId(2)]

@@ -1,6 +1,7 @@
 """One host: the same seed is the same life, and whatever the bank logs is reported once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
@@ -25,7 +26,10 @@ STARTED_NS = 1_700_000_000_000_000_000
 
 
 def a_world(
-    *faults: FaultSettings, seed: int = 1, personality: Personality = Personality.THREAD
+    *faults: FaultSettings,
+    seed: int = 1,
+    personality: Personality = Personality.THREAD,
+    defects: dict[str, bool] | None = None,
 ) -> World:
     """A host of 64 MiB with guests of all kinds, small enough to be made often."""
     config = EmulatorConfig.model_validate(
@@ -36,6 +40,7 @@ def a_world(
                 "xen_heap": "2 MiB",
                 "dom0": "4 MiB",
                 "personality": personality,
+                "defects": defects or {},
             },
             "workload": {"working_set": "1 MiB"},
         }
@@ -241,6 +246,11 @@ def test_a_host_has_the_defects_of_its_personality_and_a_reboot_mends_none(
     assert (before, rebooted(world, at=10).hypervisor.defects) == (defects, defects)
 
 
+def test_a_single_defect_can_be_switched_whatever_the_personality() -> None:
+    world = a_world(personality=Personality.XEN_4_17, defects={"d7": False})
+    assert world.hypervisor.defects == replace(XEN_4_17, pod_lock_hangs=False)
+
+
 def test_a_rebooted_host_has_forgotten_which_pages_were_offlined() -> None:
     world = a_world(a_fault(On.FREE))
     mfn = int(next(life_of(world)).mfn[0])
@@ -308,6 +318,16 @@ def test_a_guest_that_was_whole_on_disk_waits_there_after_a_reboot() -> None:
     assert [guest.workload.corruptions for guest in world.guests] == [0, 0, 0, 0]
 
 
+def test_the_device_of_a_guest_on_the_disk_is_still_of_the_host_after_a_reboot() -> None:
+    world = a_world()
+    world.toolstack.detach(3, "nic")
+    world.toolstack.save(3, "image")
+    rebooted(world, at=10)
+    domid = world.toolstack.restore("image").domid
+    assert domid is not None
+    assert world.toolstack.attach(domid, "nic").outcome is ToolOutcome.DONE
+
+
 def test_a_guest_whose_image_was_not_whole_boots_afresh() -> None:
     world = a_world()
     world.toolstack.save(2, "image")
@@ -321,6 +341,15 @@ def test_an_image_of_the_boot_before_is_of_no_domain_of_this_one() -> None:
     world.toolstack.save(1, "image")
     rebooted(world, at=10)
     assert world.toolstack.save(1, "image").outcome is ToolOutcome.REFUSED
+
+
+def test_a_page_that_was_broken_before_is_known_to_be_and_goes_on_to_err() -> None:
+    world = a_world(a_fault(On.BROKEN))
+    (mfn,) = world.hypervisor.table.broken
+    (batch, *_) = life_of(world)
+    assert set(batch.mfn.tolist()) == {mfn}
+    assert set(batch.kind.tolist()) == {Kind.CE}
+    assert sum(guest.workload.harm for guest in world.guests) == 0
 
 
 def struck(on: On, severity: Uncorrected = Uncorrected.SRAO) -> tuple[World, Batch, Mfn]:

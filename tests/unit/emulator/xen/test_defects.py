@@ -4,13 +4,21 @@ D2 has its tests among the invariants of accounting.
 """
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageUse
-from emulator.xen.defects import MENDED, XEN_4_17, Defects
+from emulator.xen.defects import (
+    MENDED,
+    SWITCHES,
+    XEN_4_17,
+    DefectId,
+    Defects,
+    HostDown,
+    switched,
+)
 from emulator.xen.frametable import FrameState, FrameTable, Tenant
 from emulator.xen.heap import Heap
 from emulator.xen.moving import Move, Step, Trip
@@ -146,3 +154,48 @@ def test_a_page_that_is_only_pending_is_on_neither_list(defects: Defects) -> Non
     table.mark_broken(PAGE)
     table.offline(PAGE)
     assert (table.broken_list(), table.offlined_list()) == (set(), set())
+
+
+HEAD, WITHIN = ON_SMALL[PageKind.FREE], Mfn(ON_SMALL[PageKind.FREE] + 1)
+
+
+def asked_twice(mfn: Mfn, defects: Defects, *, broken: bool = True) -> str:
+    """How Xen ends by it; empty if it does not."""
+    xen = Xen(SMALL, defects)
+    xen.op.pages.offline(mfn, cpu=1, broken=broken)
+    answer = xen.op.pages.offline(mfn, cpu=1)
+    return answer.why if isinstance(answer, HostDown) else ""
+
+
+def test_defect_13_a_broken_page_that_headed_a_buddy_is_a_panic_when_it_is_asked_about() -> None:
+    assert asked_twice(HEAD, XEN_4_17).startswith("Xen BUG at common/domain.c:92")
+
+
+def test_defect_13_is_of_heads_of_broken_pages_and_of_real_xen() -> None:
+    harmless = (
+        asked_twice(WITHIN, XEN_4_17),
+        asked_twice(HEAD, XEN_4_17, broken=False),
+        asked_twice(HEAD, replace(XEN_4_17, orders_read_as_owners=False)),
+    )
+    assert harmless == ("", "", "")
+
+
+def test_defect_13_ends_when_the_page_is_back_among_the_free_ones() -> None:
+    table = table_with(XEN_4_17)
+    table.offline(Mfn(0))
+    before = table.reads_as_owned(Mfn(0))
+    table.online(Mfn(0))
+    assert (before, table.reads_as_owned(Mfn(0))) == (True, False)
+
+
+def test_a_switch_can_be_set_by_its_number() -> None:
+    found = switched(MENDED, {DefectId.D7: True, DefectId.T8: True})
+    assert found == replace(MENDED, pod_lock_hangs=True, exchange_ignores_devices=True)
+
+
+def test_the_numbers_are_those_of_the_switches() -> None:
+    assert (SWITCHES[DefectId.D10], SWITCHES[DefectId.D13], SWITCHES[DefectId.T1]) == (
+        "whole_range_wraps",
+        "orders_read_as_owners",
+        "exchange_names_wrong_owner",
+    )

@@ -7,8 +7,10 @@ import pytest
 from numpy.random import Generator
 
 from agent.contract.toolstack import DomainState, ToolOutcome
+from emulator.machine.memory import Memory
 from emulator.xen.devices import Device
 from emulator.xen.hypervisor import Hypervisor
+from emulator.xen.layout import Layout
 from emulator.xen.toolstack import Toolstack
 from tests.support.hosts import FIRST, HVM, PV, SECOND, frames_of, host_of, pend
 
@@ -148,3 +150,18 @@ def test_a_suspended_guest_cannot_let_go(tools: Toolstack, host: Hypervisor) -> 
 def test_a_guest_may_refuse_to_let_go(tools: Toolstack, host: Hypervisor, nic: Device) -> None:
     nic.may_leave = False
     assert (tools.detach(FIRST, NIC).outcome, host.domains[FIRST].devices) == (REFUSED, (NIC,))
+
+
+def test_a_guest_that_starts_later_finds_its_device_here() -> None:
+    layout = Layout(2048, 0, 0, (PV,), away=(SPEC,))
+    host = Hypervisor(layout, Memory(layout.frames))
+    domain = host.create(host.newborn(SPEC))
+    assert domain is not None
+    assert Toolstack(host).attach(domain.domid, NIC).outcome is DONE
+
+
+def test_a_smaller_guest_of_that_name_has_what_it_has_of_the_buffers(tools: Toolstack) -> None:
+    tools.destroy(FIRST)
+    domid = tools.create(SPEC.name, SPEC.kind, 2).domid
+    assert domid is not None
+    assert tools.attach(domid, NIC).outcome is DONE

@@ -240,7 +240,10 @@ def test_a_guest_that_migrates_here_goes_on_in_another_domain(
 def test_a_guest_that_migrates_here_needs_room_for_two(tools: Toolstack, host: Hypervisor) -> None:
     fill(host)
     reply = tools.migrate(FIRST)
-    assert (reply.outcome, reply.reason) == (TRY_AGAIN, "no room: 600 pages for a second copy")
+    assert (reply.outcome, reply.reason) == (
+        TRY_AGAIN,
+        "no room: 600 pages for a second copy of db",
+    )
     assert (domids(tools), host.guests[FIRST].verify()) == ([1, 2], 0)
 
 
@@ -364,3 +367,58 @@ def test_a_guest_of_the_layout_that_must_own_frames_need_not_own_them_again() ->
     tools = Toolstack(host)
     tools.save(FIRST, "a")
     assert (tools.restore("a").outcome, host.check()) == (DONE, [])
+
+
+def test_a_name_that_waits_on_the_disk_is_no_new_guests(tools: Toolstack) -> None:
+    tools.save(FIRST, "image")
+    assert told(tools.create("db", GuestKind.PV, 600)) == (REFUSED, None)
+    assert told(tools.restore("image")) == (DONE, 3)
+
+
+def test_a_name_that_a_dying_domain_has_is_no_new_guests_yet(
+    tools: Toolstack, host: Hypervisor
+) -> None:
+    host.map_page(DOM0, host.domains[FIRST], PLAIN, stays=True)
+    tools.destroy(FIRST)
+    assert tools.create("db", GuestKind.PV, 600).outcome is TRY_AGAIN
+
+
+def test_the_guest_itself_does_not_wait_for_whoever_maps_its_old_pages(
+    tools: Toolstack, host: Hypervisor
+) -> None:
+    host.map_page(DOM0, host.domains[FIRST], PLAIN, stays=True)
+    tools.save(FIRST, "image")
+    assert told(tools.restore("image")) == (DONE, 3)
+
+
+def test_an_image_is_not_restored_beside_another_guest_of_that_name(
+    tools: Toolstack, host: Hypervisor
+) -> None:
+    being = host.captured(host.domains[FIRST])
+    tools.save(FIRST, "image")
+    host.create(being)
+    assert tools.restore("image").outcome is REFUSED
+
+
+def test_a_guest_too_large_for_the_host_is_judged_without_being_made(tools: Toolstack) -> None:
+    judged = tools.judge_create("new", GuestKind.PV, 1 << 28)
+    assert judged is not None
+    assert judged.outcome is TRY_AGAIN
+
+
+def test_what_can_be_done_is_not_judged(tools: Toolstack) -> None:
+    tools.save(SECOND, "image")
+    judged = [
+        tools.judge_create("new", GuestKind.PV, 64),
+        tools.judge_migrate(FIRST, "far"),
+        tools.judge_restore("image"),
+    ]
+    assert judged == [None, None, None]
+
+
+def test_trouble_is_of_the_call_that_meets_it_and_of_no_other(tools: Toolstack) -> None:
+    troubled = tools.meeting(Trouble(suspend=FAILED))
+    assert troubled.suspend(FIRST).outcome is FAILED
+    assert tools.suspend(FIRST).outcome is DONE
+    troubled.migrate(SECOND)
+    assert told(tools.migrate(SECOND)) == (DONE, 3)  # what one remembers, the other knows

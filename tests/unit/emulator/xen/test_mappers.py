@@ -11,7 +11,7 @@ from agent.contract.toolstack import DomainState, GuestKind
 from emulator.xen.frametable import FrameState
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec
-from tests.support.hosts import FIRST, PLAIN, PV, fill, frame_of, holes, host_of, mark, pend
+from tests.support.hosts import FIRST, PLAIN, PV, SECOND, fill, frame_of, holes, host_of, mark, pend
 
 TOOL = DomId(7)
 SPEC = replace(PV, ring_pages=2)
@@ -163,3 +163,21 @@ def test_a_page_that_was_given_up_cannot_be_mapped(host: Hypervisor) -> None:
     host.balloon_out(host.domains[FIRST], np.array([PLAIN]))
     with pytest.raises(ValueError, match="domain 1 has no page 0x5 of its own"):
         host.map_page(TOOL, host.domains[FIRST], PLAIN)
+
+
+def test_a_guest_that_maps_lets_go_when_it_is_gone() -> None:
+    host = host_of(PV, replace(SPECIAL, name="tool"))
+    host.map_page(SECOND, host.domains[FIRST], PLAIN)
+    host.destroy(host.domains[SECOND])
+    assert mappers(host, PLAIN) == ()
+
+
+@pytest.mark.parametrize(("state", "sees"), [(DomainState.RUNNING, 1), (DomainState.SUSPENDED, 0)])
+def test_a_guest_that_maps_looks_while_it_runs(
+    rng: Generator, state: DomainState, sees: int
+) -> None:
+    host = host_of(PV, replace(SPECIAL, name="tool"))
+    host.map_page(SECOND, host.domains[FIRST], PLAIN)
+    host.domains[SECOND].state = state
+    host.memory.write(np.array([frame_of(host.domains[FIRST], PLAIN)]), np.zeros(1, np.uint64))
+    assert corruptions(host, rng) == sees

@@ -1,0 +1,186 @@
+"""An operator's request: which pages, how far it has come, and what became of them.
+
+A DIMM has millions of pages, so a request makes no case before there is room for it:
+
+    pages ──► fed, a bounded number at a time ──► under way ──► came: counted by reason, let go of
+
+Pure. `desk.py` feeds it and writes it down: what was fed, what is under way and what was counted
+change in one commit, so that no page is forgotten or counted twice, whenever the power goes off.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from agent.contract.frames import Mfn
+from agent.contract.hypercall import HostReply
+from agent.contract.requests import Ask, Came, RequestView, Wish
+from agent.contract.status import Rest
+from agent.retirement.docket import Docket
+from agent.retirement.reason import Reason, told
+
+NS = 1_000_000_000
+
+Fate = tuple[Rest | None, Reason | None]  # where a page's case came to rest, and why there
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """`count` pages from `first` on: runs of `run`, one begins `step` pages after the other."""
+
+    first: int
+    count: int
+    run: int = 1
+    step: int = 1
+
+    def nth(self, n: int) -> Mfn:
+        runs, within = divmod(n, self.run)
+        return Mfn(self.first + runs * self.step + within)
+
+    def between(self, start: int, stop: int) -> tuple[Mfn, ...]:
+        """The pages number `start` to `stop`, that one not included."""
+        return tuple(map(self.nth, range(start, min(stop, self.count))))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`fed` pages were handed on; `under_way` are those of them that nothing has come of yet.
+
+    `what` is for people. It is of one boot of the host: what a DIMM is may change in between.
+    """
+
+    id: str
+    wish: Wish
+    what: str
+    pages: Pages
+    asked_at_ns: int
+    boot: str = ""
+    beyond_cap: bool = False
+    fed: int = 0
+    under_way: tuple[Mfn, ...] = ()
+    came: tuple[tuple[Fate, int], ...] = ()
+
+    @property
+    def left(self) -> int:
+        return self.pages.count - self.fed + len(self.under_way)
+
+    @property
+    def is_over(self) -> bool:
+        return self.left == 0
+
+    @property
+    def takes(self) -> bool:
+        """True if it takes pages, false if it brings them back."""
+        return self.wish.granted is Rest.RETIRED
+
+
+class RequestRefused(Exception):  # noqa: N818 - an answer to who asked, not a failure of ours
+    """Not a request that can be carried out; the message says what would be right."""
+
+
+def read(ask: Ask, host: HostReply, docket: Docket, now_ns: int) -> Request:
+    """The request that `ask` means on this host.
+
+    Raises:
+        RequestRefused: if it means none.
+    """
+    what, pages = _meant(ask, host, docket)
+    beyond_cap = ask.beyond_cap or ask.wish is Wish.EVACUATE
+    return Request(ask.id, ask.wish, what, pages, now_ns, docket.boot, beyond_cap)
+
+
+def _meant(ask: Ask, host: HostReply, docket: Docket) -> tuple[str, Pages]:
+    if ask.dimm is not None:
+        return f"DIMM {ask.dimm}", _of_dimm(ask.dimm, host)
+    if ask.case is not None:
+        return f"case {ask.case}", Pages(_of_case(ask.case, docket), 1)
+    first, last = ask.first or 0, ask.last or 0
+    if last >= host.frames:
+        raise RequestRefused(
+            f"page {last:#x} is beyond the host's memory: its last page is {host.frames - 1:#x}"
+        )
+    count = last - first + 1
+    what = f"page {first:#x}" if count == 1 else f"pages {first:#x} to {last:#x}"
+    return what, Pages(first, count, count, count)
+
+
+def _of_dimm(dimm: str, host: HostReply) -> Pages:
+    lie = host.interleave
+    if lie is None:
+        raise RequestRefused("nobody says where this host's DIMMs lie: name the pages instead")
+    if dimm not in lie.dimms:
+        raise RequestRefused(f"there is no DIMM {dimm!r}; there are {', '.join(lie.dimms)}")
+    first, step = lie.dimms.index(dimm) * lie.pages, len(lie.dimms) * lie.pages
+    rounds, rest = divmod(host.frames, step)
+    count = rounds * lie.pages + min(max(rest - first, 0), lie.pages)
+    return Pages(first, count, lie.pages, step)
+
+
+def _of_case(case_id: str, docket: Docket) -> Mfn:
+    case = docket.find(case_id)
+    if case is None:
+        raise RequestRefused(f"there is no case {case_id!r}")
+    if case.state.is_final:
+        raise RequestRefused(
+            f"case {case_id} is {case.state}: there is nothing to cancel; "
+            f"`pagewarden online {case.mfn:#x}` brings a retired page back"
+        )
+    return case.mfn
+
+
+def fed(request: Request, mfns: tuple[Mfn, ...]) -> Request:
+    """With these, its next pages, under way."""
+    return replace(request, fed=request.fed + len(mfns), under_way=(*request.under_way, *mfns))
+
+
+def settled(request: Request, docket: Docket) -> Request:
+    """With the pages counted that something has come of by now."""
+    fates = {mfn: fate_of(request, mfn, docket) for mfn in request.under_way}
+    under_way = tuple(mfn for mfn, fate in fates.items() if fate is None)
+    return replace(_counted(request, fates.values()), under_way=under_way)
+
+
+def ended(request: Request, why: Reason) -> Request:
+    """Over, though pages are left: `why` is what came of them."""
+    over = _counted(request, [(None, why)] * len(request.under_way))
+    unfed = Counter(dict(over.came))
+    unfed[None, why] += request.pages.count - request.fed
+    return replace(over, fed=request.pages.count, under_way=(), came=_sorted(+unfed))
+
+
+def _counted(request: Request, fates: Iterable[Fate | None]) -> Request:
+    came = Counter(dict(request.came))
+    came.update(fate for fate in fates if fate is not None)
+    return replace(request, came=_sorted(came))
+
+
+def _sorted(came: Counter[Fate]) -> tuple[tuple[Fate, int], ...]:
+    return tuple(came.most_common())
+
+
+def fate_of(request: Request, mfn: Mfn, docket: Docket) -> Fate | None:
+    """What became of a page that was fed; none while that is open."""
+    case = docket.get(mfn)
+    if case is None:
+        return None, Reason.RETIRED_MEMORY_CAP if request.takes else Reason.NOT_TAKEN
+    if docket.is_due(case) or case.rest is Rest.OPEN:  # or postponed
+        return None
+    if case.rest is request.wish.granted:
+        return case.rest, None
+    against = request.takes and case.rest is Rest.RETURNED
+    return case.rest, Reason.OVERRULED if against else case.reason or Reason.OVERRULED
+
+
+def view_of(request: Request) -> RequestView:
+    return RequestView(
+        id=request.id,
+        wish=request.wish,
+        what=request.what,
+        pages=request.pages.count,
+        left=request.left,
+        asked_at=request.asked_at_ns / NS,
+        came=tuple(
+            Came(rest=rest, reason=reason, text=told(reason, ""), pages=pages)
+            for (rest, reason), pages in request.came
+        ),
+    )
