@@ -47,8 +47,9 @@ def cases(
 
     OPEN cases are under way, RETIRED pages are out of use for good, PARKED ones
     leave when their owner lets go of them, UNRETIRABLE ones cannot be taken (the
-    reason says why), RETURNED ones were brought back by an operator. In a pipe a
-    case is a line, with nothing left out.
+    reason says why), RETURNED ones are in use again: brought back by an operator,
+    or on another DIMM now. OBSERVED ones were only looked at. In a pipe a case is
+    a line, with nothing left out.
 
     \b
     Examples:

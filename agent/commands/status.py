@@ -47,6 +47,8 @@ def _print(view: StatusView) -> None:
     health = "[green]healthy[/]" if view.healthy else f"[red]ailing[/]: {'; '.join(view.ailments)}"
     console.print(f"[bold]{view.host}[/]  pagewarden {view.version}  {health}")
     console.print(_counts(view))
+    for dimm in view.replace_dimms:
+        console.print(f"[yellow]replace DIMM {dimm}[/]: as many of its pages are retired as may be")
     if view.hot_pages:
         console.print(_hot_pages(view))
 

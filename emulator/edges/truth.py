@@ -244,6 +244,12 @@ class HostRequest(Told):
     do: HostDo
     replace_dimm: str | None = None
 
+    @model_validator(mode="after")
+    def _goes_down(self) -> Self:
+        if self.replace_dimm is not None and self.do is HostDo.HANG:
+            raise ValueError("a host that hangs keeps its DIMMs until it is rebooted")
+        return self
+
 
 class DomainDo(StrEnum):
     CRASH = "crash"

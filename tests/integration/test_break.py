@@ -47,6 +47,11 @@ def test_a_host_is_rebooted(emulated: Path) -> None:
     assert typed(emulated, "host", "reboot").output == "host hv-1 is rebooting\n"
 
 
+def test_a_host_is_rebooted_with_another_dimm(emulated: Path) -> None:
+    words = ("host", "reboot", "--replace-dimm", "CPU0_C3_D0")
+    assert typed(emulated, *words).output == "host hv-1 is rebooting\n"
+
+
 def test_a_domain_is_crashed(emulated: Path) -> None:
     assert typed(emulated, "domain", "db-pv", "crash").exit_code == 0
 
@@ -58,6 +63,11 @@ def test_a_domain_is_crashed(emulated: Path) -> None:
         (("call", "query", "explode"), "do: Input should be 'refuse'"),
         (("call", "query", "fail", "--times", "often"), "times"),
         (("host", "paint"), "do: Input should be 'crash', 'hang' or 'reboot'"),
+        (
+            ("host", "reboot", "--replace-dimm", "A1"),
+            "replace_dimm: no 'A1'; there are: CPU0_C0_",
+        ),
+        (("host", "hang", "--replace-dimm", "CPU0_C0_D0"), "a host that hangs keeps its DIMMs"),
         (("domain", "mail", "crash"), "name: there is no 'mail'; there are: db-pv, web-hvm"),
     ],
 )

@@ -1,12 +1,14 @@
 """The configuration: the file is the manual, and a complaint says what would be right."""
 
 import re
+from datetime import UTC, time, tzinfo
 from pathlib import Path
 
 import pytest
 
 from agent.config import AgentConfig, load
 from agent.contract.errors import AgentError
+from agent.retirement.windows import Day, Window
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "config" / "agent.toml"
@@ -61,6 +63,22 @@ def test_every_key_is_in_the_shipped_file() -> None:
         ('host = "h"\n[hypervisor]\nkind = "xen"', 'hypervisor.kind: "xen" is not built yet'),
         ('host = "h"\n[retirement]\nrungs = ["hope"]', "retirement.rungs.0 must be 'wait'"),
         ("host = ", "not TOML"),
+        (
+            'host = "h"\n[retirement]\nmode = "watch"',
+            "retirement.mode must be 'observe' or 'enforce' (got 'watch')",
+        ),
+        (
+            'host = "h"\n[[retirement.windows]]\nbegin = "22:00"',
+            "retirement.windows.0.end is missing",
+        ),
+        (
+            'host = "h"\n[[retirement.windows]]\nbegin = "22:00Z"\nend = "04:00"',
+            "retirement.windows.0.begin: give the zone in its own key",
+        ),
+        (
+            'host = "h"\n[[retirement.windows]]\ndays = ["Sat"]\nbegin = 22:00:00\nend = 04:00:00',
+            "retirement.windows.0.days.0 must be 'mon', 'tue'",
+        ),
         ('host = "h"\n[metrics]\nlisten = "127.0.0.1:70000"', "metrics.listen: the port must be"),
         ('host = "h"\n[journal]\nretention_days = inf', "journal.retention_days must be"),
         (
@@ -126,3 +144,15 @@ def test_what_the_file_sets_wrongly_is_not_blamed_on_a_variable(
 def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAGEWARDEN_DIAGNOSIS__PAGE__N", "3")
     assert load(SHIPPED).diagnosis.page.n == 3
+
+
+@pytest.mark.parametrize(("zone", "tz"), [("utc", UTC), ("local", None)])
+def test_the_windows_of_the_file_s_example_are_read(
+    zone: str, tz: tzinfo | None, tmp_path: Path
+) -> None:
+    text = SHIPPED.read_text(encoding="utf-8")
+    example = "\n".join(re.findall(r"^#   (.+)$", text, re.MULTILINE))
+    path = tmp_path / "agent.toml"
+    path.write_text(f'host = "h"\n{example.replace("local", zone)}\n', encoding="utf-8")
+    (section,) = load(path).retirement.windows
+    assert section.window == Window(time(22), time(4), (Day.SAT, Day.SUN), tz)

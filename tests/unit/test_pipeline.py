@@ -13,11 +13,20 @@ from agent.diagnosis.admission import Admission, Unfit
 from agent.diagnosis.diagnosis import Diagnosis
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
-from agent.events import BatchTaken, CaseOpened, Event, GapSeen, MessageRefused
+from agent.events import (
+    BatchTaken,
+    CapReached,
+    CaseOpened,
+    DimmWornOut,
+    Event,
+    GapSeen,
+    MessageRefused,
+)
 from agent.pipeline import Pipeline
 from agent.retirement.caps import Caps
 from agent.retirement.case import Case
 from agent.retirement.docket import Docket
+from agent.retirement.reason import Reason
 from tests.support.batches import a_batch
 
 DAY = 86_400_000_000_000
@@ -88,6 +97,17 @@ async def test_a_message_is_acknowledged_only_after_its_commit() -> None:
     delivery = FakeDelivery(batch(0), steps=bench.log.steps)
     await bench.pipeline().take(delivery)
     assert bench.log.steps == ["commit", "acknowledge"]
+
+
+async def test_a_dimm_that_is_to_be_replaced_is_told_once() -> None:
+    bench = Bench()
+    pipeline = bench.pipeline()
+    pipeline.docket.caps = Caps(10, pages_per_dimm_max=1)
+    for first, mfn in ((0, 5), (2, 6), (4, 7)):
+        errors = a_batch((first, first + 1), mfns=[mfn] * 2, dimms=["A"] * 2)
+        await pipeline.take(FakeDelivery(pack(errors)))
+    assert bench.of(DimmWornOut) == [DimmWornOut("A")]
+    assert bench.of(CapReached) == [CapReached(Reason.REPLACE_DIMM)] * 2
 
 
 async def test_a_message_that_could_not_be_written_down_is_not_acknowledged() -> None:

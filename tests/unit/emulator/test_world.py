@@ -271,6 +271,45 @@ def test_faulty_memory_is_faulty_after_a_reboot_too() -> None:
     assert set(after.address.tolist()) == set(before.address.tolist())
 
 
+def another_dimm_under(world: World, batch: Batch) -> str:
+    """Have the DIMM replaced that this batch tells of; its slot."""
+    slot = world.firmware.labels[int(batch.dimm[0])]
+    world.replace_dimm(slot)
+    return slot
+
+
+def test_what_is_faulty_goes_with_its_dimm() -> None:
+    world = a_world(a_fault(On.DOM0))
+    another_dimm_under(world, next(life_of(world)))
+    rebooted(world, at=10)
+    assert (world.is_done, list(life_of(world, since=10))) == (True, [])
+
+
+def test_faults_on_the_other_dimms_stay() -> None:
+    world = a_world(a_fault(On.DOM0))
+    faulty = int(next(life_of(world)).dimm[0])
+    world.replace_dimm(world.firmware.labels[faulty - 1])
+    rebooted(world, at=10)
+    assert next(life_of(world, since=10)).dimm[0] == faulty
+
+
+def test_a_replaced_dimm_has_another_serial_number_from_the_next_boot_on() -> None:
+    world = a_world(a_fault(On.DOM0))
+    before = world.firmware.modules
+    slot = another_dimm_under(world, next(life_of(world)))
+    assert world.firmware.modules == before
+    rebooted(world, at=10)
+    after = world.firmware.modules
+    assert [new.label for old, new in zip(before, after, strict=True) if new != old] == [slot]
+    assert len({module.serial for module in (*before, *after)}) == len(before) + 1
+
+
+def test_dimms_have_the_serial_numbers_of_the_seed() -> None:
+    one, other = a_world(seed=1).firmware.modules, a_world(seed=2).firmware.modules
+    assert a_world(seed=1).firmware.modules == one
+    assert not {module.serial for module in one} & {module.serial for module in other}
+
+
 def test_what_a_fault_has_spent_stays_spent() -> None:
     world = a_world(a_fault(On.DOM0, errors_max=5))
     list(life_of(world))
