@@ -104,7 +104,7 @@ async def test_a_dimm_that_is_to_be_replaced_is_told_once() -> None:
     pipeline = bench.pipeline()
     pipeline.docket.caps = Caps(10, pages_per_dimm_max=1)
     for first, mfn in ((0, 5), (2, 6), (4, 7)):
-        errors = a_batch((first, first + 1), mfns=[mfn] * 2, dimms=["A"] * 2)
+        errors = a_batch((first, first + 1), host="h", mfns=[mfn] * 2, dimms=["A"] * 2)
         await pipeline.take(FakeDelivery(pack(errors)))
     assert bench.of(DimmWornOut) == [DimmWornOut("A")]
     assert bench.of(CapReached) == [CapReached(Reason.REPLACE_DIMM)] * 2
