@@ -8,6 +8,7 @@ import pytest
 
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PAGES_MAX, PageStatus, PageUse
+from agent.contract.toolstack import DomainState
 from agent.events import CapReached, CaseMoved
 from agent.retirement.caps import HOUR_NS, Caps, StopCaps
 from agent.retirement.case import State
@@ -105,6 +106,19 @@ async def test_a_restart_stops_no_guest_whose_stop_was_postponed() -> None:
     await bench.settle(*cases_of(host))
     await bench.live_again()
     assert to_guests(host) == []
+
+
+async def test_told_to_stop_at_its_start_it_starts_no_guest_that_it_has_not_stopped() -> None:
+    """It has just asked for the page; somebody else stopped the guest."""
+    host = a_host(Page())
+    host.guests[7].state = DomainState.SUSPENDED
+    bench = a_bench(host)
+    bench.docket.put(replace(cases_of(host)[0], boot=str(BOOT)))
+    driver = bench.driver()
+    stops = driver._turns.inherit()
+    await driver._take_at_once(bench.docket.unfinished)
+    await driver.release()
+    assert (stops, states(bench), host.stopped) == ((), [State.SUSPENDING], ["db"])
 
 
 async def test_outside_the_windows_only_what_needs_no_stop_goes_on() -> None:

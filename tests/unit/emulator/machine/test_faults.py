@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 
-from agent.contract.frames import Mfn
+from agent.contract.frames import Mfn, mfn_of
 from emulator.machine import faults as module
 from emulator.machine.faults import Errors, Fault, Faults
 
@@ -186,3 +186,10 @@ def test_a_fault_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         Fault(address, errors_per_second, errors_max)
+
+
+def test_a_place_that_is_whole_again_has_no_fault_however_it_is_read() -> None:
+    machine = with_faults(Fault(ADDRESS, 10.0))
+    machine.remove(mfn_of(ADDRESS))
+    machine.wake(mfn_of(ADDRESS), now=1.0)
+    assert (len(machine), machine.due(1000.0, seeded())) == (0, [])
