@@ -55,6 +55,7 @@ from agent.retirement.reason import Reason
 from agent.retirement.request import view_of
 from agent.waiting import set_within
 
+LATE_CALLS = 5  # so many times its own deadline, and a command is not carried out any more
 STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
 RELEASE_SECONDS_MAX = 5.0  # for the last try to start a guest, whatever went wrong
 CANCEL_SECONDS = 0.5  # between two cancels of a task that did not hear the first
@@ -387,6 +388,7 @@ def _manners(config: AgentConfig) -> Manners:
         cases_in_flight_max=section.cases_in_flight_max,
         gather_seconds=section.gather_seconds_max,
         mapped_seconds=section.mapped_seconds_max,
+        late_seconds=LATE_CALLS * config.hypervisor.guest_seconds_max,
         terms=Terms(section.rungs, section.migrate_to),
         stops=StopCaps(
             section.pauses_per_guest_and_hour_max,

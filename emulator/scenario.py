@@ -29,7 +29,11 @@ _FOLDERS = (_PACKAGE / "scenarios", _PACKAGE.parent / "config" / "scenarios")
 
 
 class On(StrEnum):
-    """What kind of page a fault is put on."""
+    """What kind of page a fault is put on.
+
+    Of most there is a scenario. Not of those that only real Xen has, because the agent asks nothing
+    of such a host; nor of pages that are dying or were broken before: these are for experiments.
+    """
 
     FREE = "free"
     HVM = "hvm"  # plain memory of an HVM or PVH guest that has no device

@@ -24,7 +24,17 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted([*(ROOT / "agent").rglob("*.py"), *(ROOT / "emulator").rglob("*.py")])
 PURE = ("agent/contract", "agent/diagnosis", "agent/telemetry", "emulator/machine", "emulator/xen")
 PURE_FILES = (
-    *("case.py", "ladder.py", "batch.py", "answers.py", "caps.py", "docket.py", "outcome.py"),
+    *(
+        "case.py",
+        "ladder.py",
+        "look.py",
+        "owed.py",
+        "batch.py",
+        "answers.py",
+        "caps.py",
+        "docket.py",
+        "outcome.py",
+    ),
     "reason.py",
     "manners.py",
     "windows.py",

@@ -57,6 +57,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             at_ns INTEGER NOT NULL,
             body TEXT NOT NULL)""",
     ),
+    (
+        # Whether a guest's first command was given was not told apart: it may have been.
+        """UPDATE transitions SET body = json_set(body, '$.begun', json('true')) WHERE
+            state IN ('detaching', 'dropping_shadows', 'suspending', 'saving', 'migrating')""",
+    ),
 )
 
 

@@ -6,6 +6,7 @@ state stays and the same command is given again. Every command may be given twic
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from agent.contract.errors import PeerError
@@ -14,6 +15,7 @@ from agent.contract.hypercall import PageReply, PagesReply
 from agent.contract.toolstack import DomainInfo, DomainsReply
 from agent.retirement import answers
 from agent.retirement.case import Case, State
+from agent.retirement.look import Sight, objections
 from agent.retirement.outcome import (
     UNLISTED,
     Done,
@@ -24,6 +26,7 @@ from agent.retirement.outcome import (
     Outcome,
     TryAgain,
 )
+from agent.retirement.owed import Command, Owed
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
 
@@ -67,47 +70,79 @@ class Acts:
             outcome = NoAnswer(str(error))
         return (outcome,) * len(cases)
 
-    async def look(self, case: Case) -> Outcome:
+    async def see(self, case: Case) -> Outcome:
         """How the page is used, and nothing asked for."""
         try:
             page = await self._page(self.hypervisor.query, case)
             guests = await self._guests([page])
         except PeerError as error:
             return NoAnswer(str(error))
-        return answers.to_look(page, guests.get(page.owner, UNLISTED))
+        return answers.to_seen(page, guests.get(page.owner, UNLISTED))
 
-    async def is_of(self, boot: str) -> bool:
-        """True if the host is known to be in this boot still."""
+    async def boot(self) -> str | None:
+        """Which boot the host is in now; None if it does not say."""
         try:
-            return str((await self.hypervisor.host()).boot_id) == boot
+            return str((await self.hypervisor.host()).boot_id)
         except PeerError:
-            return False
+            return None
 
-    async def is_stopped(self, owner: DomId) -> bool:
-        """True if that domain is known to stand still."""
+    async def look(
+        self, cases: Sequence[Case], others: Sequence[Case]
+    ) -> tuple[Outcome | None, ...]:
+        """What speaks against touching the guest of these cases now, for each, if anything does.
+
+        `others` are all cases that are not at their end.
+        """
         try:
-            return answers.is_stopped(await self._domains(), owner)
-        except PeerError:
-            return False
+            pages, domains = await self._pages(cases), await self._domains()
+            boot = str(
+                (await self.hypervisor.host()).boot_id
+            )  # the last word: the others took time
+        except PeerError as error:
+            return (NoAnswer(str(error)),) * len(cases)
+        if boot != cases[0].boot:  # the next life would not know that we touched that guest
+            return (NoAnswer("the host has rebooted"),) * len(cases)
+        return objections(cases, Sight(pages, domains, self.migrate_to), others)
 
-    async def stopped(self) -> tuple[DomainInfo, ...]:
-        """The domains that are known to stand still."""
-        try:
-            return answers.stopped(await self._domains())
-        except PeerError:
-            return ()
-
-    async def lost_by(self, cases: Sequence[Case]) -> tuple[Case, ...]:
-        """Those of these cases whose page is known not to be their owner's any more."""
+    async def watch(self, cases: Sequence[Case]) -> tuple[Outcome | None, ...]:
+        """What became of these parked pages, as many as one call may name; None where it takes a
+        request to know: the page is in use, and may be another's now.
+        """
         if not cases:
             return ()
         try:
-            async with self._page_calls:
-                reply = await self.hypervisor.query([case.mfn for case in cases])
+            pages = await self._pages(cases)
+            held = any(map(answers.is_pending, pages))
+            domains = await self._domains() if held else DomainsReply(domains=())
+        except PeerError as error:
+            return (NoAnswer(str(error)),) * len(cases)
+        return tuple(answers.to_watch(page, domains, self.migrate_to) for page in pages)
+
+    async def stopped(self) -> tuple[DomainInfo, ...]:
+        """The domains that are known to stand still."""
+        seen = await self.domains()
+        return () if seen is None else answers.stopped(seen)
+
+    async def domains(self) -> DomainsReply | None:
+        """Who is there; None if the toolstack does not answer."""
+        try:
+            return await self._domains()
         except PeerError:
-            return ()
-        owners = {page.mfn: page.owner for page in reply.pages}
-        return tuple(case for case in cases if owners.get(case.mfn, case.owner) != case.owner)
+            return None
+
+    async def give_back(self, owed: Owed) -> None:
+        """Undo what `owed` did late, if it did anything, once, whatever comes of it."""
+        seen = await self.domains()
+        if seen is None or not owed.was_late(seen):
+            return
+        with suppress(PeerError):
+            match owed.command:
+                case Command.SUSPEND if owed.owner is not None:
+                    await self.toolstack.resume(owed.owner)
+                case Command.SAVE:
+                    await self.toolstack.restore(owed.image)
+                case _:
+                    await self._attach_all(answers.domid_of(seen, owed.guest), owed.devices)
 
     async def leave_running(self, case: Case) -> None:
         """Give the guest of `case` what it may lack because of us, each once, whatever comes of it:
@@ -151,17 +186,17 @@ class Acts:
         return commands.get(state)
 
     async def _offline(self, cases: Sequence[Case]) -> tuple[Outcome, ...]:
-        pages = await self._pages(self.hypervisor.query, cases)
+        pages = await self._pages(cases)
         # Xen crashes the owner of a broken page that is asked for again, or panics.
         outcomes = {page.mfn: answers.to_broken(page) for page in pages if page.is_broken}
         whole = [case for case in cases if case.mfn not in outcomes]
         if whole:
-            pages = await self._pages(self.hypervisor.offline, whole)
+            pages = await self._about(self.hypervisor.offline, [case.mfn for case in whole])
             outcomes |= await self._told(pages, answers.to_offline)
         return tuple(outcomes[case.mfn] for case in cases)
 
     async def _query(self, cases: Sequence[Case]) -> tuple[Outcome, ...]:
-        pages = await self._pages(self.hypervisor.query, cases)
+        pages = await self._pages(cases)
         outcomes = {page.mfn: answers.to_broken(page) for page in pages if page.is_broken}
         outcomes |= await self._told(
             [page for page in pages if not page.is_broken], answers.to_query
@@ -192,15 +227,17 @@ class Acts:
 
     async def _page(self, call: PageCall, case: Case) -> PageReply:
         """The one answer to a call about one page."""
-        (page,) = await self._pages(call, [case])
+        (page,) = await self._about(call, [case.mfn])
         return page
 
-    async def _pages(self, call: PageCall, cases: Sequence[Case]) -> Sequence[PageReply]:
-        """An answer for each page."""
-        mfns = [case.mfn for case in cases]
+    async def _pages(self, cases: Sequence[Case]) -> Sequence[PageReply]:
+        """Where the pages of these cases stand, in one call."""
+        return await self._about(self.hypervisor.query, [case.mfn for case in cases])
+
+    async def _about(self, call: PageCall, mfns: Sequence[Mfn]) -> Sequence[PageReply]:
         async with self._page_calls:
             reply = await call(mfns)
-        if [page.mfn for page in reply.pages] != mfns:
+        if [page.mfn for page in reply.pages] != list(mfns):
             raise PeerError(f"asked about page {mfns[0]:#x}, the hypervisor answered about others")
         return reply.pages
 
@@ -231,10 +268,12 @@ class Acts:
 
     async def _attach(self, case: Case) -> Outcome:
         """Give them all back, to the domain that the guest lives in now."""
-        domid = await self._home(case)
+        return await self._attach_all(await self._home(case), case.detached)
+
+    async def _attach_all(self, domid: DomId | None, devices: Sequence[str]) -> Outcome:
         if domid is None:
             return Gone()
-        for device in case.detached:
+        for device in devices:
             outcome = answers.to_command(await self.toolstack.attach(domid, device))
             if isinstance(outcome, Gone):
                 # Moved by others since we looked; its device is with nobody, so look again.

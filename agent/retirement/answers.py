@@ -82,7 +82,7 @@ def to_recall(page: PageReply) -> Outcome | None:
     return Returned() if page.status is PageStatus.ONLINE else None
 
 
-def to_look(page: PageReply, guest: Guest = UNLISTED) -> Outcome:
+def to_seen(page: PageReply, guest: Guest = UNLISTED) -> Outcome:
     """What a look at a page comes to that is not to be asked for."""
     return Seen(_held(page, guest))
 
@@ -103,10 +103,22 @@ def to_wait(page: PageReply, guest: Guest = UNLISTED) -> Outcome:
     return to_query(page, guest)
 
 
+def to_watch(page: PageReply, domains: DomainsReply, migrate_to: str) -> Outcome | None:
+    """The answer to "where does this parked page stand?"; None: it is not marked."""
+    if page.is_broken:
+        return to_broken(page)
+    if page.status is PageStatus.ONLINE:
+        return None
+    owner = None if page.owner is None else DomId(page.owner)
+    return to_query(page, to_guest(domains, owner, migrate_to))
+
+
 def to_swap(page: PageReply) -> Outcome:
     """The answer to "give the guest another frame for this page"."""
     if page.status is PageStatus.OFFLINED:
         return Offlined()
+    if page.refusal is Refusal.NO_FREE_MEMORY:
+        return NotNow(Reason.NO_FREE_MEMORY)  # nor would any other way of this host find room
     if page.refusal is not None:
         return _refused(page.refusal)
     return Failed(detail=f"after the swap the page is {page.status}")
@@ -156,12 +168,9 @@ def to_guest(reply: DomainsReply, owner: DomId | None, migrate_to: str) -> Guest
         info.state not in DEAD,
         tuple(sorted(info.devices)),
         _room_at(migrate_to, reply) >= max(info.pages, 1),
+        reply.free_pages > 0,
+        info.pages,
     )
-
-
-def is_stopped(reply: DomainsReply, domid: DomId) -> bool:
-    """True if that domain stands still, whoever stopped it."""
-    return any(info.domid == domid for info in stopped(reply))
 
 
 def stopped(reply: DomainsReply) -> tuple[DomainInfo, ...]:

@@ -7,7 +7,10 @@ suspend, one exchange, one resume; one image; one detach and one attach around i
        ▲                        │
        └── would begin another rung ◄──┴──► does not need the guest any more
 
-A page that becomes ready meanwhile stays in line: it waits for the next stop.
+The stop goes on for a case while its guest is in our hands. One for which nothing has been done
+gets in line anew, and so does one that has come to the beginning of another rung, unless its
+guest's device is detached: the same detaching serves that rung too. A page that becomes ready
+meanwhile stays in line: it waits for the next stop.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,6 +39,9 @@ ORDER: tuple[frozenset[State], ...] = (
     frozenset({State.ATTACHING}),
 )
 
+# Here the guest lacks something because of us.
+BRINGING_BACK = frozenset({State.RESUMING, State.BACKING_OUT, State.RESTORING, State.ATTACHING})
+
 ONE_BY_ONE = frozenset({State.SWAPPING})
 
 # What takes the guest out of its domain.
@@ -54,12 +60,12 @@ def sharing(case: Case, held: Iterable[Case]) -> tuple[Case, ...]:
 
 
 def stops(cases: Iterable[Case]) -> tuple[tuple[Case, ...], ...]:
-    """Cases that need their guest's turn, those of one guest together."""
+    """Cases that need their guest's turn, those of one guest together, as far as one call goes."""
     return by_guest(case for case in cases if case.needs_turn)
 
 
 def by_guest(cases: Iterable[Case]) -> tuple[tuple[Case, ...], ...]:
-    """Those of one guest together, as many as one call may name."""
+    """Those of one guest together, as far as one call goes."""
     groups = (tuple(group) for _, group in groupby(sorted(cases, key=_of), _of))
     return tuple(call for group in groups for call in calls(group))
 
@@ -78,22 +84,8 @@ def due(cases: Sequence[Case]) -> tuple[Case, ...]:
     """Those that the next command is for."""
     standing = next(states for states in ORDER if any(case.state in states for case in cases))
     members = tuple(case for case in cases if case.state in standing)
+    members = tuple(case for case in members if case.begun) or members
     return members[:1] if standing <= ONE_BY_ONE else members
-
-
-def stays(before: Case, after: Case) -> bool:
-    """True if the stop goes on for this case.
-
-    A case that has come to the beginning of another rung gets in line anew, unless its guest's
-    device is detached: then the same detaching serves that rung too.
-    """
-    begins_anew = after.state.begins and after.state is not before.state
-    return after.needs_turn and (bool(after.detached) or not begins_anew)
-
-
-def staying(before: Sequence[Case], after: Sequence[Case]) -> tuple[Case, ...]:
-    """Those for whom the stop goes on, as they are now."""
-    return tuple(now for then, now in zip(before, after, strict=True) if stays(then, now))
 
 
 def has_moved(move: Move) -> bool:
@@ -101,22 +93,23 @@ def has_moved(move: Move) -> bool:
     return after.state is not before.state
 
 
-def is_untouched(case: Case) -> bool:
-    """True if nothing has been done to the guest for this case, nor may have been."""
-    return case.state.begins and case.attempts == 0
-
-
 def would_stop(case: Case) -> bool:
     """True if what is about to begin is a stop of the guest, or the detaching that is for one."""
     begun = case.state
     if begun is State.DETACHING and case.rungs:
         begun = FIRST_STATE[case.rungs[0]]
-    return is_untouched(case) and begun in PAUSING
+    return case.is_untouched and begun in PAUSING
 
 
 def waits_for_device(case: Case) -> bool:
     """True if all that was done for this case is that its guest's device was detached."""
-    return is_untouched(case) and bool(case.detached) and case.state is not State.DETACHING
+    return case.is_untouched and case.is_in_hand
+
+
+def begun(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """Cases whose command is about to be given: if it saves the guest, with its image's name."""
+    known = tuple(replace(case, begun=case.state.begins) for case in cases)
+    return named(known) if known[0].state is State.SAVING else known
 
 
 def named(cases: Sequence[Case]) -> tuple[Case, ...]:

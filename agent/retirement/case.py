@@ -36,6 +36,7 @@ from agent.retirement.outcome import (
     BackOnline,
     Damaged,
     Done,
+    Ended,
     Failed,
     Gone,
     Held,
@@ -53,9 +54,11 @@ from agent.retirement.outcome import (
     Spared,
     TryAgain,
 )
+from agent.retirement.owed import Command, Owed, with_more
 from agent.retirement.reason import Reason, told
 
 ATTEMPTS_MAX = 8  # then "try again" counts as "failed"
+ABSENCES_MAX = 64  # of a guest without its device, who may be rebooting: then it has ended
 ROUNDS_MAX = 8  # how often a page may be another than it was before the case is parked
 
 
@@ -232,7 +235,7 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
     State.EXCHANGING: {  # give it a fresh frame for the bad one
         Done: State.RESUMING,
         Gone: State.CONFIRMING,
-        Refused: State.BACKING_OUT,
+        Refused: State.RESUMING,  # it may be another's page by now: look again
         TryAgain: State.RESUMING,  # others may map it now: look again
         Failed: State.BACKING_OUT,
         Damaged: State.BACKING_OUT,
@@ -289,7 +292,8 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
     },
     State.ATTACHING: {  # give the guest its devices back, whatever it is called now; never given up
         Done: State.CONFIRMING,
-        Gone: State.CONFIRMING,
+        Gone: State.ATTACHING,  # it may be on its way from one domain to another
+        Ended: State.CONFIRMING,
         Refused: State.ATTACHING,
         TryAgain: State.ATTACHING,
         Failed: State.ATTACHING,
@@ -353,6 +357,26 @@ MAY_HAVE_IMAGE = frozenset({State.SAVING, State.BACKING_OUT, State.RESTORING})
 # Where a device may be detached. Every way out of here that leaves one detached leads to ATTACHING.
 BETWEEN_DETACH_AND_ATTACH = BEGINNING | STOPPING | {State.SWAPPING, State.ATTACHING}
 
+# Carried out late, these leave a guest stopped, on disk, or without its device.
+MAY_COME_LATE: dict[State, Command] = {
+    State.SUSPENDING: Command.SUSPEND,
+    State.SAVING: Command.SAVE,
+    State.DETACHING: Command.DETACH,
+}
+
+# Reasons that speak of a moment: they are forgotten when the page is looked at anew.
+PASSING = frozenset(
+    {
+        Reason.NO_ANSWER,
+        Reason.NO_FREE_MEMORY,
+        Reason.STOPPED_BY_OTHERS,
+        Reason.AGENT_STOPPING,
+        Reason.HELD_OTHERWISE,
+        Reason.PAUSES_CAP,
+        Reason.OUTSIDE_WINDOWS,
+    }
+)
+
 REST: dict[State, Rest] = {
     State.RETIRED: Rest.RETIRED,
     State.PARKED: Rest.PARKED,
@@ -360,9 +384,6 @@ REST: dict[State, Rest] = {
     State.RETURNED: Rest.RETURNED,
     State.OBSERVED: Rest.OBSERVED,
 }
-
-# What was only a hindrance of its time, and is no reason for anything later.
-PASSING = frozenset({Reason.NO_ANSWER, Reason.PAUSES_CAP, Reason.OUTSIDE_WINDOWS})
 
 # What a command comes to that may have stopped the guest.
 MAY_HAVE_STOPPED = (Done, Gone, Refused, Failed, Damaged)
@@ -377,9 +398,12 @@ class Case:
     that was held so. `detached` are the devices that may be detached because of us, `image` is what
     the guest may be saved as. `hands_off` says why nothing more is tried on this owner.
 
-    `attempts` counts how often the present command was given in vain, `rounds` how often the page
-    was found another than it was. Times are nanoseconds since 1970 UTC; `boot` is the boot of the
-    host that all of this is about. `beyond_cap`: an operator's, so that no cap counts it.
+    `begun` says of a state that begins that its command may have been given: until then the guest
+    is as its users left it. `attempts` counts how often the present command came to nothing,
+    `rounds` how often the page was found another than it was. `size` is how many pages the guest
+    has. `owed` are commands that were not answered, in this state or an earlier one. Times are
+    nanoseconds since 1970 UTC; `boot` is the boot of the host that all of this is about.
+    `beyond_cap`: an operator's, so that no cap counts it.
 
     `module` is which DIMM (part and serial) was at `dimm`, its slot, where the host says so.
     `paused_at_ns` is when, within the last hour of them, the guest was stopped for this page.
@@ -402,13 +426,16 @@ class Case:
     tried: tuple[Rung, ...] = ()
     detached: tuple[str, ...] = ()
     image: str = ""
+    size: int = 0
     hands_off: Reason | None = None
+    begun: bool = False
     attempts: int = 0
     rounds: int = 0
     reason: Reason | None = None
     detail: str = ""
     boot: str = ""
     beyond_cap: bool = False
+    owed: tuple[Owed, ...] = ()
     module: str = ""
     paused_at_ns: tuple[int, ...] = ()
 
@@ -424,12 +451,28 @@ class Case:
     @property
     def may_be_recalled(self) -> bool:
         """True if its guest is in nobody's hands, so that the page can be brought back now."""
-        is_begun = self.state.begins and self.attempts > 0
+        is_begun = self.state.begins and self.begun
         return Recalled in TRANSITIONS[self.state] and not is_begun
+
+    @property
+    def may_be_seen(self) -> bool:
+        """True if to look at it is enough: nothing has been begun."""
+        return Seen in TRANSITIONS[self.state] and not self.is_in_hand
 
     def is_of_another(self, module: str) -> bool:
         """True if the DIMM that it is about is known not to be `module`."""
         return bool(self.module and module) and self.module != module
+
+    @property
+    def is_untouched(self) -> bool:
+        """True if its command finds the guest as it was before, and has not been given."""
+        return self.state.begins and not self.begun
+
+    @property
+    def is_in_hand(self) -> bool:
+        """True if its guest may stand still, or lack a device, because of this case."""
+        lacks_device = bool(self.detached) and self.state is not State.DETACHING
+        return self.needs_turn and (lacks_device or not self.is_untouched)
 
     @property
     def why(self) -> str:
@@ -462,7 +505,7 @@ def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
     is_replaced = case.is_of_another(module) and not case.image
     if case.state is State.RETURNING or is_replaced:
         why = Reason.DIMM_REPLACED if is_replaced else case.reason
-        closed = replace(case, detached=(), reason=why, boot=boot)
+        closed = replace(case, detached=(), owed=(), reason=why, boot=boot)
         return _at(closed, State.RETURNED, now_ns)
     fresh = Case(
         case.id,
@@ -471,7 +514,7 @@ def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
         now_ns,
         verdict=case.verdict,
         dimm=case.dimm,
-        reason=Reason.HOST_REBOOTED,
+        reason=Reason.HOST_REBOOTED if boot != case.boot else None,
         boot=boot,
         beyond_cap=case.beyond_cap,
         module=case.module or module,
@@ -482,6 +525,7 @@ def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
         fresh,
         state=State.RESTORING,
         image=case.image,
+        size=case.size,
         guest=case.guest,
         detached=case.detached,
     )
@@ -496,6 +540,8 @@ def advance(case: Case, outcome: Outcome, now_ns: int, terms: Terms | None = Non
     if isinstance(outcome, Spared) or (isinstance(outcome, NoAnswer) and case.state.is_at_rest):
         return case
     outcome = _within_patience(case, outcome)
+    if _is_unanswered(outcome):
+        case = owing(case, now_ns)
     if isinstance(outcome, NoAnswer):
         return replace(_explained(case, outcome), attempts=case.attempts + 1)
     target = TRANSITIONS[case.state][type(outcome)]
@@ -507,13 +553,30 @@ def advance(case: Case, outcome: Outcome, now_ns: int, terms: Terms | None = Non
     return _at(case, target, now_ns)
 
 
+def _is_unanswered(outcome: Outcome) -> bool:
+    is_late = isinstance(outcome, Failed) and outcome.reason is Reason.DETACH_UNANSWERED
+    return is_late or isinstance(outcome, NoAnswer)
+
+
+def owing(case: Case, now_ns: int) -> Case:
+    """With a mark for the command that was given, if it must not come late unseen."""
+    command = MAY_COME_LATE.get(case.state)
+    if command is None or not case.begun:
+        return case
+    more = Owed(command, case.owner, case.guest, case.image, case.detached, now_ns)
+    return replace(case, owed=with_more(case.owed, more))
+
+
 def _within_patience(case: Case, outcome: Outcome) -> Outcome:
     """`outcome`, or what it counts as when it has come too often."""
     if case.attempts >= ATTEMPTS_MAX:
         if isinstance(outcome, TryAgain):
             return Failed(outcome.reason, outcome.detail)
-        if isinstance(outcome, NoAnswer) and case.state is State.DETACHING:
+        if isinstance(outcome, NoAnswer) and case.state is State.DETACHING and case.begun:
             return Failed(Reason.DETACH_UNANSWERED, outcome.detail)
+    is_long = case.attempts >= ABSENCES_MAX
+    if is_long and case.state is State.ATTACHING and isinstance(outcome, Gone):
+        return Ended(outcome.detail)
     return outcome
 
 
@@ -529,9 +592,9 @@ def _informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
         case Asked():
             case = replace(case, rounds=0, reason=None, detail="")
         case Recalled():
-            case = _as_if_not_begun(case)
-        case NotNow() | Postponed():
-            case = _as_if_not_begun(_explained(case, outcome))
+            case = _as_if_not_begun(case, outcome)
+        case NotNow() | Postponed() | Overtaken():
+            case = _as_if_not_begun(_explained(case, outcome), outcome)
         case Done() | BackOnline():
             pass
         case _:
@@ -557,6 +620,7 @@ def _looked_at(case: Case, held: Held, terms: Terms) -> Case:
         mappers=held.mappers,
         guest=held.guest.name,
         devices=held.guest.devices,
+        size=held.guest.size,
         rung=None,
         rungs=rungs,
         tried=(),
@@ -580,7 +644,9 @@ def _seen(case: Case, held: Held, terms: Terms) -> Case:
     tried = () if is_new else case.tried
     left = tuple(rung for rung in rungs_for(held, terms) if rung not in tried)
     case = _reconsidered(case, held) if is_new else case
-    if case.reason in PASSING:
+    if case.hands_off in PASSING and case.state is State.PARKED:
+        case = replace(case, hands_off=None)
+    if case.reason in PASSING and not case.hands_off:
         case = replace(case, reason=None, detail="")
     return replace(
         case,
@@ -589,9 +655,10 @@ def _seen(case: Case, held: Held, terms: Terms) -> Case:
         mappers=held.mappers,
         guest=held.guest.name,
         devices=held.guest.devices,
+        size=held.guest.size,
         rungs=() if case.hands_off else left,
         tried=tried,
-        reason=case.reason or (None if left or tried else why_none(held)),
+        reason=case.reason or (None if left else why_none(held, tried)),
     )
 
 
@@ -621,13 +688,19 @@ def _hands_off(case: Case, outcome: Outcome) -> Case:
     return case
 
 
-def _as_if_not_begun(case: Case) -> Case:
-    """With no device asked for, and with the rung that was due still due."""
-    if case.state is State.DETACHING:
+def _as_if_not_begun(case: Case, outcome: NotNow | Postponed | Overtaken | Recalled) -> Case:
+    """With no device asked for, and with the rung that was due still due: but if the device was
+    detached for it already, not before the page was parked, or that would be done again and again.
+    """
+    if case.state is State.DETACHING and not case.begun:
         return replace(case, detached=())
-    if case.rung is None or FIRST_STATE[case.rung] is not case.state:
+    is_due = case.rung is not None and FIRST_STATE[case.rung] is case.state
+    if not is_due or case.rung is None or isinstance(outcome, Overtaken | Recalled):
         return case
-    return replace(case, rungs=(case.rung, *case.rungs), tried=case.tried[:-1])
+    is_in_vain = case.detached and isinstance(outcome, NotNow)
+    hands_off = outcome.reason if is_in_vain else case.hands_off
+    left = (case.rung, *case.rungs)
+    return replace(case, rungs=left, tried=case.tried[:-1], hands_off=hands_off)
 
 
 def _at_next_round(case: Case, now_ns: int) -> Case:
@@ -658,7 +731,7 @@ def _at(case: Case, target: State, now_ns: int) -> Case:
     if target is case.state:
         return replace(case, attempts=case.attempts + 1)
     image = case.image if target in MAY_HAVE_IMAGE else ""
-    return replace(case, state=target, image=image, moved_at_ns=now_ns, attempts=0)
+    return replace(case, state=target, image=image, begun=False, moved_at_ns=now_ns, attempts=0)
 
 
 def retry_delay_seconds(case: Case, first: float, most: float) -> float:

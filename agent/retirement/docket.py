@@ -13,6 +13,7 @@ from agent.retirement.case import TRANSITIONS, Case, State, advance, open_case, 
 from agent.retirement.outcome import Asked
 from agent.retirement.reason import Reason
 
+CAPPING = frozenset({Reason.RETIRED_MEMORY_CAP, Reason.REPLACE_DIMM})  # why the caps refuse a page
 CAPPED_MAX = 1000  # cases kept of pages that the caps refused
 
 
@@ -35,28 +36,34 @@ class Docket:
     _cases: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _unsettled: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _recalled: set[Mfn] = field(default_factory=set[Mfn])
+    _owing: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _taken: int = 0
     _taken_of: Counter[str] = field(default_factory=Counter[str])
     _pauses: dict[str, frozenset[int]] = field(default_factory=dict[str, frozenset[int]])
     _open: int = 0
 
     def restore(self, cases: Iterable[Case], now_ns: int) -> tuple[Case, ...]:
-        """Take over the cases of an earlier life; those that a reboot of the host has reopened."""
-        kept = tuple(cases)
-        changed = tuple(
-            reopened(case, self.boot, now_ns, self._module_of(case.dimm))
-            for case in kept
-            if self._is_stale(case)
-        )
-        for case in (*kept, *changed):
+        """Take over the cases of an earlier life; those that are taken up anew.
+
+        A reboot of the host does that to all of them: what could not be retired may be another's
+        now. What the caps refused is judged anew at every start: they may be other caps.
+        """
+        kept = sorted(cases, key=_is_capped)  # these come last, when all that counts is known
+        for case in kept:
             self.put(case)
-        return changed
+        return tuple(self._reopened(case, now_ns) for case in kept if self._is_stale(case))
 
     def _is_stale(self, case: Case) -> bool:
-        """True if a reboot of the host, or of a host with another DIMM, has changed it."""
+        """True if it is to be taken up anew."""
         is_replaced = case.is_of_another(self._module_of(case.dimm))
-        may_change = case.state.takes_a_page or (is_replaced and case.state is not State.RETURNED)
-        return case.boot != self.boot and may_change
+        if _is_capped(case) and not is_replaced:
+            return self._refusal(case.dimm) is None
+        return case.boot != self.boot and case.state is not State.RETURNED
+
+    def _reopened(self, case: Case, now_ns: int) -> Case:
+        fresh = reopened(case, self.boot, now_ns, self._module_of(case.dimm))
+        self.put(fresh)
+        return fresh
 
     def _module_of(self, dimm: str | None) -> str:
         """Which DIMM is in that slot, if the host says so."""
@@ -106,8 +113,9 @@ class Docket:
         case_id, module = f"c{self.next_number - 1}", self._module_of(verdict.dimm)
         return open_case(case_id, verdict, now_ns, self.boot, module)
 
-    def _refusal(self, verdict: Verdict) -> Reason | None:
-        return self.caps.refusal(self._taken, self._taken_of[verdict.dimm or ""])
+    def _refusal(self, dimm: str | None) -> Reason | None:
+        """Why no page more may be taken there, if none may."""
+        return self.caps.refusal(self._taken, self._taken_of[dimm or ""])
 
     def recall(self, mfn: Mfn) -> Case | None:
         """Have this page brought back as soon as may be; its case, if there is something to do."""
@@ -126,7 +134,7 @@ class Docket:
         return not case.state.is_at_rest or case.mfn in self._recalled
 
     def _opened(self, verdict: Verdict, now_ns: int) -> Case | None:
-        refusal = self._refusal(verdict)
+        refusal = self._refusal(verdict.dimm)
         if refusal is not None:
             self.turned_away += 1
             if self.turned_away > CAPPED_MAX:
@@ -148,6 +156,9 @@ class Docket:
         self._unsettled.pop(case.mfn, None)
         if before is not None and before.state is State.RETURNING is not case.state:
             self._recalled.discard(case.mfn)
+        self._owing.pop(case.mfn, None)
+        if case.owed:
+            self._owing[case.mfn] = case
         if not case.state.is_final:
             self._unsettled[case.mfn] = case
 
@@ -194,9 +205,19 @@ class Docket:
         """True while there are pages whose owners are not known yet."""
         return self._open > 0
 
+    @property
+    def unsettled(self) -> tuple[Case, ...]:
+        """What is not at its end."""
+        return tuple(self._unsettled.values())
+
     def held_by(self, owner: DomId | None) -> tuple[Case, ...]:
         """The cases of this owner's pages that are not at their end."""
         return tuple(case for case in self._unsettled.values() if case.owner == owner)
+
+    @property
+    def owing(self) -> tuple[Case, ...]:
+        """Cases, at their end or not, with commands that nobody answered."""
+        return tuple(self._owing.values())
 
     @property
     def unfinished(self) -> tuple[Case, ...]:
@@ -215,6 +236,10 @@ class Docket:
         """How many cases rest where, every word of `Rest` included."""
         seen = Counter(case.rest for case in self._cases.values())
         return {rest.value: seen[rest] for rest in Rest}
+
+
+def _is_capped(case: Case) -> bool:
+    return case.state is State.UNRETIRABLE and case.reason in CAPPING
 
 
 def _takes_a_page(case: Case | None) -> bool:

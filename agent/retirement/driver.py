@@ -2,7 +2,8 @@
 
     submitted ──► a step (`steps.py`) ──► wait ──► again … until it rests
                   or, if it is about a guest, its part in a stop (`turns.py`)
-    parked    ──► a step, now and then; postponed too, once the guest may be stopped
+    parked    ──► looked at, all in one question, now and then
+    postponed ──► read back, all of a guest at once, when it may be stopped again
     recalled  ──► back into use, as soon as its guest is in nobody's hands
 
 Deciding is in `case.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
@@ -11,22 +12,26 @@ have helped this one too.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from agent.clock import Clock
 from agent.contract.frames import DomId, Mfn
+from agent.contract.hypercall import PAGES_MAX
 from agent.events import GuestFoundStopped, Observer
 from agent.retirement import batch
 from agent.retirement.acts import Acts
-from agent.retirement.case import TRANSITIONS, Case, State
+from agent.retirement.case import Case, State
 from agent.retirement.docket import Docket
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import Asked, Recalled, Seen
+from agent.retirement.outcome import Asked, Recalled
 from agent.retirement.ports import CaseLog
 from agent.retirement.steps import Steps
 from agent.retirement.turns import Turns
 from agent.waiting import set_within
+
+Ask = Callable[[Sequence[Case]], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -79,18 +84,21 @@ class Driver:
         into use: its guests are on their way up. Bring back every guest that an earlier life may
         have left stopped or without its device; queue the rest.
 
-        Returns when all of them run, however long that takes. A guest that stands still then is
-        told, and not touched: somebody else stopped it.
+        Returns when each of them runs or has been asked for once, in vain: it is queued too then,
+        and keeps nobody else waiting. A guest that stands still for no case of ours is told, and
+        not touched: somebody else stopped it.
         """
-        stops = self._turns.inherit()
         if not self.manners.observes:
-            await self._steps.skip(self.docket.resting(State.OBSERVED), Asked())
+            observed = self.docket.resting(State.OBSERVED)
+            await self._steps.skip([(case, Asked()) for case in observed])
             await self._take_at_once(self.docket.unfinished)
-        await self._turns.recover(stops)
+        await self._turns.recover()
         for case in self.docket.unfinished:
             self.submit(case)
+        ours = {case.owner for case in self.docket.unfinished if case.is_in_hand}
         for guest in await self.acts.stopped():
-            self.observe(GuestFoundStopped(DomId(guest.domid)))
+            if guest.domid not in ours:
+                self.observe(GuestFoundStopped(DomId(guest.domid)))
 
     async def _take_at_once(self, cases: Sequence[Case]) -> None:
         """Ask for all pages that nobody has asked for yet, in as few calls as there can be.
@@ -111,6 +119,7 @@ class Driver:
         """Return after `stop`, when every step in flight has ended and is written down."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(), name="parked cases")
+            group.create_task(self._settle(), name="late commands")
             while (mfn := await self._queue.get()) is not None:
                 group.create_task(self._drive(mfn), name=f"case of page {mfn:#x}")
 
@@ -124,56 +133,78 @@ class Driver:
             return
         self._driven.add(mfn)
         try:
-            while self.docket.is_due(case := self.docket.at(mfn)) and not self._stopping.is_set():
+            while self._is_due(case := self.docket.at(mfn)):
                 await self._go_on(case)
                 await self._wait(self.docket.at(mfn))
         finally:
             self._driven.discard(mfn)
 
+    def _is_due(self, case: Case) -> bool:
+        """True while it does not rest; told to stop, while its guest is in our hands, unless the
+        host has rebooted: then there is no such guest any more.
+        """
+        if self._stopping.is_set():
+            return case.is_in_hand and not self._turns.host_has_rebooted
+        return case.is_in_hand or self.docket.is_due(case)
+
     async def _go_on(self, case: Case) -> None:
         """One step, or a whole stop."""
         is_recalled = self.docket.is_recalled(case.mfn)
-        if self.manners.observes and Seen in TRANSITIONS[case.state] and not is_recalled:
-            await self._steps.look(case)
+        if self.manners.observes and not is_recalled and case.may_be_seen:
+            await self._steps.see(case)
         elif case.needs_turn:
             await self._turns.share(case)
         elif is_recalled and case.may_be_recalled:
-            await self._steps.skip((case,), Recalled())
+            await self._steps.skip([(case, Recalled())])
         else:
             await self._steps.take((case,))
 
     async def _watch(self) -> None:
-        """Ask for the parked pages again, now and then: their owners may have let go. Read the
-        postponed ones back when their guest may be stopped, all of a guest in one call.
+        """Look at the parked pages, each ever more rarely: they may have been freed; and at the
+        postponed ones of a guest, once it may be stopped. Who only observes does neither.
         """
-        while not await set_within(self._stopping, self.manners.watch_seconds):
-            for cases in self._watched():
-                if self._stopping.is_set():
-                    return
-                await self._look_at(cases)
+        for turn in count():
+            if await set_within(self._stopping, self.manners.watch_seconds):
+                return
+            if not self.manners.observes:
+                parked = (case for case in self.docket.parked if case.mfn not in self._driven)
+                due = [case for case in parked if self.manners.watches(case, turn)]
+                due.sort(key=lambda case: case.attempts)  # those first that were asked about least
+                await self._look_at(due[:PAGES_MAX], self._ask_again)
+                await self._look_at_postponed()
 
-    def _watched(self) -> Iterator[Sequence[Case]]:
-        if self.manners.observes:
-            return
-        yield from ((case,) for case in self.docket.parked)
-        for cases in batch.by_guest(self.docket.resting(State.POSTPONED)):
+    async def _look_at_postponed(self) -> None:
+        postponed = self.docket.resting(State.POSTPONED)
+        idle = (case for case in postponed if case.mfn not in self._driven)
+        for cases in batch.by_guest(idle):
             if self._turns.why_not_stop(cases[0]) is None:
-                yield cases
+                await self._look_at(cases, self._steps.take)
 
-    async def _look_at(self, cases: Sequence[Case]) -> None:
-        """Give their command, but not to what is being driven: nobody else may command it."""
-        resting = [case for case in self._steps.now(cases) if case.mfn not in self._driven]
-        resting = [case for case in resting if case in cases]
-        if resting:
-            taken = {case.mfn for case in resting}
-            self._driven |= taken
-            try:
-                await self._steps.take(resting)
-            finally:
-                self._driven -= taken
+    async def _look_at(self, cases: Sequence[Case], ask: Ask) -> None:
+        """One question for all of them; meanwhile nobody else may command them."""
+        mfns = {case.mfn for case in cases}
+        self._driven |= mfns
+        try:
+            await ask(cases)
+        finally:
+            self._driven -= mfns
         for case in self._steps.now(cases):
-            if self.docket.is_due(case):
+            if self._is_due(case):
                 self.submit(case)
+
+    async def _ask_again(self, cases: Sequence[Case]) -> None:
+        seen = list(zip(cases, await self.acts.watch(cases), strict=True))
+        await self._steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
+        async with asyncio.TaskGroup() as group:
+            for case in self._steps.now([case for case, outcome in seen if outcome is None]):
+                if case.state is State.PARKED:
+                    name = f"ask again for page {case.mfn:#x}"
+                    group.create_task(self._steps.take((case,)), name=name)
+
+    async def _settle(self) -> None:
+        """Look now and then whether a command that nobody answered was carried out late."""
+        while not await set_within(self._stopping, self.manners.pause_seconds_max):
+            await self._turns.settle()
 
     def _rouse(self, move: batch.Move) -> None:
         """Have this case looked at again at once: nobody else would before long."""

@@ -11,6 +11,9 @@
     dom0, shared       nothing we may do: park it, and watch
     Xen heap           unretirable
 
+Whatever puts another page in the place of a bad one needs a page that is free: on a full host, such
+a page is parked until there is one. A guest that was saved could not even be restored.
+
 A guest with an assigned device climbs the same rungs, and each rung that touches it stands between
 detaching the device and attaching it again: its DMA would not stop when the guest does.
 
@@ -60,6 +63,9 @@ WHILE_MAPPED = (Rung.WAIT, Rung.SAVE_RESTORE, Rung.MIGRATE)
 # These ask nothing of the guest, so a dead one is helped by them too.
 WITHOUT_GUEST = frozenset({Rung.WAIT, Rung.SWAP})
 
+# These put another page of this host in its place, before or after it has left.
+NEEDING_ROOM = frozenset({Rung.SWAP, Rung.EXCHANGE, Rung.SAVE_RESTORE})
+
 # Why a use has no rungs.
 LEFT_ALONE: dict[PageUse, Reason] = {
     PageUse.DOM0: Reason.DOM0,
@@ -83,15 +89,21 @@ def beginning(use: PageUse, rungs: Sequence[Rung]) -> str:
     return "at once" if use is PageUse.FREE else "nothing but to ask for it"
 
 
-def why_none(held: Held) -> Reason:
-    """Why `rungs_for` came back empty."""
+def why_none(held: Held, tried: tuple[Rung, ...] = ()) -> Reason:
+    """Why `rungs_for` came back with no rung but those that were tried."""
     if held.use not in LADDER:
         return LEFT_ALONE.get(held.use, Reason.USE_UNKNOWN)
-    return Reason.RUNGS_FORBIDDEN if held.guest.is_alive else Reason.NOT_ALIVE
+    if not held.guest.is_alive:
+        return Reason.NOT_ALIVE
+    if not held.guest.has_room:
+        return Reason.NO_FREE_MEMORY
+    return Reason.RUNGS_TRIED if tried else Reason.RUNGS_FORBIDDEN
 
 
 def _is_there(rung: Rung, held: Held, terms: Terms) -> bool:
     """True if this rung can be climbed with that guest."""
+    if rung in NEEDING_ROOM and not held.guest.has_room:
+        return False
     if rung in WITHOUT_GUEST:
         return True
     if held.owner is None or not held.guest.is_alive:

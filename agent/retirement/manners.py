@@ -6,12 +6,15 @@ from agent.retirement.caps import StopCaps
 from agent.retirement.case import ATTEMPTS_MAX, Case, State, retry_delay_seconds
 from agent.retirement.ladder import Terms
 
+WATCH_DOUBLINGS_MAX = 4  # so every sixteenth round at least
+
 
 @dataclass(frozen=True, slots=True)
 class Manners:
     """Seconds, and how many cases (and how many stops) at once.
 
-    `observes`: pages are looked at, and nothing is asked for.
+    `observes`: pages are looked at, and nothing is asked for. After `late_seconds`, a command that
+    nobody answered is not carried out any more.
     """
 
     retry_seconds_first: float = 0.5
@@ -20,6 +23,7 @@ class Manners:
     watch_seconds: float = 60.0
     gather_seconds: float = 2.0
     mapped_seconds: float = 60.0
+    late_seconds: float = 600.0
     cases_in_flight_max: int = 8
     terms: Terms = field(default_factory=Terms)
     stops: StopCaps = field(default_factory=StopCaps)
@@ -34,7 +38,17 @@ class Manners:
             return self.mapped_seconds / ATTEMPTS_MAX
         return retry_delay_seconds(case, self.retry_seconds_first, self.retry_seconds_max)
 
+    def watches(self, case: Case, turn: int) -> bool:
+        """True if the watch looks at this parked page in its `turn`-th round: every time at first,
+        then half as often after each look, and not all of them in the same round.
+        """
+        return (turn + case.mfn) % (1 << min(case.attempts, WATCH_DOUBLINGS_MAX)) == 0
+
     def delay_in_turn_seconds(self, case: Case) -> float:
         """The same, while its guest waits with us: so it is asked soon, and again."""
-        most = min(self.retry_seconds_max, self.stopped_retry_seconds_max)
-        return retry_delay_seconds(case, self.retry_seconds_first, most)
+        return retry_delay_seconds(case, self.retry_seconds_first, self.pause_seconds_max)
+
+    @property
+    def pause_seconds_max(self) -> float:
+        """Between two questions while a guest lacks something because of us, or may."""
+        return min(self.retry_seconds_max, self.stopped_retry_seconds_max)

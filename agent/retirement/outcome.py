@@ -15,14 +15,17 @@ from agent.retirement.reason import Reason
 class Guest:
     """What the toolstack says of a page's owner.
 
-    `name` outlives its domid. `is_alive`: neither crashed nor dying. `may_leave`: there is a place
-    configured that it could migrate to, and that place has room.
+    `name` outlives its domid, `size` is how many pages it has. `is_alive`: neither crashed nor
+    dying. `has_room`: the host has a page free that could take the place of one of its own.
+    `may_leave`: there is a place configured that it could migrate to, and that place has room.
     """
 
     name: str = ""
     is_alive: bool = True
     devices: tuple[str, ...] = ()
     may_leave: bool = False
+    has_room: bool = True
+    size: int = 0
 
 
 UNLISTED = Guest()  # an owner that the toolstack does not know, or was not asked about
@@ -148,6 +151,14 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """The guest is in no domain, and has been in none for so long that it will not come back."""
+
+    detail: str = ""
+    reason: Reason = Reason.GUEST_LEFT
+
+
+@dataclass(frozen=True, slots=True)
 class Overtaken:
     """Nothing was asked for this case: a stop for other pages took its guest out of its domain."""
 
@@ -181,6 +192,7 @@ Outcome = (
     | TryAgain
     | Damaged
     | Gone
+    | Ended
     | Overtaken
     | NoAnswer
 )

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     NOT_OFFLINE_PENDING = "not_offline_pending"
     COMES_BACK = "comes_back"
     KEEPS_CHANGING = "keeps_changing"
+    HELD_OTHERWISE = "held_otherwise"
     # About its guest
     NOT_ALIVE = "guest_crashed_or_dying"
     STOPPED_BY_OTHERS = "guest_stopped_by_others"
@@ -64,6 +65,7 @@ TEXT: dict[Reason, str] = {
     Reason.NOT_OFFLINE_PENDING: "it is not marked any more",
     Reason.COMES_BACK: "whenever it is taken, somebody brings it back online",
     Reason.KEEPS_CHANGING: "its use, mappers or devices change faster than it can be helped",
+    Reason.HELD_OTHERWISE: "it is held otherwise than when it was asked about: look again",
     Reason.NOT_ALIVE: "its guest has crashed or is dying: it leaves when that is destroyed",
     Reason.STOPPED_BY_OTHERS: "somebody else stopped its guest, and may have a reason",
     Reason.GUEST_LEFT: "its guest is not there any more",

@@ -11,7 +11,7 @@ The docket holds each case as it is. An answer about a case that has moved on me
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.clock import Clock
 from agent.events import CaseMoved, GuestPaused, Observer
@@ -21,6 +21,7 @@ from agent.retirement.case import Case, State
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Terms
 from agent.retirement.outcome import Done, Outcome
+from agent.retirement.owed import Owed
 from agent.retirement.ports import CaseLog
 
 
@@ -45,19 +46,31 @@ class Steps:
     async def take(self, members: Sequence[Case]) -> None:
         """Give one command; return once what came of it would survive a power cut."""
         began = asyncio.get_running_loop().time()
-        members = await self._named(members)
+        members = await self._begun(members)
         outcomes = await self.acts.give(members)
         await self._note(members, outcomes, began)
 
-    async def look(self, case: Case) -> None:
+    async def see(self, case: Case) -> None:
         """Give no command: only see what would be done, and write that down."""
         began = asyncio.get_running_loop().time()
-        await self._note((case,), (await self.acts.look(case),), began)
+        await self._note((case,), (await self.acts.see(case),), began)
 
-    async def skip(self, members: Sequence[Case], outcome: Outcome) -> None:
-        """Give no command, for a reason: `outcome` is what it comes to for all of them."""
-        began = asyncio.get_running_loop().time()
-        await self._note(members, (outcome,) * len(members), began)
+    async def skip(self, given: Sequence[batch.Given]) -> None:
+        """Give no command, for a reason: what it comes to, for each."""
+        if given:
+            members, outcomes = zip(*given, strict=True)
+            await self._note(members, outcomes, asyncio.get_running_loop().time())
+
+    async def forget(self, owed: Owed) -> None:
+        """Nothing more is owed for this command."""
+        settled = [
+            replace(case, owed=tuple(other for other in case.owed if other != owed))
+            for case in self.docket.owing
+            if owed in case.owed
+        ]
+        for case in settled:
+            self.docket.put(case)
+        await self.log.save(*settled)
 
     def now(self, cases: Sequence[Case]) -> tuple[Case, ...]:
         """These cases as they are now."""
@@ -70,11 +83,14 @@ class Steps:
         else:
             self.all_asked.set()
 
-    async def _named(self, members: Sequence[Case]) -> Sequence[Case]:
-        """Before a guest is saved, the name of its image is written down: it is found by that."""
-        if members[0].state is not State.SAVING or all(case.image for case in members):
+    async def _begun(self, members: Sequence[Case]) -> Sequence[Case]:
+        """Before a guest is touched, it is written down that it may have been, and as what it may
+        have been saved: it is found by that.
+        """
+        begun = batch.begun(members)
+        if begun == tuple(members):
             return members
-        members = batch.named(members)
+        members = begun
         for case in members:
             self.docket.put(case)
         await self.log.save(*members)

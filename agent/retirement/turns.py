@@ -1,9 +1,12 @@
 """A guest is touched for one stop at a time, and a stop is for all of its pages that wait by then.
 
-    in line ──► its turn ──► others still being asked? a moment ──► stopped by others? leave it
-                                                                       │
-    postponed ◄── not at this hour, or not so often ◄──────────────────┤
+    in line ──► its turn ──► others still being asked? a moment ──► a look ──► anything against it?
+                                │                                      │            └─► left alone
+    postponed ◄── not now, or not so often                             │
     in line anew ◄── would begin another rung ◄── commands, until all have left the stop ──► done
+
+Answers grow old, so there is a look (`look.py`) immediately before a guest is touched, also when
+it has waited long for its device to be detached.
 
 Whoever comes first in a guest's line takes along everybody in it; the rest, when their turn comes,
 find that they have moved. A guest that may stand still, or lack its device, is never abandoned:
@@ -12,23 +15,16 @@ told to stop, the agent first brings it back. Deciding is in `batch.py`.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
-from agent.contract.frames import Mfn
 from agent.events import CapReached
 from agent.retirement import batch
-from agent.retirement.case import Case
+from agent.retirement.case import Case, owing
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import (
-    NoAnswer,
-    NotNow,
-    Outcome,
-    Overtaken,
-    Postponed,
-    Recalled,
-)
+from agent.retirement.outcome import NoAnswer, NotNow, Postponed, Recalled
+from agent.retirement.owed import Owed
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
@@ -36,15 +32,14 @@ from agent.waiting import set_within
 
 @dataclass(slots=True)
 class Turns:
-    """`stopping` is set when nothing new is to be begun. `_inherited` are the pages whose stop an
-    earlier life may have begun; nobody knows which until they are looked for.
+    """`stopping` is set when nothing new is to be begun. Once the `host_has_rebooted`, nothing that
+    is in hand can be brought to its end here: that is the next life's.
     """
 
     steps: Steps
     manners: Manners
     stopping: asyncio.Event
-    _inherited: frozenset[Mfn] | None = None
-    _in_hand: set[Mfn] = field(default_factory=set[Mfn])
+    host_has_rebooted: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary[str, asyncio.Lock]
     )
@@ -55,113 +50,158 @@ class Turns:
 
     async def share(self, case: Case) -> None:
         """Return when the stop that `case` is part of is over, or it is taken along by another."""
-        async with self._turn(case):
+        async with self._turn(case), AsyncExitStack() as slot:
             if self._has_moved(case):
                 return
-            async with self._stops:
+            if not case.is_in_hand:
+                await slot.enter_async_context(self._stops)
                 await set_within(self.steps.all_asked, self.manners.gather_seconds)
                 if self.stopping.is_set() or self._has_moved(case):
                     return  # nothing has been done to the guest yet
-                held = self.steps.docket.held_by(case.owner)
-                await self._begin(batch.sharing(case, held))
+            held = self.steps.docket.held_by(case.owner)
+            await self._serve(batch.sharing(case, held), slot)
 
-    def inherit(self) -> Sequence[Sequence[Case]]:
-        """The stops that an earlier life may have begun. Ask before there is a stop in this one."""
-        stops = batch.stops(self.steps.docket.unfinished)
-        self._inherited = frozenset(case.mfn for cases in stops for case in cases)
-        return stops
+    async def recover(self) -> None:
+        """Go on with the stops of an earlier life, each until a command comes to nothing.
 
-    async def recover(self, stops: Sequence[Sequence[Case]]) -> None:
-        """Make good these stops of an earlier life, however long that takes."""
+        What is not good again by then is a case like any other that has its guest in hand: whoever
+        drives it goes on, and keeps nobody else waiting.
+        """
         async with asyncio.TaskGroup() as group:
-            for cases in stops:
+            for cases in batch.stops(self._in_hand()):
                 group.create_task(self._finish(cases), name=f"recover {cases[0].id}")
-        self._inherited = frozenset()
 
     async def release(self) -> None:
         """Give each guest that may lack something because of us one more start, and its devices.
 
         Nothing is written down; the next life reads where the case was, and gives it again.
         """
-        held = [case for case in self.steps.docket.unfinished if self._may_be_held(case)]
-        leads = [batch.due(cases)[0] for cases in batch.stops(held)]
-        await asyncio.gather(*(self.steps.acts.leave_running(case) for case in leads))
+        acts = self.steps.acts
+        leads = [batch.due(cases)[0] for cases in batch.stops(self._in_hand())]
+        await asyncio.gather(*(acts.leave_running(case) for case in leads))
+        await asyncio.gather(*map(acts.give_back, self._owed()))
 
-    def _may_be_held(self, case: Case) -> bool:
-        """True if a stop for this case has begun: in this life, or in one that is not made good."""
-        is_inherited = self._inherited is None or case.mfn in self._inherited
-        return is_inherited or case.mfn in self._in_hand
+    async def settle(self) -> None:
+        """Look whether what was not answered was carried out late; give the guests back what they
+        lack by that, each once.
+
+        Guests whose turn it is are passed over: whatever comes late, their stop makes it good. What
+        a reboot of the host has left is the next life's.
+        """
+        owed = [owed for owed in self._owed() if not self._turn_of(_whom(owed)).locked()]
+        seen = await self.steps.acts.domains() if owed else None
+        if seen is not None and await self.steps.acts.boot() == self.steps.docket.boot:
+            late = [each for each in owed if each.was_late(seen)]
+            await asyncio.gather(*map(self._give_back, late))
+            for each in owed:
+                if each not in late and self._is_over(each):
+                    await self.steps.forget(each)
+
+    async def _give_back(self, owed: Owed) -> None:
+        async with self._turn_of(_whom(owed)):
+            await self.steps.acts.give_back(owed)
+
+    def _is_over(self, owed: Owed) -> bool:
+        """True if it cannot be carried out any more."""
+        return self.steps.clock() - owed.since_ns > self.manners.late_seconds * 1e9
+
+    def _owed(self) -> tuple[Owed, ...]:
+        return tuple({owed: None for case in self.steps.docket.owing for owed in case.owed})
+
+    def _in_hand(self) -> list[Case]:
+        return [case for case in self.steps.docket.unfinished if case.is_in_hand]
 
     def _has_moved(self, case: Case) -> bool:
         return self.steps.docket.at(case.mfn) is not case
 
     def _turn(self, case: Case) -> AbstractAsyncContextManager[None]:
         """Wait until no other stop may touch the same guest."""
-        return self._locks.setdefault(batch.key_of(case), asyncio.Lock())
+        return self._turn_of(batch.key_of(case))
+
+    def _turn_of(self, guest: str) -> asyncio.Lock:
+        return self._locks.setdefault(guest, asyncio.Lock())
 
     async def _finish(self, cases: Sequence[Case]) -> None:
-        """Go on with a stop of an earlier life, each command of which may have been given."""
-        given = tuple(replace(case, attempts=max(case.attempts, 1)) for case in cases)
-        for case in given:
-            self.steps.docket.put(case)
-        async with self._turn(given[0]):
-            await self._serve(given)
+        cases = [owing(case, self.steps.clock()) for case in cases]
+        for case in cases:
+            self.steps.docket.put(case)  # what an earlier life asked for may come late
+        async with self._turn(cases[0]):
+            await self._go_on(cases)
 
-    async def _begin(self, cases: Sequence[Case]) -> None:
-        """Touch no guest for a page that it has no more: whose it was is an answer, and answers
-        grow old.
+    async def _serve(self, cases: Sequence[Case], slot: AsyncExitStack) -> None:
+        """Give commands until no case needs the guest: it runs then, and has its devices.
+
+        `slot` is given back as soon as it does not come back at once: others may be helped still.
         """
-        hindrance = await self._hindrance(cases[0])
-        if hindrance is not None:
-            await self.steps.skip(cases, hindrance)
-            return
-        lost = await self.steps.acts.lost_by(tuple(filter(batch.is_untouched, cases)))
-        await self.steps.skip(lost, Overtaken())
-        await self._serve([case for case in cases if case not in lost])
-
-    async def _hindrance(self, case: Case) -> Outcome | None:
-        """Why this guest is not to be touched now: after a reboot that we do not know of yet, the
-        next life would forget it; and what somebody else has stopped would run when we are done.
-        """
-        acts = self.steps.acts
-        if not await acts.is_of(self.steps.docket.boot):
-            return NoAnswer("is the host still in the same boot?")
-        if case.owner is not None and await acts.is_stopped(case.owner):
-            return NotNow(Reason.STOPPED_BY_OTHERS)
-        return None
-
-    async def _serve(self, cases: Sequence[Case]) -> None:
-        """Give commands until no case needs the guest: it runs then, and has its devices."""
-        taken = {case.mfn for case in cases}
-        self._in_hand |= taken
-        while cases := await self._still_due(cases):
+        while cases := await self._go_on(cases):
             members = batch.due(cases)
-            await self.steps.take(members)
-            await self._wait(members)
-            cases = batch.staying(cases, self.steps.now(cases))
-        self._in_hand -= taken
+            if members[0].state in batch.BRINGING_BACK:
+                await slot.aclose()
+            await asyncio.sleep(self.manners.delay_in_turn_seconds(members[0]))
+
+    async def _go_on(self, cases: Sequence[Case]) -> Sequence[Case]:
+        """Give commands for as long as they move somebody; those for whom the stop is not over."""
+        while (cases := await self._still_due(cases)) and not await self._is_past(cases):
+            members = batch.due(cases)
+            if unopposed := await self._unopposed(members):
+                await self.steps.take(unopposed)
+            moves = zip(members, self.steps.now(members), strict=True)
+            has_moved = any(map(batch.has_moved, moves))
+            cases = [case for case in self.steps.now(cases) if case.is_in_hand]
+            if not has_moved:
+                return cases
+        return ()
+
+    async def _unopposed(self, members: Sequence[Case]) -> Sequence[Case]:
+        """Those against which nothing speaks that is seen right before their guest is touched."""
+        if not members[0].is_untouched:
+            return members
+        outcomes = await self.steps.acts.look(members, self.steps.docket.unsettled)
+        seen = tuple(zip(members, outcomes, strict=True))
+        await self.steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
+        return [case for case, outcome in seen if outcome is None]
+
+    async def _is_past(self, cases: Sequence[Case]) -> bool:
+        """True if a command is to be given again, and the host has rebooted since it was given:
+        its domain is another guest's now, and the next life makes good what is left.
+        """
+        due = batch.due(cases)
+        if not any(case.attempts for case in due):
+            return False
+        is_past = await self.steps.acts.boot() not in {None, self.steps.docket.boot}
+        if is_past:
+            self.host_has_rebooted = True
+            await self.steps.skip([(case, NoAnswer("the host has rebooted")) for case in due])
+        return is_past
 
     async def _still_due(self, cases: Sequence[Case]) -> Sequence[Case]:
         """All that are neither recalled nor to be postponed; told to stop, those only whose guest
         is in our hands.
         """
         recalled = [case for case in cases if self._may_leave(case)]
-        await self.steps.skip(recalled, Recalled())
-        cases = batch.staying(cases, self.steps.now(cases))
-        await self._postpone([case for case in cases if batch.would_stop(case)])
-        cases = batch.staying(cases, self.steps.now(cases))
+        await self.steps.skip([(case, Recalled()) for case in recalled])
+        cases = self._without(recalled, cases)
+        postponed = await self._postponed([case for case in cases if batch.would_stop(case)])
+        cases = self._without(postponed, cases)
         if not self.stopping.is_set():
             return cases
         waiting = [case for case in cases if batch.waits_for_device(case)]
-        await self.steps.skip(waiting, NotNow(Reason.AGENT_STOPPING))
-        return [case for case in self.steps.now(cases) if not batch.is_untouched(case)]
+        await self.steps.skip([(case, NotNow(Reason.AGENT_STOPPING)) for case in waiting])
+        return [case for case in self.steps.now(cases) if not case.is_untouched]
 
-    async def _postpone(self, stopping: Sequence[Case]) -> None:
-        """Leave their guest running, if it may not be stopped now."""
+    def _without(self, leaving: Sequence[Case], cases: Sequence[Case]) -> Sequence[Case]:
+        """`cases` as they are now; of those leaving only who still lacks a device."""
+        after = zip(cases, self.steps.now(cases), strict=True)
+        return [now for then, now in after if then not in leaving or now.is_in_hand]
+
+    async def _postponed(self, stopping: Sequence[Case]) -> Sequence[Case]:
+        """Those whose guest is left running, because it may not be stopped now: all or none."""
         refusal = self.why_not_stop(stopping[0]) if stopping else None
-        if refusal is not None:
-            await self.steps.skip(stopping, Postponed(refusal))
-            self.steps.observe(CapReached(refusal))
+        if refusal is None:
+            return ()
+        await self.steps.skip([(case, Postponed(refusal)) for case in stopping])
+        self.steps.observe(CapReached(refusal))
+        return stopping
 
     def why_not_stop(self, case: Case) -> Reason | None:
         """Why the guest of `case` may not be stopped now, if it may not."""
@@ -172,8 +212,7 @@ class Turns:
         """True for a recalled page for which nothing has been begun."""
         return self.steps.docket.is_recalled(case.mfn) and case.may_be_recalled
 
-    async def _wait(self, members: Sequence[Case]) -> None:
-        """Before a command that moved nobody is given again, whoever tells us to stop."""
-        after = self.steps.now(members)
-        if not any(map(batch.has_moved, zip(members, after, strict=True))):
-            await asyncio.sleep(self.manners.delay_in_turn_seconds(after[0]))
+
+def _whom(owed: Owed) -> str:
+    """Whose turn it takes to give back what is owed, as `batch.key_of` says it."""
+    return owed.guest or f"domain {owed.owner}"

@@ -60,6 +60,33 @@ async def test_the_words_come_through_the_socket_and_the_truth_agrees(tmp_path: 
 
 
 @pytest.mark.parametrize(
+    ("defects", "leaves"), [({}, (1, False)), ({"d2": False, "d3": False}, (0, True))]
+)
+async def test_the_truth_tells_of_a_page_that_nobody_scrubbed(
+    tmp_path: Path, defects: dict[str, bool], leaves: tuple[int, bool]
+) -> None:
+    """D2: it is counted for ever. D3: who is given it finds what was left. Each can be mended."""
+    async with running(a_script(xen_config(tmp_path, defects=defects))) as doors:
+        guest = (await doors.truth()).guests[0].domid
+        mfn = await a_page_of(doors, guest)
+        await sysctl(doors, OFFLINE, mfn)
+        await doors.ask("toolstack", ToolCall.DESTROY, {"domid": guest})
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (truth := await doors.truth()).unscrubbed[0] > leaves[0]:
+                await asyncio.sleep(0.05)
+        await sysctl(doors, ONLINE, mfn)
+        found = await doors.call("control", ControlCall.PAGES, FramesTruth, {"mfns": [mfn]})
+    assert (truth.unscrubbed, found.pages[0].is_wiped) == ((leaves[0],), leaves[1])
+
+
+async def a_page_of(doors: Doors, guest: int) -> int:
+    """A page of its memory, from the middle: it has written there."""
+    ask = {"first": 0x5A0, "last": 0x5A0 + 1023}
+    found = await doors.call("control", ControlCall.PAGES, FramesTruth, ask)
+    return next(page.mfn for page in found.pages if page.owner == guest and page.use == "hvm")
+
+
+@pytest.mark.parametrize(
     ("mfn", "word"), [(0, 0x7FF11004), (0x9F, 0x808), (0x3FFFF, 0x7FF40408), (0x3FFB0, 0x7FF20108)]
 )
 async def test_such_a_host_has_the_places_of_a_pc(tmp_path: Path, mfn: int, word: int) -> None:

@@ -175,7 +175,8 @@ async def test_nothing_is_lost_or_left_undone_though_the_agent_is_killed_fifty_t
     found = await at_rest(line, busy.expect)
     assert disagreements(found) == []
     assert (found.status.errors, found.status.lost) == (found.truth.errors, 0)
-    assert found.status.cases == {"retired": 40, "parked": 2, "unretirable": 1, "open": 0}
+    counts = {rest: count for rest, count in found.status.cases.items() if count}
+    assert counts == {"retired": 40, "parked": 2, "unretirable": 1}
     assert [domain.devices for domain in found.truth.domains if domain.devices] == [("nic0",)]
 
 

@@ -12,7 +12,7 @@ from agent.contract.toolstack import HERE, ToolOutcome
 from agent.retirement.case import State
 from agent.retirement.ladder import Terms
 from tests.support.driving import Bench, ListLog, cases_of, quick
-from tests.support.host import LOST, UNHEARD, Domain, Host, Page, Power, PowerCut, a_host
+from tests.support.host import LATE, LOST, UNHEARD, Domain, Host, Page, Power, PowerCut, a_host
 
 CALLS = (
     *("offline", "query", "swap", "suspend", "exchange", "resume", "save", "restore"),
@@ -21,7 +21,7 @@ CALLS = (
 USES = (PageUse.HVM, PageUse.PV, PageUse.PAGE_TABLE, PageUse.SHADOW, PageUse.HVM_STATE)
 
 # Ends of guests are left out here: whoever is destroyed need not run.
-answers = st.sampled_from([LOST, UNHEARD, *set(ToolOutcome) - {ToolOutcome.NO_SUCH_DOMAIN}])
+answers = st.sampled_from([LOST, UNHEARD, LATE, *set(ToolOutcome) - {ToolOutcome.NO_SUCH_DOMAIN}])
 troubles = st.dictionaries(st.sampled_from(CALLS), st.lists(answers, max_size=6))
 pages = st.lists(
     st.builds(
@@ -55,12 +55,12 @@ async def live(host: Host, cuts: list[int], recalls: dict[str, set[int]] | None 
     recalled = set[Mfn]()
     for call, mfns in (recalls or {}).items():
         host.when[call] = partial(recall, bench, recalled, mfns)
-    begin = bench.settle(*cases_of(host))
+    begin = bench.settle(*cases_of(host), until=bench.all_settled)
     while True:
         try:
             await begin
         except* PowerCut:
-            begin = bench.live_again(*recalled)
+            begin = bench.live_again(*recalled, until=bench.all_settled)
             host.power.off_at = host.power.lines + cuts.pop() if cuts else None
         else:
             return bench

@@ -324,7 +324,7 @@ class Host:
 
     def remember_home(self, image: str, domid: int) -> None:
         if DomId(domid) in self.world.hypervisor.domains:
-            self._homes[image] = self.name_of(domid)
+            self._homes.setdefault(image, self.name_of(domid))
 
     # Who else does something
 

@@ -118,10 +118,11 @@ def _asks_the_old_domain_for_its_device() -> Patch:
 
 
 def _leaves_stopped_guests_after_a_crash() -> Patch:
-    async def none(self: Turns, _: object) -> None:
-        self._inherited = frozenset()
+    async def afresh(self: Turns) -> None:
+        for one in self.steps.docket.unfinished:
+            self.steps.docket.put(replace(one, state=State.OPEN, begun=False, detached=(), owed=()))
 
-    return mock.patch.object(Turns, "recover", none)
+    return mock.patch.object(Turns, "recover", afresh)
 
 
 def _gives_up_a_resume_that_failed() -> Patch:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import cast
 
 from agent.contract.frames import DomId, Mfn
@@ -16,9 +15,13 @@ from agent.retirement.driver import Driver
 from agent.retirement.ladder import Terms
 from agent.retirement.manners import Manners
 from tests.support.cases import BOOT, a_case
-from tests.support.host import Host, Power, Twice
+from tests.support.host import LATE_SECONDS, Host, Power, Twice
 
 PATIENCE_SECONDS = 20.0
+
+
+def now_ns() -> int:
+    return int(asyncio.get_running_loop().time() * 1e9)
 
 
 def quick(terms: Terms | None = None) -> Manners:
@@ -28,6 +31,7 @@ def quick(terms: Terms | None = None) -> Manners:
         retry_seconds_max=0.002,
         watch_seconds=0.01,
         mapped_seconds=0.01,
+        late_seconds=3 * LATE_SECONDS,
         terms=terms or Terms(),
     )
 
@@ -71,7 +75,7 @@ class Bench:
     log: ListLog = field(default_factory=ListLog)
     docket: Docket = field(default_factory=lambda: Docket(Caps(1000), str(BOOT)))
     events: list[Event] = field(default_factory=list[Event])
-    clock: Callable[[], int] = field(default_factory=lambda: count(1).__next__)
+    clock: Callable[[], int] = now_ns
     twice: bool = False
     rests: set[State] = field(default_factory=set[State])
     _running: Driver | None = None
@@ -109,15 +113,15 @@ class Bench:
         if case is not None:
             self._running.recall(case)
 
-    async def live_again(self, *recalled: Mfn) -> None:
-        """What the log holds is picked up by another life, and driven to rest."""
+    async def live_again(self, *recalled: Mfn, until: Callable[[], bool] | None = None) -> None:
+        """What the log holds is picked up by another life, and driven to rest (or `until`)."""
         self.docket = Docket(Caps(1000), str(BOOT))
         self.docket.restore(self.log.durable, now_ns=9)
         self._running = driver = self.driver()
         await driver.recover()
         for mfn in recalled:
             self.recall(mfn)
-        await self._run(driver, self.all_rest)
+        await self._run(driver, until or self.all_rest)
 
     async def _run(self, driver: Driver, until: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
@@ -129,6 +133,10 @@ class Bench:
 
     def all_rest(self) -> bool:
         return not any(self.docket.is_due(case) for case in self.docket.cases)
+
+    def all_settled(self) -> bool:
+        """All rest, and nothing can come late any more."""
+        return self.all_rest() and not (self.docket.owing or self.host.still_to_come)
 
 
 def cases_of(host: Host) -> tuple[Case, ...]:

@@ -7,6 +7,7 @@ scripted by the name of the call; lines are counted, so that the power can go of
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from agent.contract.errors import Unreachable
 from agent.contract.frames import DomId, Mfn
@@ -34,6 +35,8 @@ FIRST = 0x1234
 
 LOST = "carried out, but nobody hears the answer"
 UNHEARD = "not carried out, and nobody hears an answer"
+LATE = "nobody hears an answer, and it is carried out a while later"
+LATE_SECONDS = 0.01
 Trouble = ToolOutcome | str
 
 HELD = (PageStatus.ONLINE, PageStatus.OFFLINE_PENDING)
@@ -69,12 +72,13 @@ class Page:
 
 @dataclass(slots=True)
 class Domain:
-    """`devices` are attached now; `owned` are those that it should have."""
+    """`devices` are attached now; `owned` are those that it should have; it has `size` pages."""
 
     name: str
     state: DomainState = DomainState.RUNNING
     devices: set[str] = field(default_factory=set[str])
     owned: frozenset[str] = frozenset()
+    size: int = 64
 
 
 @dataclass(slots=True)
@@ -82,7 +86,8 @@ class Host:
     """Fills both ports of retirement.
 
     `trouble` maps a call to what it comes to next, once each. `when` is called, once, as a call is
-    made. An exchange is refused for the sake of `pages_to_blame`.
+    made. `still_to_come` counts what will be carried out late. An exchange is refused for the sake
+    of `pages_to_blame`.
     """
 
     pages: dict[int, Page] = field(default_factory=dict[int, Page])
@@ -95,10 +100,12 @@ class Host:
     calls: list[str] = field(default_factory=list[str])
     harm: list[str] = field(default_factory=list[str])
     when: dict[str, Callable[[], None]] = field(default_factory=dict[str, Callable[[], None]])
+    boot: UUID = BOOT
     under_way: int = 0
     most_at_once: int = 0
     exchanged: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
     pages_to_blame: set[int] = field(default_factory=set[int])
+    still_to_come: int = 0
     _origins: dict[str, int] = field(default_factory=dict[str, int])
     _places: dict[str, int] = field(default_factory=dict[str, int])
     _next_domid: int = 100
@@ -129,7 +136,8 @@ class Host:
 
     def destroy(self, domid: int) -> None:
         """Somebody ends the guest."""
-        self.guests.pop(domid)
+        guest = self.guests.pop(domid)
+        self.free_pages += guest.size - self._marked(domid)
         self._free_all(domid, set(PageUse))
 
     def let_go(self, mfn: int) -> None:
@@ -143,7 +151,7 @@ class Host:
     # The hypervisor
 
     async def host(self) -> HostReply:
-        return HostReply(host="h", boot_id=BOOT, frames=1 << 20, personality="thread")
+        return HostReply(host="h", boot_id=self.boot, frames=1 << 20, personality="thread")
 
     async def offline(self, mfns: Sequence[Mfn]) -> PagesReply:
         return await self._about_pages("offline", mfns, self._offline)
@@ -181,6 +189,8 @@ class Host:
             return Refusal.MAPPED_ELSEWHERE
         if page.owner in self.guests and self.guests[page.owner].devices:
             return Refusal.DEVICE_ASSIGNED
+        if not self._takes(1):
+            return Refusal.NO_FREE_MEMORY
         self._free(mfn)
         return None
 
@@ -194,7 +204,7 @@ class Host:
             return PagesReply(changed=False, pages=pages)
         refusals = self._refusals(mfns, do)
         self.power.line()
-        if trouble is LOST:
+        if trouble in {LOST, LATE}:
             raise Unreachable(f"{call}: no answer")
         pages = tuple(self._answer(mfn, refusal) for mfn, refusal in refusals.items())
         return PagesReply(changed=not any(refusals.values()), pages=pages)
@@ -242,7 +252,7 @@ class Host:
             name=guest.name,
             kind=GuestKind.PV,
             state=guest.state,
-            pages=64,
+            pages=guest.size,
             devices=tuple(guest.devices),
         )
 
@@ -286,16 +296,21 @@ class Host:
             return _no(ToolOutcome.REFUSED, "it runs, or has a device")
         pending = [m for m in mfns if not self.is_offlined(m)]
         mapped = [m for m in pending if self.pages[m].mappers]
-        unfit = [
-            m for m in pending if m in self.pages_to_blame or self.pages[m].use not in EXCHANGED
-        ]
+        unfit = [m for m in pending if m in self.pages_to_blame or not self._fits(guest, m)]
         if mapped or unfit:
             word = ToolOutcome.REFUSED if unfit else ToolOutcome.TRY_AGAIN
             return ToolReply(outcome=word, reason="in the way", blamed=tuple(unfit or mapped))
+        if not self._takes(len(pending)):
+            return _no(ToolOutcome.FAILED, "no room")
         for mfn in pending:
             self._free(mfn)
         self.exchanged.append(tuple(mfns))
         return _done()
+
+    def _fits(self, guest: Domain, mfn: int) -> bool:
+        """True if the page can be exchanged, and is this guest's."""
+        page = self.pages[mfn]
+        return page.use in EXCHANGED and self.guests.get(page.owner or 0) is guest
 
     def _resume(self, guest: Domain) -> ToolReply:
         pause = 0.25 if guest.state is DomainState.SUSPENDED else None
@@ -311,13 +326,15 @@ class Host:
 
     def _restore(self, image: str) -> ToolReply:
         if image in self.images:
+            if not self._takes(self.images[image].size):
+                return _no(ToolOutcome.FAILED, "no room")
             self._places[image] = self._put_in(self.images.pop(image))
         return ToolReply(outcome=ToolOutcome.DONE, domid=self._places[image], pause_seconds=2.0)
 
     def _migrate(self, guest: Domain, domid: int, to: str) -> ToolReply:
         if guest.devices:
             return _no(ToolOutcome.REFUSED, "it has a device")
-        if (self.free_pages if to == HERE else self.peers.get(to, 0)) < 64:
+        if not (self._takes(guest.size) if to == HERE else self.peers.get(to, 0) >= guest.size):
             return _no(ToolOutcome.TRY_AGAIN, "no room")
         moved = self._take_out(domid)
         new = self._put_in(moved) if to == HERE else None
@@ -338,6 +355,7 @@ class Host:
     def _take_out(self, domid: int) -> Domain:
         """The guest of a domain that ends; others' mappings keep it dying."""
         guest = self.guests.pop(domid)
+        self.free_pages += guest.size - self._marked(domid)
         self._free_all(domid, set(PageUse))
         if any(page.owner == domid for page in self.pages.values()):
             self.guests[domid] = replace(guest, state=DomainState.DYING)
@@ -347,6 +365,18 @@ class Host:
         self._next_domid += 1
         self.guests[self._next_domid] = guest
         return self._next_domid
+
+    def _takes(self, pages: int) -> bool:
+        """Take so many free pages, if there are."""
+        if self.free_pages < pages:
+            return False
+        self.free_pages -= pages
+        return True
+
+    def _marked(self, domid: int) -> int:
+        """How many pages of this domain never become free memory again."""
+        pending = PageStatus.OFFLINE_PENDING
+        return sum(page.owner == domid and page.status is pending for page in self.pages.values())
 
     def _free_all(self, domid: int, uses: set[PageUse]) -> None:
         for mfn, page in self.pages.items():
@@ -377,11 +407,24 @@ class Host:
             ToolOutcome.NO_SUCH_DOMAIN,
         }:
             return _no(trouble, f"{call} was told to")
+        if trouble is LATE:
+            self._later(domid, do)
+            raise Unreachable(f"{call}: no answer")
         reply = do(guest)
         self.power.line()
         if trouble is LOST:
             raise Unreachable(f"{call}: no answer")
         return reply
+
+    def _later(self, domid: int | None, do: Callable[[Domain], ToolReply]) -> None:
+        def carry_out() -> None:
+            self.still_to_come -= 1
+            guest = Domain("") if domid is None else self.guests.get(domid)
+            if guest is not None and guest.state is not DomainState.DYING:
+                do(guest)
+
+        self.still_to_come += 1
+        asyncio.get_running_loop().call_later(LATE_SECONDS, carry_out)
 
     async def _called(self, call: str) -> Trouble | None:
         self.power.line()

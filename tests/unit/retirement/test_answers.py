@@ -173,7 +173,7 @@ def test_a_query_is_taken_at_its_word(status: PageStatus, outcome: Outcome) -> N
     [
         (page(MFN, PageStatus.OFFLINED), Offlined),
         (page(MFN, PageStatus.OFFLINE_PENDING, PageUse.HVM, owner=7), Failed),
-        (refused(Refusal.NO_FREE_MEMORY), TryAgain),
+        (refused(Refusal.NO_FREE_MEMORY), NotNow),
         (refused(Refusal.NOT_OWNED_BY_HVM), Refused),
         (refused(Refusal.MAPPED_ELSEWHERE), Refused),
         (refused(Refusal.BROKEN), NotNow),

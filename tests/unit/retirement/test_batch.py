@@ -37,6 +37,11 @@ def test_what_an_earlier_life_left_is_picked_up_guest_by_guest() -> None:
     assert set(batch.stops([other, case(State.OPEN, 3), mine])) == {(mine,), (other,)}
 
 
+def test_more_pages_than_one_call_may_name_are_picked_up_in_several_stops() -> None:
+    many = [case(State.SUSPENDING, n) for n in range(PAGES_MAX + 10)]
+    assert [len(stop) for stop in batch.stops(many)] == [PAGES_MAX, 10]
+
+
 @pytest.mark.parametrize("state", [state for state in State if state.commands_guest])
 def test_every_command_about_a_guest_has_its_place_in_the_order(state: State) -> None:
     only = case(state)
@@ -70,17 +75,27 @@ def test_pages_are_swapped_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "stays"),
+    ("now", "is_in_hand"),
     [
         (case(State.EXCHANGING), True),
         (case(State.CONFIRMING), False),
         (case(State.SAVING), False),
         (case(State.SAVING, detached=("nic",)), True),
-        (case(State.SUSPENDING), True),
+        (case(State.SUSPENDING), False),
+        (case(State.SUSPENDING, begun=True), True),
+        (case(State.DETACHING, detached=("nic",)), False),
     ],
 )
-def test_a_stop_goes_on_while_the_guest_is_in_our_hands(after: Case, stays: bool) -> None:
-    assert batch.stays(case(State.SUSPENDING), after) is stays
+def test_a_guest_is_in_our_hands_from_its_first_command_to_its_last(
+    now: Case, is_in_hand: bool
+) -> None:
+    assert now.is_in_hand is is_in_hand
+
+
+def test_who_was_begun_goes_on_before_who_was_not() -> None:
+    """The guest may stand still for one of them; the other joins when it is begun itself."""
+    begun = case(State.SUSPENDING, begun=True)
+    assert batch.due([case(State.SUSPENDING, 2), begun]) == (begun,)
 
 
 def test_one_image_has_one_name_however_many_cases_it_is_for() -> None:

@@ -14,6 +14,7 @@ from agent.contract.toolstack import ToolOutcome, ToolReply
 from agent.retirement import answers
 from agent.retirement.caps import HOUR_NS
 from agent.retirement.case import (
+    ABSENCES_MAX,
     ATTEMPTS_MAX,
     PAUSING,
     ROUNDS_MAX,
@@ -226,7 +227,8 @@ def test_when_the_device_is_gone_for_good_the_page_is_helped_after_all() -> None
 
 
 def test_a_detach_that_is_never_answered_is_given_up() -> None:
-    silent = then(a_case(), WITH_DEVICE, *[NoAnswer("silence")] * (ATTEMPTS_MAX + 1))
+    detaching = replace(then(a_case(), WITH_DEVICE), begun=True)
+    silent = then(detaching, *[NoAnswer("silence")] * (ATTEMPTS_MAX + 1))
     assert (silent.state, silent.hands_off) == (State.ATTACHING, Reason.DETACH_UNANSWERED)
 
 
@@ -268,7 +270,7 @@ def test_a_page_that_is_not_brought_back_is_looked_at() -> None:
 
 def test_a_guest_in_our_hands_is_let_go_of_before_its_page_is_recalled() -> None:
     for state in State:
-        in_hand = a_case(state, attempts=1)
+        in_hand = a_case(state, begun=True, attempts=1)
         begun = state.stops_guest or state.begins or state is State.ATTACHING
         over = state in {State.RETURNING, State.RETURNED}
         assert in_hand.may_be_recalled is not (begun or over)
@@ -294,6 +296,13 @@ def test_a_page_that_is_asked_for_again_gets_all_its_rungs_again(state: State) -
 def test_asking_again_never_touches_a_guest_that_may_be_damaged() -> None:
     damaged = then(a_case(), PV, Done(), Damaged("half-way"), Done())
     assert then(damaged, Asked(), PV).state is State.PARKED
+
+
+def test_a_guest_that_is_in_no_domain_keeps_its_device_s_place_while_it_may_be_rebooting() -> None:
+    attaching = after(State.ATTACHING, Gone(), detached=("nic",))
+    assert (attaching.state, attaching.detached) == (State.ATTACHING, ("nic",))
+    ended = then(attaching, *[Gone()] * ABSENCES_MAX)
+    assert (ended.state, ended.detached) == (State.CONFIRMING, ())
 
 
 # The whole table

@@ -95,7 +95,7 @@ def test_a_host_may_always_retire_one_page() -> None:
     assert pages_of(134_217_728, 0.001) == 134_217
 
 
-@pytest.mark.parametrize("state", [s for s in State if s.takes_a_page and s is not State.RETURNING])
+@pytest.mark.parametrize("state", set(State) - {State.RETURNING, State.RETURNED})
 def test_after_a_reboot_of_the_host_a_page_is_asked_for_again(state: State) -> None:
     """The host has forgotten every mark, and its guests are others."""
     docket = Docket(Caps(10), boot="second")
@@ -128,6 +128,24 @@ def test_in_the_same_boot_a_case_is_picked_up_where_it_was() -> None:
     case = a_case(State.EXCHANGING, boot="first", owner=DomId(7))
     assert docket.restore([case], now_ns=9) == ()
     assert docket.cases == (case,)
+
+
+def capped(number: int) -> Case:
+    known = a_case(State.UNRETIRABLE, reason=Reason.RETIRED_MEMORY_CAP)
+    return replace(known, id=f"c{number}", mfn=Mfn(number))
+
+
+def test_what_the_caps_refused_is_judged_anew_at_every_start() -> None:
+    """And so is what was read first: all that is retired already counts."""
+    docket = Docket(Caps(3), str(BOOT))
+    kept = [capped(1), capped(2), a_case(State.RETIRED), a_case(mfn=Mfn(9))]
+    assert [(c.mfn, c.state, c.reason) for c in docket.restore(kept, 9)] == [(1, State.OPEN, None)]
+    assert docket.at(Mfn(2)).state is State.UNRETIRABLE
+
+
+def test_in_the_same_boot_what_cannot_be_retired_is_not_asked_for_again() -> None:
+    docket = Docket(Caps(3), str(BOOT))
+    assert docket.restore([a_case(State.UNRETIRABLE, reason=Reason.XEN_HEAP)], 9) == ()
 
 
 def test_past_the_cap_the_list_of_refused_pages_is_bounded(

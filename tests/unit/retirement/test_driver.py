@@ -1,13 +1,14 @@
 """The driver: what is written down when, who shares a stop, how the agent leaves and returns."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
 from agent.contract.frames import DomId, Mfn
-from agent.contract.hypercall import PageStatus, PageUse
+from agent.contract.hypercall import PAGES_MAX, PagesReply, PageStatus, PageUse
 from agent.contract.toolstack import HERE, DomainsReply, DomainState, ToolOutcome
 from agent.events import CaseMoved, GuestFoundStopped, GuestPaused
 from agent.retirement.caps import Caps
@@ -16,6 +17,7 @@ from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
 from agent.retirement.reason import Reason
+from tests.support.cases import BOOT
 from tests.support.driving import Bench, ListLog, cases_of, in_line, quick
 from tests.support.host import FIRST, LOST, UNHEARD, Domain, Host, Page, a_host
 
@@ -121,6 +123,33 @@ async def test_a_broken_page_is_never_asked_for() -> None:
     assert rest_of(bench) == [(State.PARKED, Reason.BROKEN)]
 
 
+async def test_all_parked_pages_are_looked_at_in_one_question_and_ever_more_rarely() -> None:
+    host = a_host(*(Page(PageUse.SHARED) for _ in range(20)))
+    bench = Bench(host)
+    questions: list[int] = []
+
+    class Counting(Host):
+        async def query(self, mfns: Sequence[Mfn]) -> PagesReply:
+            questions.append(len(mfns))
+            return await super().query(mfns)
+
+    bench.host = Counting(host.pages, host.guests)
+    await bench.settle(*cases_of(host), until=lambda: 20 in questions)
+    del questions[:]
+    await bench.settle(until=lambda: sum(questions) >= 60)
+    assert len(questions) < 20
+    assert bench.host.calls.count("offline") == 20
+
+
+async def test_a_parked_page_that_is_not_marked_is_asked_for_again() -> None:
+    """Dom0 had it and was not asked to give it up; it is free now."""
+    host = a_host(Page(PageUse.DOM0, 0))
+    bench = Bench(host)
+    free = once_parked(bench, lambda: host.pages.update({FIRST: Page(PageUse.FREE, None)}))
+    await bench.settle(*cases_of(host), until=free)
+    assert host.is_offlined(FIRST)
+
+
 async def test_a_guest_is_not_stopped_for_a_page_that_has_become_anothers() -> None:
     """Xen: an owner can change between answer and use, so it is asked again before the act."""
     host = a_host(Page(owner=7), Page(owner=7))
@@ -150,9 +179,25 @@ async def test_no_guest_of_another_boot_than_the_cases_is_touched() -> None:
     """The next life would take the case for one of the boot before, and forget the guest."""
     host = a_host(Page())
     bench = Bench(host)
-    bench.docket = Docket(Caps(10), "the boot before")
-    await bench.settle(*cases_of(host), until=lambda: bench.docket.cases[0].attempts > 1)
+    (case,) = cases_of(host)
+    earlier = replace(case, boot="the boot before")
+    await bench.settle(earlier, until=lambda: bench.docket.cases[0].attempts > 1)
     assert to_guests(host) == []
+
+
+async def test_no_command_is_given_again_to_a_domain_of_the_next_boot() -> None:
+    """It is another guest's now. What the first one did is found by the next life."""
+    host = a_host(Page(PageUse.HVM_STATE))
+    host.trouble["save"] = [LOST]
+
+    def reboot() -> None:
+        host.boot = UUID(int=2)
+
+    host.when["save"] = reboot
+    bench = Bench(host)
+    await bench.settle(*cases_of(host), until=lambda: bench.docket.cases[0].attempts > 1)
+    assert to_guests(host) == ["save"]
+    assert bench.log.durable[-1].image
 
 
 async def test_a_guest_is_stopped_only_between_detach_and_attach() -> None:
@@ -363,7 +408,7 @@ async def test_what_was_cut_off_with_a_guest_stopped_is_picked_up_there(state: S
     host = a_host(Page(status=PageStatus.OFFLINE_PENDING))
     host.guests[7].state = DomainState.SUSPENDED
     bench = Bench(host)
-    bench.docket.put(in_line(state, use=PageUse.PV, guest="db"))
+    bench.docket.put(in_line(state, begun=True, use=PageUse.PV, guest="db"))
     await bench.driver().recover()
     assert host.stopped == []
 
@@ -394,6 +439,78 @@ async def test_at_the_start_a_guest_that_no_case_explains_is_told_and_not_touche
     await bench.driver().recover()
     assert bench.events == [GuestFoundStopped(DomId(8))]
     assert host.commands == []
+
+
+async def test_a_guest_that_cannot_be_brought_back_keeps_nobody_else_waiting() -> None:
+    host = a_host(Page(status=PageStatus.OFFLINE_PENDING), Page(PageUse.FREE, None))
+    host.guests[7].state = DomainState.SUSPENDED
+    host.trouble["resume"] = [ToolOutcome.REFUSED] * 100_000
+    bench = Bench(host)
+    first, other = cases_of(host)
+    bench.log.commits.append(
+        (replace(first, state=State.RESUMING, owner=DomId(7), guest="db"), other)
+    )
+
+    async def heal() -> None:
+        while not host.is_offlined(FIRST + 1):
+            await asyncio.sleep(0.001)
+        host.trouble.clear()
+
+    await asyncio.gather(bench.live_again(), heal())
+    assert (host.stopped, bench.rests) == ([], {State.RETIRED})
+
+
+async def test_a_guest_of_ours_that_stands_still_yet_is_not_told_as_somebody_else_s() -> None:
+    host = a_host(Page(status=PageStatus.OFFLINE_PENDING))
+    host.guests[7].state = DomainState.SUSPENDED
+    host.trouble["resume"] = [ToolOutcome.REFUSED]
+    bench = Bench(host)
+    bench.docket.put(in_line(State.RESUMING, guest="db"))
+    await bench.driver().recover()
+    assert (bench.events, host.calls.count("resume")) == ([], 1)
+
+
+async def test_guests_that_do_not_come_back_hold_up_no_other_guest() -> None:
+    host = Host({n: Page(owner=n) for n in range(1, 4)})
+    host.guests = {n: Domain(f"guest-{n}") for n in range(1, 4)}
+    host.trouble["resume"] = [ToolOutcome.FAILED] * 100_000
+    bench = Bench(host, replace(quick(), cases_in_flight_max=1))
+
+    def all_tried() -> bool:
+        if host.calls.count("exchange") == 3:
+            host.trouble.clear()
+        return bench.all_rest()
+
+    await bench.settle(*cases_of(host), until=all_tried)
+    assert host.stopped == []
+
+
+async def test_a_guest_that_reboots_while_its_device_is_detached_gets_it_back() -> None:
+    """For a moment it is in no domain at all, and then in another one."""
+    host = a_host(Page(), devices=("nic",))
+    loop = asyncio.get_running_loop()
+
+    def reboot() -> None:
+        loop.call_later(0.02, host.guests.update, {50: host.guests.pop(7)})
+
+    def soon() -> None:
+        loop.call_soon(reboot)
+
+    bench = Bench(host)
+    host.when["resume"] = soon
+    await bench.settle(*cases_of(host))
+    assert (host.without_device, bench.rests) == ([], {State.RETIRED})
+
+
+async def test_more_pages_than_one_call_may_name_are_exchanged_in_several_stops() -> None:
+    pages = [Page(status=PageStatus.OFFLINE_PENDING) for _ in range(PAGES_MAX + 10)]
+    host = a_host(*pages)
+    host.free_pages = len(pages)
+    bench = Bench(host)
+    bench.docket = Docket(Caps(len(pages)), str(BOOT))
+    in_line_for_it = in_line(State.SUSPENDING, guest="db", use=PageUse.PV, rung=Rung.EXCHANGE)
+    await bench.settle(*(replace(in_line_for_it, id=c.id, mfn=c.mfn) for c in cases_of(host)))
+    assert sorted(map(len, host.exchanged)) == [10, PAGES_MAX]
 
 
 # Leaving
@@ -464,7 +581,7 @@ async def test_with_its_log_broken_a_guest_that_may_be_on_disk_is_restored() -> 
     host = a_host(Page())
     await host.save(DomId(7), "c1--7")
     bench = Bench(host)
-    bench.docket.put(in_line(State.SAVING, image="c1--7"))
+    bench.docket.put(in_line(State.SAVING, begun=True, image="c1--7"))
     await bench.driver().release()
     assert host.stopped == []
 

@@ -14,7 +14,7 @@ from agent.contract.toolstack import HERE, ToolOutcome
 from agent.retirement.case import State
 from agent.retirement.ladder import Rung, Terms
 from tests.support.driving import Bench, ListLog, cases_of, quick
-from tests.support.host import LOST, UNHEARD, Host, Page, Power, PowerCut, Trouble, a_host
+from tests.support.host import LATE, LOST, UNHEARD, Host, Page, Power, PowerCut, Trouble, a_host
 
 ANY = Terms()
 
@@ -128,6 +128,17 @@ async def test_a_lost_answer_may_be_followed_by_a_no(name: str, then: ToolOutcom
         bench.host.trouble[call] = [LOST, then]
         await bench.settle(*cases_of(bench.host))
         judge(bench, f"{call}: lost, then {then}")
+
+
+@pytest.mark.parametrize("then", [ToolOutcome.DONE, ToolOutcome.REFUSED])
+@EVERY_WORLD
+async def test_each_step_may_be_carried_out_late(name: str, then: ToolOutcome) -> None:
+    """When nobody waits for it any more, and all that followed is over."""
+    for call in await commands_of(WORLDS[name]):
+        bench = WORLDS[name].bench()
+        bench.host.trouble[call] = [LATE, then]
+        await bench.settle(*cases_of(bench.host), until=bench.all_settled)
+        judge(bench, f"{call}: late, then {then}")
 
 
 @EVERY_WORLD
