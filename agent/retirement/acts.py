@@ -95,9 +95,8 @@ class Acts:
         """
         try:
             pages, domains = await self._pages(cases), await self._domains()
-            boot = str(
-                (await self.hypervisor.host()).boot_id
-            )  # the last word: the others took time
+            # The boot is asked for last of all: the other questions take their time.
+            boot = str((await self.hypervisor.host()).boot_id)
         except PeerError as error:
             return (NoAnswer(str(error)),) * len(cases)
         if boot != cases[0].boot:  # the next life would not know that we touched that guest

@@ -434,8 +434,8 @@ class Case:
     reason: Reason | None = None
     detail: str = ""
     boot: str = ""
-    beyond_cap: bool = False
     owed: tuple[Owed, ...] = ()
+    beyond_cap: bool = False
     module: str = ""
     paused_at_ns: tuple[int, ...] = ()
 
@@ -447,12 +447,6 @@ class Case:
     def needs_turn(self) -> bool:
         """True while no other stop may touch its guest."""
         return self.state.commands_guest or bool(self.detached)
-
-    @property
-    def may_be_recalled(self) -> bool:
-        """True if its guest is in nobody's hands, so that the page can be brought back now."""
-        is_begun = self.state.begins and self.begun
-        return Recalled in TRANSITIONS[self.state] and not is_begun
 
     @property
     def may_be_seen(self) -> bool:
@@ -473,6 +467,11 @@ class Case:
         """True if its guest may stand still, or lack a device, because of this case."""
         lacks_device = bool(self.detached) and self.state is not State.DETACHING
         return self.needs_turn and (lacks_device or not self.is_untouched)
+
+    @property
+    def may_be_recalled(self) -> bool:
+        """True if its guest is in nobody's hands, so that the page can be brought back now."""
+        return Recalled in TRANSITIONS[self.state] and not self.begun
 
     @property
     def why(self) -> str:
@@ -591,9 +590,7 @@ def _informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
             case = replace(case, use=case.use or outcome.use, reason=None, detail="")
         case Asked():
             case = replace(case, rounds=0, reason=None, detail="")
-        case Recalled():
-            case = _as_if_not_begun(case, outcome)
-        case NotNow() | Postponed() | Overtaken():
+        case NotNow() | Postponed() | Overtaken() | Recalled():
             case = _as_if_not_begun(_explained(case, outcome), outcome)
         case Done() | BackOnline():
             pass
@@ -695,10 +692,10 @@ def _as_if_not_begun(case: Case, outcome: NotNow | Postponed | Overtaken | Recal
     if case.state is State.DETACHING and not case.begun:
         return replace(case, detached=())
     is_due = case.rung is not None and FIRST_STATE[case.rung] is case.state
-    if not is_due or case.rung is None or isinstance(outcome, Overtaken | Recalled):
+    if not is_due or case.rung is None or isinstance(outcome, Overtaken):
         return case
-    is_in_vain = case.detached and isinstance(outcome, NotNow)
-    hands_off = outcome.reason if is_in_vain else case.hands_off
+    is_parked = bool(case.detached) and isinstance(outcome, NotNow)
+    hands_off = case.reason if is_parked else case.hands_off
     left = (case.rung, *case.rungs)
     return replace(case, rungs=left, tried=case.tried[:-1], hands_off=hands_off)
 

@@ -35,8 +35,8 @@ class Docket:
     turned_away: int = 0
     _cases: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _unsettled: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
-    _recalled: set[Mfn] = field(default_factory=set[Mfn])
     _owing: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
+    _recalled: set[Mfn] = field(default_factory=set[Mfn])
     _taken: int = 0
     _taken_of: Counter[str] = field(default_factory=Counter[str])
     _pauses: dict[str, frozenset[int]] = field(default_factory=dict[str, frozenset[int]])
@@ -154,11 +154,11 @@ class Docket:
         self._open += _is_open(case) - _is_open(before)
         self._cases[case.mfn] = case
         self._unsettled.pop(case.mfn, None)
-        if before is not None and before.state is State.RETURNING is not case.state:
-            self._recalled.discard(case.mfn)
         self._owing.pop(case.mfn, None)
         if case.owed:
             self._owing[case.mfn] = case
+        if before is not None and before.state is State.RETURNING is not case.state:
+            self._recalled.discard(case.mfn)
         if not case.state.is_final:
             self._unsettled[case.mfn] = case
 

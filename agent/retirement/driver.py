@@ -75,6 +75,7 @@ class Driver:
     def stop(self) -> None:
         """Take no new step, except to bring a guest back."""
         self._stopping.set()
+        self._steps.owing.set()
         for sleeper in self._sleepers.values():
             sleeper.set()
         self._queue.put_nowait(None)
@@ -93,6 +94,7 @@ class Driver:
             await self._steps.skip([(case, Asked()) for case in observed])
             await self._take_at_once(self.docket.unfinished)
         await self._turns.recover()
+        self._steps.look_what_is_owed()
         for case in self.docket.unfinished:
             self.submit(case)
         ours = {case.owner for case in self.docket.unfinished if case.is_in_hand}
@@ -140,12 +142,12 @@ class Driver:
             self._driven.discard(mfn)
 
     def _is_due(self, case: Case) -> bool:
-        """True while it does not rest; told to stop, while its guest is in our hands, unless the
-        host has rebooted: then there is no such guest any more.
+        """True while there is something to do for it; told to stop, while its guest is in our
+        hands, and is a guest of this boot still.
         """
         if self._stopping.is_set():
-            return case.is_in_hand and not self._turns.host_has_rebooted
-        return case.is_in_hand or self.docket.is_due(case)
+            return case.is_in_hand and not self._turns.is_past
+        return self.docket.is_due(case)
 
     async def _go_on(self, case: Case) -> None:
         """One step, or a whole stop."""
@@ -167,32 +169,32 @@ class Driver:
             if await set_within(self._stopping, self.manners.watch_seconds):
                 return
             if not self.manners.observes:
-                parked = (case for case in self.docket.parked if case.mfn not in self._driven)
+                parked = self.docket.parked
                 due = [case for case in parked if self.manners.watches(case, turn)]
                 due.sort(key=lambda case: case.attempts)  # those first that were asked about least
-                await self._look_at(due[:PAGES_MAX], self._ask_again)
+                await self._look_at(due, self._ask_about)
                 await self._look_at_postponed()
 
     async def _look_at_postponed(self) -> None:
-        postponed = self.docket.resting(State.POSTPONED)
-        idle = (case for case in postponed if case.mfn not in self._driven)
-        for cases in batch.by_guest(idle):
+        for cases in batch.by_guest(self.docket.resting(State.POSTPONED)):
             if self._turns.why_not_stop(cases[0]) is None:
                 await self._look_at(cases, self._steps.take)
 
     async def _look_at(self, cases: Sequence[Case], ask: Ask) -> None:
-        """One question for all of them; meanwhile nobody else may command them."""
-        mfns = {case.mfn for case in cases}
-        self._driven |= mfns
+        """One question for all of them that nobody else commands."""
+        cases = [case for case in cases if case.mfn not in self._driven][:PAGES_MAX]
+        looked_at = {case.mfn for case in cases}
+        self._driven |= looked_at
         try:
-            await ask(cases)
+            if cases:
+                await ask(cases)
         finally:
-            self._driven -= mfns
+            self._driven -= looked_at
         for case in self._steps.now(cases):
-            if self._is_due(case):
+            if self.docket.is_due(case):
                 self.submit(case)
 
-    async def _ask_again(self, cases: Sequence[Case]) -> None:
+    async def _ask_about(self, cases: Sequence[Case]) -> None:
         seen = list(zip(cases, await self.acts.watch(cases), strict=True))
         await self._steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
         async with asyncio.TaskGroup() as group:
@@ -203,7 +205,9 @@ class Driver:
 
     async def _settle(self) -> None:
         """Look now and then whether a command that nobody answered was carried out late."""
-        while not await set_within(self._stopping, self.manners.pause_seconds_max):
+        while await self._steps.owing.wait():
+            if await set_within(self._stopping, self.manners.pause_seconds_max):
+                return
             await self._turns.settle()
 
     def _rouse(self, move: batch.Move) -> None:

@@ -30,7 +30,8 @@ class Steps:
     """`rouse` is handed each case that a step moved though it was not for it.
 
     `all_asked` is set while there is no page whose owner is still to be learnt, or to be written
-    down: who stops a guest then does not wait for the disk behind the others.
+    down: who stops a guest then does not wait for the disk behind the others. `owing` is set while
+    a command that nobody answered may be carried out late.
     """
 
     acts: Acts
@@ -41,6 +42,7 @@ class Steps:
     terms: Terms
     rouse: Callable[[batch.Move], None]
     all_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    owing: asyncio.Event = field(default_factory=asyncio.Event)
     _unwritten: int = 0
 
     async def take(self, members: Sequence[Case]) -> None:
@@ -70,6 +72,7 @@ class Steps:
         ]
         for case in settled:
             self.docket.put(case)
+        self.look_what_is_owed()
         await self.log.save(*settled)
 
     def now(self, cases: Sequence[Case]) -> tuple[Case, ...]:
@@ -82,6 +85,13 @@ class Steps:
             self.all_asked.clear()
         else:
             self.all_asked.set()
+
+    def look_what_is_owed(self) -> None:
+        """Set or clear `owing`."""
+        if self.docket.owing:
+            self.owing.set()
+        else:
+            self.owing.clear()
 
     async def _begun(self, members: Sequence[Case]) -> Sequence[Case]:
         """Before a guest is touched, it is written down that it may have been, and as what it may
@@ -106,6 +116,7 @@ class Steps:
         moves = (*batch.moves(given, now_ns, self.terms), *others)
         for _, after in moves:
             self.docket.put(after)
+        self.look_what_is_owed()
         moved = [move for move in moves if batch.has_moved(move)]
         await self._write(moved)
         self._tell(moved, outcomes, began)

@@ -23,7 +23,7 @@ from agent.events import CapReached
 from agent.retirement import batch
 from agent.retirement.case import Case, owing
 from agent.retirement.manners import Manners
-from agent.retirement.outcome import NoAnswer, NotNow, Postponed, Recalled
+from agent.retirement.outcome import NotNow, Postponed, Recalled
 from agent.retirement.owed import Owed
 from agent.retirement.reason import Reason
 from agent.retirement.steps import Steps
@@ -32,14 +32,14 @@ from agent.waiting import set_within
 
 @dataclass(slots=True)
 class Turns:
-    """`stopping` is set when nothing new is to be begun. Once the `host_has_rebooted`, nothing that
-    is in hand can be brought to its end here: that is the next life's.
+    """`stopping` is set when nothing new is to be begun. `is_past` once the host is known to have
+    rebooted: no guest of this boot is there any more.
     """
 
     steps: Steps
     manners: Manners
     stopping: asyncio.Event
-    host_has_rebooted: bool = False
+    is_past: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(
         default_factory=WeakValueDictionary[str, asyncio.Lock]
     )
@@ -85,12 +85,13 @@ class Turns:
         """Look whether what was not answered was carried out late; give the guests back what they
         lack by that, each once.
 
-        Guests whose turn it is are passed over: whatever comes late, their stop makes it good. What
-        a reboot of the host has left is the next life's.
+        Guests whose turn it is are passed over: whatever comes late, their stop makes it good.
         """
         owed = [owed for owed in self._owed() if not self._turn_of(_whom(owed)).locked()]
-        seen = await self.steps.acts.domains() if owed else None
-        if seen is not None and await self.steps.acts.boot() == self.steps.docket.boot:
+        if not owed or await self.steps.acts.boot() != self.steps.docket.boot:
+            return
+        seen = await self.steps.acts.domains()
+        if seen is not None:
             late = [each for each in owed if each.was_late(seen)]
             await asyncio.gather(*map(self._give_back, late))
             for each in owed:
@@ -133,7 +134,7 @@ class Turns:
 
         `slot` is given back as soon as it does not come back at once: others may be helped still.
         """
-        while cases := await self._go_on(cases):
+        while (cases := await self._go_on(cases)) and not self.is_past:
             members = batch.due(cases)
             if members[0].state in batch.BRINGING_BACK:
                 await slot.aclose()
@@ -141,7 +142,7 @@ class Turns:
 
     async def _go_on(self, cases: Sequence[Case]) -> Sequence[Case]:
         """Give commands for as long as they move somebody; those for whom the stop is not over."""
-        while (cases := await self._still_due(cases)) and not await self._is_past(cases):
+        while (cases := await self._still_due(cases)) and not await self._has_passed(cases):
             members = batch.due(cases)
             if unopposed := await self._unopposed(members):
                 await self.steps.take(unopposed)
@@ -149,8 +150,8 @@ class Turns:
             has_moved = any(map(batch.has_moved, moves))
             cases = [case for case in self.steps.now(cases) if case.is_in_hand]
             if not has_moved:
-                return cases
-        return ()
+                break
+        return cases
 
     async def _unopposed(self, members: Sequence[Case]) -> Sequence[Case]:
         """Those against which nothing speaks that is seen right before their guest is touched."""
@@ -161,18 +162,13 @@ class Turns:
         await self.steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
         return [case for case, outcome in seen if outcome is None]
 
-    async def _is_past(self, cases: Sequence[Case]) -> bool:
+    async def _has_passed(self, cases: Sequence[Case]) -> bool:
         """True if a command is to be given again, and the host has rebooted since it was given:
         its domain is another guest's now, and the next life makes good what is left.
         """
-        due = batch.due(cases)
-        if not any(case.attempts for case in due):
-            return False
-        is_past = await self.steps.acts.boot() not in {None, self.steps.docket.boot}
-        if is_past:
-            self.host_has_rebooted = True
-            await self.steps.skip([(case, NoAnswer("the host has rebooted")) for case in due])
-        return is_past
+        if any(case.attempts for case in batch.due(cases)):
+            self.is_past = await self.steps.acts.boot() not in {None, self.steps.docket.boot}
+        return self.is_past
 
     async def _still_due(self, cases: Sequence[Case]) -> Sequence[Case]:
         """All that are neither recalled nor to be postponed; told to stop, those only whose guest
@@ -180,28 +176,21 @@ class Turns:
         """
         recalled = [case for case in cases if self._may_leave(case)]
         await self.steps.skip([(case, Recalled()) for case in recalled])
-        cases = self._without(recalled, cases)
-        postponed = await self._postponed([case for case in cases if batch.would_stop(case)])
-        cases = self._without(postponed, cases)
+        cases = [case for case in self.steps.now(cases) if case.needs_turn]
+        await self._postpone([case for case in cases if batch.would_stop(case)])
+        cases = [case for case in self.steps.now(cases) if case.needs_turn]
         if not self.stopping.is_set():
             return cases
         waiting = [case for case in cases if batch.waits_for_device(case)]
         await self.steps.skip([(case, NotNow(Reason.AGENT_STOPPING)) for case in waiting])
         return [case for case in self.steps.now(cases) if not case.is_untouched]
 
-    def _without(self, leaving: Sequence[Case], cases: Sequence[Case]) -> Sequence[Case]:
-        """`cases` as they are now; of those leaving only who still lacks a device."""
-        after = zip(cases, self.steps.now(cases), strict=True)
-        return [now for then, now in after if then not in leaving or now.is_in_hand]
-
-    async def _postponed(self, stopping: Sequence[Case]) -> Sequence[Case]:
-        """Those whose guest is left running, because it may not be stopped now: all or none."""
+    async def _postpone(self, stopping: Sequence[Case]) -> None:
+        """Leave their guest running, if it may not be stopped now."""
         refusal = self.why_not_stop(stopping[0]) if stopping else None
-        if refusal is None:
-            return ()
-        await self.steps.skip([(case, Postponed(refusal)) for case in stopping])
-        self.steps.observe(CapReached(refusal))
-        return stopping
+        if refusal is not None:
+            await self.steps.skip([(case, Postponed(refusal)) for case in stopping])
+            self.steps.observe(CapReached(refusal))
 
     def why_not_stop(self, case: Case) -> Reason | None:
         """Why the guest of `case` may not be stopped now, if it may not."""

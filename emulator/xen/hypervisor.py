@@ -274,7 +274,8 @@ class Hypervisor:
         self.specs[domid] = being.spec
         translation = translation_of(domain, self.memory)
         self.guests[domid] = Guest(domain, self.memory, being.workload, translation, self.touch)
-        for gfn in being.workload.in_use(np.array(being.spec.rings, np.int64)).tolist():
+        rings = being.workload.in_use(np.array(being.spec.rings, np.int64))
+        for gfn in rings[domain.p2m[rings] != NO_FRAME].tolist():  # a broken one did not come along
             self.map_page(DOM0, domain, Gfn(gfn))
         return domain
 

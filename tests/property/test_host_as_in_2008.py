@@ -82,6 +82,7 @@ class HostAsIn2008(HostMachine):
     @rule(mfn=MFNS)
     def uncorrected_error(self, mfn: int) -> None:
         """The page is taken out if it can be, and never comes back."""
+        self.note_broken(mfn)
         self.offline([mfn])
         if mfn in self.taken_out:
             self.host.table.mark_broken(Mfn(mfn))

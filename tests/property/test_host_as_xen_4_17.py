@@ -90,6 +90,7 @@ class HostAsXen417(HostMachine):
     @rule(mfn=MFNS)
     def uncorrected_error(self, mfn: int) -> None:
         """The machine-check handler asks for the page."""
+        self.note_broken(mfn)
         said = offlined(self.page(mfn), as_broken=True)
         answer = self.op.pages.offline(Mfn(mfn), cpu=1, broken=True)
         self.note(OFFLINE, mfn, said)

@@ -42,6 +42,7 @@ class WatchedHost(RuleBasedStateMachine):
         self.states: dict[DomId, DomainState] = {}
         self.attached = {"nic": DomId(4), "gpu": DomId(5)}
         self.torn: list[Workload] = []
+        self.hurt: list[Workload] = []
 
     @property
     def host(self) -> Hypervisor:
@@ -111,7 +112,12 @@ class WatchedHost(RuleBasedStateMachine):
     def no_guest_is_corrupted_or_faults(self) -> None:
         for domid, guest in self.host.guests.items():
             harm = (guest.workload.corruptions, guest.workload.faults, guest.verify())
-            assert self.is_torn(guest) or (domid, *harm) == (domid, 0, 0, 0)
+            is_hurt = any(guest.workload is hurt for hurt in self.hurt)
+            assert self.is_torn(guest) or is_hurt or (domid, *harm) == (domid, 0, 0, 0)
+
+    def note_broken(self, mfn: int) -> None:
+        """Guests whose page has an uncorrected error may come to harm: it does not travel."""
+        self.hurt += [g.workload for g in self.host.guests.values() if mfn in g.domain.p2m]
 
     def is_torn(self, guest: Guest) -> bool:
         return any(guest.workload is torn for torn in self.torn)

@@ -248,6 +248,13 @@ def test_whatever_happens_a_detached_device_leads_to_attaching(outcomes: list[Ou
         assert not (case.detached and case.state.is_at_rest)
 
 
+def test_a_guest_that_is_in_no_domain_keeps_its_device_s_place_while_it_may_be_rebooting() -> None:
+    attaching = after(State.ATTACHING, Gone(), detached=("nic",))
+    assert (attaching.state, attaching.detached) == (State.ATTACHING, ("nic",))
+    ended = then(attaching, *[Gone()] * ABSENCES_MAX)
+    assert (ended.state, ended.detached) == (State.CONFIRMING, ())
+
+
 # What an operator wants
 
 
@@ -270,7 +277,7 @@ def test_a_page_that_is_not_brought_back_is_looked_at() -> None:
 
 def test_a_guest_in_our_hands_is_let_go_of_before_its_page_is_recalled() -> None:
     for state in State:
-        in_hand = a_case(state, begun=True, attempts=1)
+        in_hand = a_case(state, begun=state.begins)
         begun = state.stops_guest or state.begins or state is State.ATTACHING
         over = state in {State.RETURNING, State.RETURNED}
         assert in_hand.may_be_recalled is not (begun or over)
@@ -296,13 +303,6 @@ def test_a_page_that_is_asked_for_again_gets_all_its_rungs_again(state: State) -
 def test_asking_again_never_touches_a_guest_that_may_be_damaged() -> None:
     damaged = then(a_case(), PV, Done(), Damaged("half-way"), Done())
     assert then(damaged, Asked(), PV).state is State.PARKED
-
-
-def test_a_guest_that_is_in_no_domain_keeps_its_device_s_place_while_it_may_be_rebooting() -> None:
-    attaching = after(State.ATTACHING, Gone(), detached=("nic",))
-    assert (attaching.state, attaching.detached) == (State.ATTACHING, ("nic",))
-    ended = then(attaching, *[Gone()] * ABSENCES_MAX)
-    assert (ended.state, ended.detached) == (State.CONFIRMING, ())
 
 
 # The whole table
