@@ -19,7 +19,7 @@ from agent.contract.toolstack import HERE, DomainsReply, DomainState
 from agent.retirement import answers
 from agent.retirement.case import Case, State
 from agent.retirement.ladder import Rung
-from agent.retirement.outcome import Gone, NotNow, Outcome, Overtaken
+from agent.retirement.outcome import NotNow, Outcome, Overtaken
 from agent.retirement.reason import Reason
 
 # Until these are done, their guest will ask for a page more.
@@ -64,7 +64,7 @@ def promised(to_others_than: DomId | None, cases: Sequence[Case], domains: Domai
 def _about_guest(owner: DomId | None, domains: DomainsReply) -> Outcome | None:
     state = next((info.state for info in domains.domains if info.domid == owner), None)
     if state is None:
-        return Gone()
+        return Overtaken()
     if state is DomainState.SUSPENDED:
         return NotNow(Reason.STOPPED_BY_OTHERS)
     return Overtaken(reason=Reason.NOT_ALIVE) if state in answers.DEAD else None
