@@ -119,11 +119,11 @@ class Driver:
 
     def _is_due(self, case: Case) -> bool:
         """True while there is something to do for it; told to stop, while its guest is in our
-        hands, and is a guest of this boot still.
+        hands. Once the host has rebooted, all that is left is the next life's.
         """
-        if self._stopping.is_set():
-            return case.is_in_hand and not self._turns.is_past
-        return self.docket.is_due(case)
+        if self._turns.is_past:
+            return False
+        return case.is_in_hand if self._stopping.is_set() else self.docket.is_due(case)
 
     async def _go_on(self, case: Case) -> None:
         """One step, or a whole stop."""

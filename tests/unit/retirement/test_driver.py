@@ -200,6 +200,17 @@ async def test_no_command_is_given_again_to_a_domain_of_the_next_boot() -> None:
     assert bench.log.durable[-1].image
 
 
+async def test_once_the_host_is_known_to_have_rebooted_what_is_in_line_is_left_alone() -> None:
+    """It is the next life's; to ask for its turn until then would keep the loop from all else."""
+    host = a_host(Page())
+    bench = Bench(host)
+    bench.docket.put(in_line(State.SUSPENDING, guest="db"))
+    driver = bench.driver()
+    driver._turns.is_past = True
+    await driver._drive(Mfn(FIRST))
+    assert host.calls == []
+
+
 async def test_a_guest_is_stopped_only_between_detach_and_attach() -> None:
     host = a_host(Page(), devices=("gpu", "nic"))
     await settled(host)
