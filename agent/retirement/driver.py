@@ -11,6 +11,7 @@ have helped this one too.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -135,33 +136,40 @@ class Driver:
             await self._steps.take((case,))
 
     async def _watch(self) -> None:
-        """Look at the parked pages, each ever more rarely: they may have been freed."""
+        """Look at the parked pages now and then: their owners may have let go."""
         for turn in count():
             if await set_within(self._stopping, self.manners.watch_seconds):
                 return
-            await self._look_at([c for c in self.docket.parked if self.manners.watches(c, turn)])
+            await self._look_at(self.docket.parked, turn)
 
-    async def _look_at(self, parked: list[Case]) -> None:
-        """One question for all of them that nobody else commands, and first for those that were
-        asked about least.
+    async def _look_at(self, parked: Sequence[Case], turn: int) -> None:
+        """One question for all of them that nobody else commands, first for those that are due and
+        were asked about least.
         """
         idle = [case for case in parked if case.mfn not in self._driven]
-        cases = sorted(idle, key=lambda case: case.attempts)[:PAGES_MAX]
+        idle.sort(key=lambda case: (not self.manners.watches(case, turn), case.attempts))
+        cases = idle[:PAGES_MAX]
         looked_at = {case.mfn for case in cases}
         self._driven |= looked_at
         try:
-            await self._ask_about(cases)
+            await self._ask_about(cases, turn)
         finally:
             self._driven -= looked_at
         for case in self._steps.now(cases):
             if self.docket.is_due(case):
                 self.submit(case)
 
-    async def _ask_about(self, cases: list[Case]) -> None:
-        seen = list(zip(cases, await self.acts.watch(cases), strict=True))
-        await self._steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
+    async def _ask_about(self, cases: Sequence[Case], turn: int) -> None:
+        """What is new is heeded at once; what is as it was is tried again ever more rarely."""
+        seen = zip(cases, await self.acts.watch(cases), strict=True)
+        heeded = [
+            (case, outcome)
+            for case, (outcome, is_news) in seen
+            if is_news or self.manners.watches(case, turn)
+        ]
+        await self._steps.skip([(case, outcome) for case, outcome in heeded if outcome is not None])
         async with asyncio.TaskGroup() as group:
-            for case in self._steps.now([case for case, outcome in seen if outcome is None]):
+            for case in self._steps.now([case for case, outcome in heeded if outcome is None]):
                 if case.state is State.PARKED:
                     name = f"ask again for page {case.mfn:#x}"
                     group.create_task(self._steps.take((case,)), name=name)

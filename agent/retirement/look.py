@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.contract.frames import DomId
-from agent.contract.hypercall import PageReply
+from agent.contract.hypercall import PageReply, PageStatus, PageUse
 from agent.contract.toolstack import HERE, DomainsReply, DomainState
 from agent.retirement import answers
 from agent.retirement.case import Case, State
@@ -50,6 +50,13 @@ def objections(
         why = NotNow(Reason.NO_FREE_MEMORY) if lacks_room else None
         found.append(why if _is_as_known(case, page) else Overtaken(reason=Reason.HELD_OTHERWISE))
     return tuple(found)
+
+
+def is_news(case: Case, page: PageReply) -> bool:
+    """True if this parked page is another than when it was parked, and could be helped now."""
+    if page.status is PageStatus.ONLINE:
+        return page.use is PageUse.FREE
+    return not _is_as_known(case, page)
 
 
 def promised(to_others_than: DomId | None, cases: Sequence[Case], domains: DomainsReply) -> int:
