@@ -15,7 +15,7 @@ from agent.contract.hypercall import PageReply, PagesReply
 from agent.contract.toolstack import DomainInfo, DomainsReply
 from agent.retirement import answers
 from agent.retirement.case import Case, State
-from agent.retirement.look import Sight, objections
+from agent.retirement.look import Sight, is_news, objections
 from agent.retirement.outcome import (
     UNLISTED,
     Done,
@@ -103,9 +103,10 @@ class Acts:
             return (NoAnswer("the host has rebooted"),) * len(cases)
         return objections(cases, Sight(pages, domains, self.migrate_to), others)
 
-    async def watch(self, cases: Sequence[Case]) -> tuple[Outcome | None, ...]:
-        """What became of these parked pages, as many as one call may name; None where it takes a
-        request to know: the page is in use, and may be another's now.
+    async def watch(self, cases: Sequence[Case]) -> tuple[tuple[Outcome | None, bool], ...]:
+        """What became of these parked pages, no more than one call may name, and if that is news.
+
+        None where it takes a request to know: the page is in use, and may be another's now.
         """
         if not cases:
             return ()
@@ -114,8 +115,11 @@ class Acts:
             held = any(map(answers.is_pending, pages))
             domains = await self._domains() if held else DomainsReply(domains=())
         except PeerError as error:
-            return (NoAnswer(str(error)),) * len(cases)
-        return tuple(answers.to_watch(page, domains, self.migrate_to) for page in pages)
+            return ((NoAnswer(str(error)), False),) * len(cases)
+        return tuple(
+            (answers.to_watch(page, domains, self.migrate_to), is_news(case, page))
+            for case, page in zip(cases, pages, strict=True)
+        )
 
     async def stopped(self) -> tuple[DomainInfo, ...]:
         """The domains that are known to stand still."""

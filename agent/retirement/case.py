@@ -58,7 +58,7 @@ from agent.retirement.owed import Command, Owed, with_more
 from agent.retirement.reason import Reason, told
 
 ATTEMPTS_MAX = 8  # then "try again" counts as "failed"
-ABSENCES_MAX = 64  # of a guest without its device, who may be rebooting: then it has ended
+ABSENCES_MAX = 24  # of a guest without its device, who may be rebooting: then it has ended
 ROUNDS_MAX = 8  # how often a page may be another than it was before the case is parked
 
 

@@ -14,6 +14,7 @@ have helped this one too.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 from agent.clock import Clock
@@ -143,11 +144,11 @@ class Driver:
 
     def _is_due(self, case: Case) -> bool:
         """True while there is something to do for it; told to stop, while its guest is in our
-        hands, and is a guest of this boot still.
+        hands. Once the host has rebooted, all that is left is the next life's.
         """
-        if self._stopping.is_set():
-            return case.is_in_hand and not self._turns.is_past
-        return self.docket.is_due(case)
+        if self._turns.is_past:
+            return False
+        return case.is_in_hand if self._stopping.is_set() else self.docket.is_due(case)
 
     async def _go_on(self, case: Case) -> None:
         """One step, or a whole stop."""
@@ -162,18 +163,20 @@ class Driver:
             await self._steps.take((case,))
 
     async def _watch(self) -> None:
-        """Look at the parked pages, each ever more rarely: they may have been freed; and at the
-        postponed ones of a guest, once it may be stopped. Who only observes does neither.
+        """Look at the parked pages now and then: they may have been freed; and at the postponed
+        ones of a guest, once it may be stopped. Who only observes does neither.
         """
         for turn in count():
             if await set_within(self._stopping, self.manners.watch_seconds):
                 return
             if not self.manners.observes:
-                parked = self.docket.parked
-                due = [case for case in parked if self.manners.watches(case, turn)]
-                due.sort(key=lambda case: case.attempts)  # those first that were asked about least
-                await self._look_at(due, self._ask_about)
+                await self._look_at(self._parked(turn), partial(self._ask_about, turn))
                 await self._look_at_postponed()
+
+    def _parked(self, turn: int) -> list[Case]:
+        """First those that are due, and of these the ones that were asked about least."""
+        parked = self.docket.parked
+        return sorted(parked, key=lambda c: (not self.manners.watches(c, turn), c.attempts))
 
     async def _look_at_postponed(self) -> None:
         for cases in batch.by_guest(self.docket.resting(State.POSTPONED)):
@@ -194,11 +197,17 @@ class Driver:
             if self.docket.is_due(case):
                 self.submit(case)
 
-    async def _ask_about(self, cases: Sequence[Case]) -> None:
-        seen = list(zip(cases, await self.acts.watch(cases), strict=True))
-        await self._steps.skip([(case, outcome) for case, outcome in seen if outcome is not None])
+    async def _ask_about(self, turn: int, cases: Sequence[Case]) -> None:
+        """What is new is heeded at once; what is as it was is tried again ever more rarely."""
+        seen = zip(cases, await self.acts.watch(cases), strict=True)
+        heeded = [
+            (case, outcome)
+            for case, (outcome, is_news) in seen
+            if is_news or self.manners.watches(case, turn)
+        ]
+        await self._steps.skip([(case, outcome) for case, outcome in heeded if outcome is not None])
         async with asyncio.TaskGroup() as group:
-            for case in self._steps.now([case for case, outcome in seen if outcome is None]):
+            for case in self._steps.now([case for case, outcome in heeded if outcome is None]):
                 if case.state is State.PARKED:
                     name = f"ask again for page {case.mfn:#x}"
                     group.create_task(self._steps.take((case,)), name=name)

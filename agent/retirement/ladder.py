@@ -60,9 +60,6 @@ LADDER: dict[PageUse, tuple[Rung, ...]] = {
 
 WHILE_MAPPED = (Rung.WAIT, Rung.SAVE_RESTORE, Rung.MIGRATE)
 
-# These ask nothing of the guest, so a dead one is helped by them too.
-WITHOUT_GUEST = frozenset({Rung.WAIT, Rung.SWAP})
-
 # These put another page of this host in its place, before or after it has left.
 NEEDING_ROOM = frozenset({Rung.SWAP, Rung.EXCHANGE, Rung.SAVE_RESTORE})
 
@@ -101,13 +98,13 @@ def why_none(held: Held, tried: tuple[Rung, ...] = ()) -> Reason:
 
 
 def _is_there(rung: Rung, held: Held, terms: Terms) -> bool:
-    """True if this rung can be climbed with that guest."""
+    """True if this rung can be climbed with that guest: for a dead one, whatever asks nothing of
+    it, and a device that it has would have to be asked for.
+    """
     if rung in NEEDING_ROOM and not held.guest.has_room:
         return False
-    if rung in WITHOUT_GUEST:
-        return True
     if held.owner is None or not held.guest.is_alive:
-        return False
+        return rung is Rung.WAIT or (rung is Rung.SWAP and not held.guest.devices)
     return rung is not Rung.MIGRATE or _may_migrate(held, terms)
 
 

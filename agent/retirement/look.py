@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.contract.frames import DomId
-from agent.contract.hypercall import PageReply
+from agent.contract.hypercall import PageReply, PageStatus, PageUse
 from agent.contract.toolstack import HERE, DomainsReply, DomainState
 from agent.retirement import answers
 from agent.retirement.case import Case, State
 from agent.retirement.ladder import Rung
-from agent.retirement.outcome import Gone, NotNow, Outcome, Overtaken
+from agent.retirement.outcome import NotNow, Outcome, Overtaken
 from agent.retirement.reason import Reason
 
 # Until these are done, their guest will ask for a page more.
@@ -52,6 +52,13 @@ def objections(
     return tuple(found)
 
 
+def is_news(case: Case, page: PageReply) -> bool:
+    """True if this parked page is another than when it was parked, and could be helped now."""
+    if page.status is PageStatus.ONLINE:
+        return page.use is PageUse.FREE
+    return not _is_as_known(case, page)
+
+
 def promised(to_others_than: DomId | None, cases: Sequence[Case], domains: DomainsReply) -> int:
     """How many pages the other guests in our hands will take before they are whole again."""
     alive = {info.domid for info in domains.domains if info.state not in answers.DEAD}
@@ -64,7 +71,7 @@ def promised(to_others_than: DomId | None, cases: Sequence[Case], domains: Domai
 def _about_guest(owner: DomId | None, domains: DomainsReply) -> Outcome | None:
     state = next((info.state for info in domains.domains if info.domid == owner), None)
     if state is None:
-        return Gone()
+        return Overtaken()
     if state is DomainState.SUSPENDED:
         return NotNow(Reason.STOPPED_BY_OTHERS)
     return Overtaken(reason=Reason.NOT_ALIVE) if state in answers.DEAD else None

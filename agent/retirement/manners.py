@@ -39,8 +39,8 @@ class Manners:
         return retry_delay_seconds(case, self.retry_seconds_first, self.retry_seconds_max)
 
     def watches(self, case: Case, turn: int) -> bool:
-        """True if the watch looks at this parked page in its `turn`-th round: every time at first,
-        then half as often after each look, and not all of them in the same round.
+        """True if the watch tries this parked page again in its `turn`-th round, though it is as it
+        was: every time at first, then half as often after each, and not all in the same round.
         """
         return (turn + case.mfn) % (1 << min(case.attempts, WATCH_DOUBLINGS_MAX)) == 0
 

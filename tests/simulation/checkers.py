@@ -108,13 +108,16 @@ def nobody_stands_still_for_long(scene: Scene) -> Iterator[str]:
 
 
 def _lacking(host: Host) -> Iterator[tuple[str, str]]:
-    """The guests that do not have what is theirs, by the truth."""
+    """The guests that do not have what is theirs, by the truth. A crashed one misses nothing: who
+    starts it again gives it what is its own.
+    """
     world = host.world
     for domain in world.hypervisor.domains.values():
         if domain.state is DomainState.SUSPENDED:
             yield domain.name, "stands still"
         for device in world.hypervisor.devices.values():
-            if device.home == domain.name and device.name not in domain.devices:
+            is_its_own = device.home == domain.name and domain.state is not DomainState.CRASHED
+            if is_its_own and device.name not in domain.devices:
                 yield domain.name, f"lacks {device.name}"
     for name in world.toolstack.images_waiting():
         yield host.name_of(name), "is on disk"

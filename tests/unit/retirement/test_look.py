@@ -18,7 +18,7 @@ from agent.contract.toolstack import (
 from agent.retirement.case import Case, State
 from agent.retirement.ladder import Rung
 from agent.retirement.look import Sight, objections, promised
-from agent.retirement.outcome import Gone, NotNow, Outcome, Overtaken
+from agent.retirement.outcome import NotNow, Outcome, Overtaken
 from agent.retirement.reason import Reason
 from tests.support.driving import Bench, cases_of, in_line, quick
 from tests.support.host import FIRST, UNHEARD, Domain, Host, Page, a_host
@@ -61,7 +61,7 @@ def test_nothing_speaks_against_what_is_as_it_was() -> None:
     [
         ((a_domain(state=DomainState.SUSPENDED),), NotNow(Reason.STOPPED_BY_OTHERS)),
         ((a_domain(state=DomainState.CRASHED),), Overtaken(reason=Reason.NOT_ALIVE)),
-        ((a_domain(8),), Gone()),
+        ((a_domain(8),), Overtaken()),
     ],
 )
 def test_a_guest_that_is_not_running_is_not_touched(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from agent.contract.hypercall import PageUse
-from agent.contract.toolstack import HERE, ToolOutcome
+from agent.contract.toolstack import HERE, DomainState, ToolOutcome
 from agent.retirement.case import State
 from agent.retirement.ladder import Rung, Terms
 from tests.support.driving import Bench, ListLog, cases_of, quick
@@ -41,6 +41,11 @@ def with_peer(host: Host) -> Host:
     return host
 
 
+def crashed(host: Host) -> Host:
+    host.guests[7].state = DomainState.CRASHED
+    return host
+
+
 WORLDS: dict[str, World] = {
     "a free page": World(lambda: a_host(Page(PageUse.FREE, None))),
     "a page of dom0": World(lambda: a_host(Page(PageUse.DOM0, 0)), rest=State.PARKED),
@@ -64,6 +69,10 @@ WORLDS: dict[str, World] = {
     "a device, and a save": World(lambda: a_host(Page(PageUse.HVM_STATE), devices=("nic",))),
     "a device, and a migration here": World(
         lambda: a_host(Page(), devices=("nic",)), only(Rung.MIGRATE, to=HERE)
+    ),
+    "a crashed guest": World(lambda: crashed(a_host(Page(PageUse.HVM)))),
+    "a crashed guest with a device": World(
+        lambda: crashed(a_host(Page(PageUse.HVM), Page(), devices=("nic",))), rest=State.PARKED
     ),
     "a device, and all kinds": World(
         lambda: a_host(
