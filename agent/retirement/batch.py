@@ -129,9 +129,13 @@ def moves(given: Sequence[Given], now_ns: int, terms: Terms) -> tuple[Move, ...]
 
 
 def has_left(given: Iterable[Given]) -> bool:
-    """True if the domain that was asked is not there any more."""
+    """True if the domain that was asked is not there any more.
+
+    An attach asks for a guest, wherever it lives: that it is nowhere yet is no news of its domain.
+    """
     return any(
-        isinstance(outcome, Gone) or (isinstance(outcome, Done) and case.state in LEAVING)
+        (isinstance(outcome, Gone) and case.state is not State.ATTACHING)
+        or (isinstance(outcome, Done) and case.state in LEAVING)
         for case, outcome in given
     )
 

@@ -115,6 +115,8 @@ def _lacking(host: Host) -> Iterator[tuple[str, str]]:
     for domain in world.hypervisor.domains.values():
         if domain.state is DomainState.SUSPENDED:
             yield domain.name, "stands still"
+        if domain.has_crashed:
+            continue  # nobody can give it anything before it is started anew
         for device in world.hypervisor.devices.values():
             is_its_own = device.home == domain.name and domain.state is not DomainState.CRASHED
             if is_its_own and device.name not in domain.devices:

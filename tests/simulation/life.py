@@ -33,7 +33,10 @@ from tests.simulation.trouble import Kind, Trouble
 
 LOOK_SECONDS = 4.0  # between two looks of the judges
 CALM_SECONDS_MAX = 3600.0  # after trouble has ended everything must be at rest
-WATCHED_SECONDS = 130.0  # in which parked pages were looked at twice
+HALF_AN_HOUR = 1800.0  # of it the agent has while what others broke is broken still
+WATCHED_SECONDS = (
+    250.0  # in which every parked page is looked at: the watch doubles up to 16 × 15 s
+)
 
 MEMORY = Path("/dev/shm")  # a disk that is fast, for a file that nobody needs afterwards
 
@@ -143,7 +146,7 @@ class Life:
         self._bus.come_back()
         deadline = self._loop.time() + CALM_SECONDS_MAX
         await self._look_until(self._loop.time() + 10)
-        while self._loop.time() < deadline and not self._is_at_rest():
+        while self._loop.time() < deadline - HALF_AN_HOUR and not self._is_at_rest():
             await self._look_until(self._loop.time() + LOOK_SECONDS)
         process = self._keeper.process
         self._lines_to_rest = process.lines if process else 0

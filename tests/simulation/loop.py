@@ -146,8 +146,8 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _cancel_all(loop: VirtualLoop) -> None:
-    left = sorted(asyncio.all_tasks(loop), key=hash)
-    for task in left:
-        task.cancel()
-    if left:
+    """Also those that others start on their way out."""
+    while left := sorted(asyncio.all_tasks(loop), key=hash):
+        for task in left:
+            task.cancel()
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))

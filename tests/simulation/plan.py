@@ -190,7 +190,7 @@ def _agent(rng: Random, n: int) -> dict[str, dict[str, Any]]:
             "mapped_seconds_max": 20.0,
             "detach_seconds_max": rng.choice((2.0, 20.0)),
             "retry_seconds_max": 30.0,
-            "watch_seconds": 60.0,
+            "watch_seconds": 15.0,
         },
         "hypervisor": {"call_seconds_max": 5.0, "guest_seconds_max": 30.0},
     }

@@ -116,6 +116,7 @@ def test_a_name_that_was_written_down_before_is_kept() -> None:
         (State.SUSPENDING, Gone(), True),
         (State.SUSPENDING, Done(), False),
         (State.SAVING, Failed(), False),
+        (State.ATTACHING, Gone(), False),  # it asks for the guest, wherever it lives now
     ],
 )
 def test_a_guest_leaves_its_domain_by_a_save_a_migration_or_its_end(

@@ -71,6 +71,12 @@ def test_a_page_that_nobody_may_touch_has_no_rungs_but_a_reason(
     assert why_none(held(use, 9)) is reason
 
 
+def test_nor_is_a_dead_guest_asked_to_let_go_of_a_device() -> None:
+    """What it does not let go of stays in the way of the swap, however often that is begun."""
+    dead = Guest("db", is_alive=False, devices=("nic",))
+    assert rungs_for(held(PageUse.HVM, guest=dead), TO_PEER) == ()
+
+
 def test_of_a_dead_guest_nothing_is_asked() -> None:
     dead = Guest("db", is_alive=False, may_leave=True)
     assert rungs_for(held(PageUse.HVM, guest=dead), TO_PEER) == (Rung.SWAP,)
