@@ -139,7 +139,7 @@ class HostAsXen417(HostMachine):
         if mfn >= FRAMES:
             return Page(kind, 0, None, is_broken=False)
         owner, state = int(self.ledger.owners[mfn]), table.state_of(Mfn(mfn))
-        return Page(kind, owner, state, table.is_broken(Mfn(mfn)))
+        return Page(kind, owner, state, table.is_broken(Mfn(mfn)), table.reads_as_owned(Mfn(mfn)))
 
     def note(self, cmd: SysctlCommand, mfn: int, said: Said) -> None:
         """What has come of one page of a call."""

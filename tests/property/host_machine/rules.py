@@ -307,13 +307,14 @@ class HostMachine(WatchedHost):
             assert {states.get(Mfn(mfn)) for mfn in mfns} == {FrameState.OFFLINED}
 
     def nothing_hinders(self, domain: Domain, mfns: list[int]) -> bool:
-        """True if these pages are the domain's own and pending, and nobody else uses them."""
+        """True if these pages are the domain's own, pending and whole, and nobody else uses them."""
         its_own = domain.p2m[(domain.p2m != NO_FRAME) & ~domain.is_shared]
         others = [*self.host.table.references.mapped, *domain.strays]
         pending = self.host.table.offlining_among(np.array(mfns))
         is_free = len(pending) == len(mfns) <= self.host.table.free and not domain.devices
         is_its_own = bool(np.isin(mfns, its_own).all()) and not np.isin(mfns, others).any()
-        return is_free and is_its_own and not domain.has_crashed
+        are_whole = not any(map(self.host.table.is_broken, map(Mfn, mfns)))
+        return is_free and is_its_own and are_whole and not domain.has_crashed
 
     def could_starve(self, domain: Domain) -> bool:
         """True if the guest may touch a page for which there is no frame: that is a fault."""

@@ -48,6 +48,7 @@ class Page:
     owner: int
     state: FrameState | None  # None: it has none
     is_broken: bool
+    headed_a_buddy: bool = False  # of several, when it was offlined
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ def offlined(page: Page, *, as_broken: bool = False) -> Said:
             return Said(0x7FF20108, Errno.EPERM)
         case PageKind.NOT_RAM:
             return Said(0x808, Errno.EINVAL)
+        case _ if page.is_broken and page.headed_a_buddy:
+            return Said(None, ends_host=True)
         case _ if page.is_broken and page.kind in OWNED:
             return _again(page)
         case PageKind.FREE | PageKind.POD_CACHE:
