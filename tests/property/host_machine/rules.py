@@ -307,7 +307,7 @@ class HostMachine(WatchedHost):
             assert {states.get(Mfn(mfn)) for mfn in mfns} == {FrameState.OFFLINED}
 
     def nothing_hinders(self, domain: Domain, mfns: list[int]) -> bool:
-        """True if these pages are the domain's own, pending and whole, and nobody else uses them."""
+        """True if these pages are the domain's own, pending, whole, and used by nobody else."""
         its_own = domain.p2m[(domain.p2m != NO_FRAME) & ~domain.is_shared]
         others = [*self.host.table.references.mapped, *domain.strays]
         pending = self.host.table.offlining_among(np.array(mfns))

@@ -68,9 +68,7 @@ def offlined(page: Page, *, as_broken: bool = False) -> Said:
             return Said(0x7FF20108, Errno.EPERM)
         case PageKind.NOT_RAM:
             return Said(0x808, Errno.EINVAL)
-        case _ if page.is_broken and page.headed_a_buddy:
-            return Said(None, ends_host=True)
-        case _ if page.is_broken and page.kind in OWNED:
+        case _ if page.is_broken and (page.kind in OWNED or page.headed_a_buddy):
             return _again(page)
         case PageKind.FREE | PageKind.POD_CACHE:
             return Said(OFFLINED | extra)
@@ -95,5 +93,5 @@ def queried(page: Page) -> Said:
 
 def _again(page: Page) -> Said:
     is_domains = page.kind in OF_DOMAINS
-    is_dom0 = is_domains and page.owner == 0
-    return Said(AGAIN, ends_host=is_dom0, crashes=page.owner if is_domains else None)
+    ends_host = page.headed_a_buddy or (is_domains and page.owner == 0)
+    return Said(AGAIN, ends_host=ends_host, crashes=page.owner if is_domains else None)
