@@ -4,16 +4,7 @@ import pytest
 
 from agent.telemetry.record import Decoded
 from tests.support.logs import decoded, decoded_all, refused
-
-CORRECTED = """\
-# a corrected error of memory
-CPU 3 BANK 13
-STATUS CORRECTED 0x92
-ADDR 0x45678040
-MISC 0x86
-SOCKETID 1
-TIME 1700000000
-"""
+from tests.support.machine_checks import MCE_INJECT as CORRECTED
 
 
 def test_a_record_says_what_its_terms_say() -> None:
