@@ -90,6 +90,7 @@ def test_an_instruction_pointer_may_be_written_in_every_way() -> None:
         ("STATUS CORRECTED 0x90", "terms before the first CPU or MCE"),
         ("5 STATUS CORRECTED 0x90", "5 stands before the first CPU or MCE"),
         (f"CPU 0 STATUS CORRECTED{' EN' * 40}", "more than 32 arguments"),
+        (f"CPU 0 STATUS CORRECTED{' EN' * 80}", "more than 64 words in a line"),
     ],
 )
 def test_what_breaks_the_grammar_is_refused_with_the_term(text: str, what: str) -> None:
