@@ -30,6 +30,10 @@ _SHELL = re.compile(r"(?:<\d{1,3}>)?(?:kern *:\w+ *: )?", re.ASCII)
 _SENDER = re.compile(
     r"(?:(?P<host>[\w.:-]{1,253}) )?(?P<program>kernel|mcelog(?:\[\d{1,10}\])?): ?", re.ASCII
 )
+# What every prefix begins with: most lines of most files have none, and cost one look.
+_SOMETHING = re.compile(
+    rf"[<\[\d]|kern|mcelog|(?:{'|'.join(_MONTHS)}) |[\w.:-]{{1,253}} (?:kernel|mcelog)", re.ASCII
+)
 _UPTIME = re.compile(r"\[ *(?P<seconds>\d{1,11}\.\d{1,9})\] ?(?:\[ *[TC]\d+\] ?)?", re.ASCII)
 
 
@@ -63,6 +67,8 @@ class Stamped:
 
 def unprefixed(line: str, unsaid: Unsaid) -> Stamped:
     """`line` without what stands before the kernel's own words."""
+    if _SOMETHING.match(line) is None:
+        return Stamped(line)
     rest = line[_end(_SHELL.match(line)) :]
     date_ns, rest = _dated(rest, unsaid)
     uptime_ns, rest = _upped(rest, unsaid)
