@@ -20,13 +20,14 @@ from agent.adapters.recordings import Unopened, opened
 from agent.commands.decode import printable, tell
 from agent.commands.options import JsonOption
 from agent.commands.reading import (
+    AUTO,
     BootTimeOption,
     FilesArgument,
-    FormatName,
     FormatOption,
     Manner,
     PageSize,
     PageSizeOption,
+    RecordBytesOption,
     Tally,
     YearOption,
     ZoneOption,
@@ -84,11 +85,12 @@ def feed(
         UUID | None, typer.Option("--boot-id", help="Continue this boot; default: a new one.")
     ] = None,
     as_json: JsonOption = False,
-    form: FormatOption = FormatName.AUTO,
+    form: FormatOption = AUTO,
     year: YearOption = None,
     zone: ZoneOption = None,
     boot_time: BootTimeOption = None,
     page_size: PageSizeOption = PageSize.KIB4,
+    record_bytes: RecordBytesOption = None,
 ) -> None:
     """Send recorded memory errors to a running agent, and wait until it has applied them all.
 
@@ -114,7 +116,7 @@ def feed(
     Exit codes: 0 all is applied; 1 it is not, or nothing was decoded; 2 wrong
     usage, or a file is not there.
     """
-    manner = Manner(form, year, zone, boot_time or 0, page_size)
+    manner = Manner(form, year, zone, boot_time or 0, page_size, record_bytes)
     plan = Plan(host, boot_id or uuid4(), batch, speed, patience)
     settings = _settings(broker, host, protocol)
     tally = Tally()

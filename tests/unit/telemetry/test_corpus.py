@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from agent.telemetry import formats
-from agent.telemetry.lines import lines
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Decoded, Outcome, Refused
+from agent.telemetry.source import Stream
 from tests.support.corpus import corpus
 from tests.support.logs import errors
 
@@ -16,7 +16,7 @@ UNSAID = Unsaid(latest=datetime(2024, 6, 30, tzinfo=UTC))
 
 
 def outcomes_of(name: str, unsaid: Unsaid = UNSAID) -> list[Outcome]:
-    return list(formats.decode(lines([corpus(name).read_bytes()]), unsaid))
+    return list(formats.decode(Stream(corpus(name).read_bytes()), unsaid))
 
 
 def records_of(name: str, unsaid: Unsaid = UNSAID) -> list[Decoded]:
@@ -31,10 +31,10 @@ def records_of(name: str, unsaid: Unsaid = UNSAID) -> list[Decoded]:
         ("kernel-logs/npd-530-skx-ce-storm.txt", 5, 955, []),
         ("kernel-logs/osm-operations-300-no-address.txt", 7, 16, []),
         ("kernel-logs/skx-edac-0ce-and-adxl.txt", 2, 2, []),
-        ("kernel-logs/mce_record-trace.txt", 0, 0, [1, 2, 3, 4, 5, 6, 7, 8]),
+        ("kernel-logs/mce_record-trace.txt", 1, 1, [2, 3, 4, 5, 6, 7, 8]),
         ("kernel-logs/mcelog-35-var-log-mcelog.txt", 0, 0, [3]),
         ("kernel-logs/mcelog-70-nuc.txt", 0, 0, [2]),
-        ("kernel-logs/mcelog-nehalem-old-header.txt", 0, 0, [4]),
+        ("kernel-logs/mcelog-nehalem-old-header.txt", 1, 18, []),
         ("smartmem/sn_2.csv", 5, 5, []),
         ("smartmem/sn_35.csv", 5, 5, []),
         ("smartmem/sn_4191.csv", 21, 21, []),

@@ -90,14 +90,12 @@ def test_a_firmware_block_about_something_else_is_passed_over() -> None:
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("CPU 0 BANK 11 ", "mcelog text"),
         ("<idle>-0 [000] d..1. 596.89: mce_record: CPU: 0, MCGc/s: f000c15/0", "mce_record"),
         ("rasdaemon-9 [001] 1.0: mc_event: 1 Corrected error: read on A1", "mc_event"),
         (
             "[0.064265] mce: [Hardware Error]: CPU 0: Machine Check: 0 Bank 4: a600000000020408",
             "raw machine-check",
         ),
-        ("(XEN) [2024-01-01 00:00:00] CMCI occurred on CPU 3.", "Xen's console"),
         (
             "(XEN) MCE: The hardware reports a correctable incident",
             "Xen's console",
