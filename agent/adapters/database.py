@@ -12,11 +12,11 @@ from typing import cast
 from urllib.parse import quote
 
 from agent.contract.errors import AgentError
+from agent.telemetry.rasdaemon import Cell
 
 PAGE_ROWS = 1000
 LOCK_SECONDS_MAX = 5.0
-
-Cell = int | str | float | bytes | None
+ROW_BYTES_MAX = 64 * 1024
 
 
 def columns(path: Path, table: str) -> list[str]:
@@ -26,6 +26,9 @@ def columns(path: Path, table: str) -> list[str]:
         AgentError: if the database cannot be read.
     """
     with _connected(path) as connection:
+        is_there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        if not connection.execute(is_there, (table,)).fetchone():
+            return []
         return [str(row[1]) for row in connection.execute(f"PRAGMA table_info({_quoted(table)})")]
 
 
@@ -40,7 +43,9 @@ def rows(
     wanted = ", ".join(map(_quoted, ("id", *names)))
     query = f"SELECT {wanted} FROM {_quoted(table)} WHERE id > ? ORDER BY id LIMIT {PAGE_ROWS}"  # noqa: S608 - names are quoted, and ours
     with _connected(path) as connection:
-        while page := cast("list[tuple[Cell, ...]]", connection.execute(query, (after,)).fetchall()):
+        while page := cast(
+            "list[tuple[Cell, ...]]", connection.execute(query, (after,)).fetchall()
+        ):
             after = cast("int", page[-1][0])
             yield from (row[1:] for row in page)
 
@@ -51,6 +56,7 @@ def _connected(path: Path) -> Generator[sqlite3.Connection]:
         uri = f"file:{quote(str(path))}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS_MAX)) as connection:
             connection.text_factory = _text
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROW_BYTES_MAX)
             yield connection
     except sqlite3.Error as error:
         raise AgentError(f"the database cannot be read: {error}") from None

@@ -15,6 +15,7 @@ from agent.telemetry.edac import EdacError
 from agent.telemetry.held import EDAC_LINE, LOGGED, TRACED, Held
 from agent.telemetry.mce_logged import MceLogged
 from agent.telemetry.mce_record import MceRecord
+from agent.telemetry.mcelog_text import McelogText
 from agent.telemetry.once import Once, time_ns_of
 from agent.telemetry.prefixes import Stamped, Unsaid, unprefixed
 from agent.telemetry.reader import Reader
@@ -26,8 +27,9 @@ _OURS = re.compile(_WORDS)
 # Every line of interest holds one of these words, begins as mcelog's do, or is blank, which ends a
 # record of mcelog; the others cost one search.
 _WORTH_A_LOOK = re.compile(
-    rf"{_WORDS}|^\s*(?:$|CPU \d|MCE \d|[A-Z]{{3,9}} |Hardware event|Memory |Transaction: )"
+    rf"{_WORDS}|^\s*(?:$|CPU \d|MCE \d|[A-Z]{{3,9}} |Hardware event|MCA: |Memory |Transaction: )"
 )
+_OF_BLOCKS = re.compile(r"EDAC |\[Hardware Error\]")
 _EDAC_AT = re.compile(r"EDAC MC\d*: ", re.ASCII)
 
 
@@ -56,6 +58,7 @@ class KernelLog:
             (LOGGED, MceLogged(unsaid)),
             (TRACED, MceRecord(unsaid)),
             ("a line of Xen's console", XenConsole(unsaid)),
+            ("text of mcelog", McelogText(unsaid)),
         )
 
     def feed(self, number: int, said: Stamped) -> Iterator[Outcome]:
@@ -65,8 +68,8 @@ class KernelLog:
             yield from self._edac(number, said)
         elif mc_event.is_event(said.text):
             yield from self._mc_event(number, said)
-        elif block := mce_block.begun(number, said) or self._events.begun(number, said):
-            self._once.hold(block)
+        elif _OF_BLOCKS.search(said.text):
+            self._block(number, said)
         else:
             yield from self._other(number, said)
 
@@ -76,15 +79,22 @@ class KernelLog:
             yield from self._once.poor(form, Stamped(""), reader.close())
         yield from self._once.rest()
 
+    def _block(self, number: int, said: Stamped) -> None:
+        """A line that begins a block of the kernel, or that one goes on with."""
+        block = mce_block.begun(number, said) or self._events.begun(number, said)
+        if block:
+            self._once.hold(block)
+            return
+        self._once.goes_on(ghes.key_of(said.text), said.text)
+        self._once.goes_on(mce_block.key_of(said.text), said.text)
+
     def _other(self, number: int, said: Stamped) -> Iterator[Outcome]:
-        """A line of a block that was begun, or of a decoder of its own."""
+        """A line of which another decoder may know more."""
         for form, reader in self._readers:
             outcomes = reader.feed(number, said)
             if outcomes is not None:
                 yield from self._once.poor(form, said, outcomes)
                 return
-        self._once.goes_on(ghes.key_of(said.text), said.text)
-        self._once.goes_on(mce_block.key_of(said.text), said.text)
 
     def _edac(self, number: int, said: Stamped) -> Iterator[Outcome]:
         found = _EDAC_AT.search(said.text)

@@ -40,8 +40,10 @@ _NEEDED = {
 }
 _WELCOME = {
     EVENTS: ("err_msg", "label", "driver_detail"),
-    CHECKS: ("misc", "mcgcap", "walltime", "cpu", "socketid", "bank", "cpuvendor", "cpuid")
-    + ("bank_name", "mc_location"),
+    CHECKS: (
+        *("misc", "mcgcap", "walltime", "cpu", "socketid", "bank", "cpuvendor", "cpuid"),
+        *("bank_name", "mc_location"),
+    ),
 }
 # Tables about memory that are not read.
 _UNREAD = ("extlog_event",)
