@@ -54,6 +54,7 @@ class KernelLog:
     def __init__(self, unsaid: Unsaid) -> None:
         self._unsaid = unsaid
         self._once = Once()
+        self._last = Stamped("")
         self._events = ghes.Events()
         self._readers: tuple[tuple[str, Reader], ...] = (
             (LOGGED, MceLogged(unsaid)),
@@ -64,6 +65,7 @@ class KernelLog:
 
     def feed(self, number: int, said: Stamped) -> Iterator[Outcome]:
         """What can be said now that line `number` has come."""
+        self._last = said
         yield from self._once.overdue(number, said.time_ns)
         if edac.is_error(said.text):
             yield from self._edac(number, said)
@@ -77,7 +79,7 @@ class KernelLog:
     def close(self) -> Iterator[Outcome]:
         """What is left to say when no line comes for a while, or none comes at all."""
         for form, reader in self._readers:
-            yield from self._once.poor(form, Stamped(""), reader.close())
+            yield from self._once.poor(form, self._last, reader.close())
         yield from self._once.rest()
 
     def _block(self, number: int, said: Stamped) -> None:
