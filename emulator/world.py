@@ -27,11 +27,11 @@ from agent.contract.columns import Batch
 from agent.contract.frames import FIRST_RESERVED_DOMID, PAGE_SHIFT, PAGE_SIZE, DomId, Mfn, mfn_of
 from emulator.chaos import draw
 from emulator.config import EmulatorConfig, Personality
-from emulator.dimms import modules, place_of
 from emulator.firmware import Firmware
 from emulator.machine.banks import COUNT_MAX, Bank, Registers, Uncorrected
+from emulator.machine.content import Content
 from emulator.machine.faults import Fault, Faults
-from emulator.machine.memory import Memory
+from emulator.machine.memory import Places
 from emulator.plan import planned, when
 from emulator.scenario import FaultSettings, On, Scenario
 from emulator.visits import Visits
@@ -80,17 +80,19 @@ class World:
         self._plan = planned(*scenario.faults, *config.faults)
         self._chance, self._workload_chance = np.random.default_rng(config.seed).spawn(2)
         self._disk = Images()
-        self._modules = partial(modules, config.host.dimms, config.seed)
+        self._geometry = config.memory.geometry(layout.frames * PAGE_SIZE)
+        self._modules = partial(self._geometry.modules, config.seed)
         self._replaced: Counter[str] = Counter()
         self._to_replace: set[str] = set()
-        self._boot(Firmware(config.host.name, boot_id, self._modules(self._replaced)), layout, 0.0)
+        modules = self._modules(self._replaced)
+        self._boot(Firmware(config.host.name, boot_id, self._geometry, modules), layout, 0.0)
         for _, fault in self._plan:
             if fault.on is On.BROKEN:
                 self._break_early()
 
     def _boot(self, firmware: Firmware, layout: Layout, now: float) -> None:
         self.firmware = firmware
-        self.hypervisor = Hypervisor(layout, Memory(layout.frames), self._defects)
+        self.hypervisor = Hypervisor(layout, Content(layout.frames), self._defects)
         self.toolstack = Toolstack(self.hypervisor, peers=self._peers, images=self._disk)
         self.xen = PageOfflineOp(self.hypervisor)
         self.checks = MachineCheck(self.hypervisor, self.xen)
@@ -170,10 +172,12 @@ class World:
 
     def _put_in_new_dimms(self) -> None:
         self._replaced.update(self._to_replace)
-        slots = {self.firmware.labels.index(label) for label in self._to_replace}
+        slots = [self._geometry.labels.index(label) for label in self._to_replace]
         self._to_replace.clear()
-        for mfn in sorted(self._faulty):
-            if place_of(mfn << PAGE_SHIFT, self.firmware.dimms).dimm in slots:
+        mfns = sorted(self._faulty)
+        dimms = self._geometry.dimm_of(self._places([mfn << PAGE_SHIFT for mfn in mfns])).tolist()
+        for mfn, dimm in zip(mfns, dimms, strict=True):
+            if dimm in slots:
                 self._faults.remove(mfn)
                 self._faulty.discard(mfn)
 
@@ -214,7 +218,7 @@ class World:
     def _strike(self, address: int, severity: Uncorrected) -> None:
         """An uncorrected error: Xen has seen to it before anybody is told."""
         self._faulty.add(mfn_of(address))
-        channel = place_of(address, self.firmware.dimms).dimm
+        (channel,) = self._places([address]).channel.tolist()
         self._bank.log_uncorrected(address, channel, severity)
         registers = self._bank.harvest()
         if registers is not None:
@@ -254,14 +258,18 @@ class World:
         struck, self._struck = self._struck, []
         self.errors += len(struck)
         yield from struck
-        for errors in self._faults.due(now, self._chance):
-            channel = place_of(errors.address, self.firmware.dimms).dimm
+        due = self._faults.due(now, self._chance)
+        channels = self._places([errors.address for errors in due]).channel.tolist()
+        for errors, channel in zip(due, channels, strict=True):
             for count in _portions(errors.count):
                 self._bank.log(errors.address, channel, count)
                 self.errors += count
                 registers = self._bank.harvest()
                 if registers is not None:
                     yield registers
+
+    def _places(self, addresses: list[int]) -> Places:
+        return self._geometry.places(np.array(addresses, np.int64))
 
 
 def _whole(disk: Images, unwritten: AbstractSet[str]) -> Images:

@@ -129,7 +129,7 @@ class Control:
         return await self.truth()
 
     def _replace(self, label: str) -> None:
-        labels = self.world.firmware.labels
+        labels = self.world.firmware.geometry.labels
         if label not in labels:
             there = ", ".join(labels)
             raise web.HTTPBadRequest(text=f"replace_dimm: no {label!r}; there are: {there}\n")

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from agent.contract.columns import Batch, Kind
-from agent.contract.frames import PAGE_SHIFT, DomId, Mfn
+from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageStatus, PageUse
 from agent.contract.toolstack import GuestKind, ResumePath, ToolOutcome
 from emulator.config import EmulatorConfig, Personality
-from emulator.dimms import place_of
 from emulator.machine.banks import Uncorrected
 from emulator.machine.faults import Fault
 from emulator.plan import layout_of
@@ -214,12 +213,6 @@ def test_times_are_those_of_the_hosts_own_clock() -> None:
     assert set(batch.time_ns.tolist()) == {STARTED_NS + 2_500_000_000}
 
 
-def test_each_place_on_the_dimms_belongs_to_one_page() -> None:
-    pages = 1 << 12
-    places = {place_of(mfn << PAGE_SHIFT, dimms=8) for mfn in range(pages)}
-    assert len(places) == pages
-
-
 def test_what_a_dead_guest_left_is_scrubbed_as_time_goes_by() -> None:
     world = a_world()
     world.hypervisor.destroy(world.hypervisor.domains[DomId(1)])
@@ -273,7 +266,7 @@ def test_faulty_memory_is_faulty_after_a_reboot_too() -> None:
 
 def another_dimm_under(world: World, batch: Batch) -> str:
     """Have the DIMM replaced that this batch tells of; its slot."""
-    slot = world.firmware.labels[int(batch.dimm[0])]
+    slot = world.firmware.geometry.labels[int(batch.dimm[0])]
     world.replace_dimm(slot)
     return slot
 
@@ -288,7 +281,7 @@ def test_what_is_faulty_goes_with_its_dimm() -> None:
 def test_faults_on_the_other_dimms_stay() -> None:
     world = a_world(a_fault(On.DOM0))
     faulty = int(next(life_of(world)).dimm[0])
-    world.replace_dimm(world.firmware.labels[faulty - 1])
+    world.replace_dimm(world.firmware.geometry.labels[faulty - 1])
     rebooted(world, at=10)
     assert next(life_of(world, since=10)).dimm[0] == faulty
 
