@@ -57,8 +57,8 @@ class Logged(_Columns):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Harvests(_Columns):
-    """Readings, in the order of time. `address` is that of the cache line; of all `errors`, `count`
-    is what the bank's counter says.
+    """Readings, in the order of time. `address` is that of the cache line, and counts for nothing
+    unless it `is_located`; of all `errors`, `count` is what the bank's counter says.
     """
 
     time_ns: I64
@@ -68,11 +68,8 @@ class Harvests(_Columns):
     is_scrub: Bools
     errors: I64
     is_over: Bools
-
-    @property
-    def count(self) -> I64:
-        """0 for an uncorrected error, as in the register."""
-        return np.where(self.uncorrected, 0, np.minimum(self.errors, COUNT_MAX))
+    count: I64
+    is_located: Bools
 
 
 @dataclass(slots=True)
@@ -133,11 +130,21 @@ class Harvester:
 
 
 def _each(logged: Logged) -> Harvests:
-    ones = np.ones(len(logged), np.int64)
-    over = np.zeros(len(logged), np.bool_)
-    lines = _line(logged.address)
+    return _harvests(logged, logged.time_ns, np.ones(len(logged), np.int64))
+
+
+def _harvests(shown: Logged, at: I64, errors: I64, is_over: Bools | None = None) -> Harvests:
+    """Readings `at` these times that show these errors, each the first of so many."""
     return Harvests(
-        logged.time_ns, lines, logged.source, logged.uncorrected, logged.is_scrub, ones, over
+        at,
+        _line(shown.address),
+        shown.source,
+        shown.uncorrected,
+        shown.is_scrub,
+        errors,
+        np.zeros(len(shown), np.bool_) if is_over is None else is_over,
+        np.where(shown.uncorrected, 0, np.minimum(errors, COUNT_MAX)),
+        np.ones(len(shown), np.bool_),
     )
 
 
@@ -244,13 +251,9 @@ def _reduced(line: Logged, end: I64, at: I64) -> Harvests:
     address, last = _line(line.address[: int(end[-1])]), end - 1
     uncorrected = line.uncorrected[last]
     is_over = np.minimum.reduceat(address, start) != np.maximum.reduceat(address, start)
-    shown = np.where(uncorrected, last, start)
-    return Harvests(
+    return _harvests(
+        line.at(np.where(uncorrected, last, start)),
         at,
-        address[shown],
-        line.source[shown],
-        uncorrected,
-        line.is_scrub[shown],
         np.where(uncorrected, 1, end - start),
         is_over & ~uncorrected,
     )

@@ -36,9 +36,11 @@ def registers(found: Harvests, channel: I64) -> RegisterColumns:
     """`channel` is that of each reading's bank, as the error code has it: 0 to 15."""
     zeros = np.zeros(len(found), np.uint64)
     code = np.where(found.is_scrub | found.uncorrected, MEMORY_SCRUB, MEMORY_READ) | channel
-    status = np.uint64(VAL | MISCV | ADDRV) | code.astype(np.uint64)
+    status = np.uint64(VAL) | code.astype(np.uint64)
+    status |= np.where(found.is_located, np.uint64(MISCV | ADDRV), zeros)
     status |= np.where(found.is_over, np.uint64(OVER), zeros)
     status |= np.where(found.uncorrected, np.uint64(UC | EN | S), zeros)
     status |= found.count.astype(np.uint64) << np.uint64(COUNT_SHIFT)
-    misc = np.full(len(found), MISC_PHYSICAL, np.uint64)
-    return RegisterColumns(status, found.address, misc, zeros, zeros)
+    address = np.where(found.is_located, found.address, zeros)
+    misc = np.where(found.is_located, np.uint64(MISC_PHYSICAL), zeros)
+    return RegisterColumns(status, address, misc, zeros, zeros)

@@ -37,11 +37,13 @@ def registers(found: Harvests, channel: I64, chip_select: I64, normalised: U64) 
     """`normalised` is each reading's address within its channel."""
     zeros = np.zeros(len(found), np.uint64)
     ecc = np.where(found.uncorrected, np.uint64(UC | UECC), np.uint64(CECC))
-    status = np.uint64(VAL | EN | MISCV | ADDRV | SYNDV | DRAM_READ) | ecc
+    status = np.uint64(VAL | EN | MISCV | SYNDV | DRAM_READ) | ecc
+    status |= np.where(found.is_located, np.uint64(ADDRV), zeros)
     status |= np.where(found.is_over, np.uint64(OVER), zeros)
     status |= np.where(found.is_scrub, np.uint64(SCRUB), zeros)
-    count = np.minimum(found.errors, ERR_COUNT_MAX).astype(np.uint64)
+    count = np.minimum(found.count, ERR_COUNT_MAX).astype(np.uint64)
     misc = np.uint64(COUNTER) | count << np.uint64(ERR_COUNT_SHIFT)
-    misc |= np.where(found.errors > ERR_COUNT_MAX, np.uint64(COUNTER_OVERFLOW), zeros)
+    misc |= np.where(found.count > ERR_COUNT_MAX, np.uint64(COUNTER_OVERFLOW), zeros)
     ipid = np.uint64(UMC) | channel.astype(np.uint64) << np.uint64(CHANNEL_SHIFT)
-    return RegisterColumns(status, normalised, misc, chip_select.astype(np.uint64), ipid)
+    address = np.where(found.is_located, normalised, zeros)
+    return RegisterColumns(status, address, misc, chip_select.astype(np.uint64), ipid)

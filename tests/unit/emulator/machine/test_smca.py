@@ -18,6 +18,8 @@ def harvests(errors: int, *, uncorrected: bool = False, over: bool = False) -> H
         np.zeros(1, np.bool_),
         np.array([errors]),
         np.array([over]),
+        np.array([errors]),
+        np.ones(1, np.bool_),
     )
 
 
