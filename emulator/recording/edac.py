@@ -25,7 +25,7 @@ def label_of(record: Record) -> str:
     return record.dimm or "any memory"
 
 
-def detail_of(record: Record, machine: Machine) -> str:
+def detail_of(record: Record) -> str:
     """What an Intel driver adds behind the address."""
     overflow = " OVERFLOW" if record.is_over else ""
     code = record.status & 0xFFFF
@@ -42,32 +42,33 @@ def detail_of(record: Record, machine: Machine) -> str:
 def text(record: Record, machine: Machine, number: int) -> str:
     """The block and its line, each line with its prefix."""
     block = _BLOCKS[machine.layout](record, machine, number)
-    return kernel_lines(record, machine, (*block, _line(record, machine)))
+    return kernel_lines(record, machine, (*block, _line(record)))
 
 
-def _line(record: Record, machine: Machine) -> str:
+def _line(record: Record) -> str:
+    layers = f"channel:{record.channel}" + ("" if record.slot is None else f" slot:{record.slot}")
     page, offset = divmod(record.address or 0, 4096)
     syndrome = "" if record.kind == "ue" else " syndrome:0x0"
     return (
         f"EDAC MC{record.socket}: {count_of(record)} {record.kind.upper()} {record.transaction} "
-        f"on {label_of(record)} (channel:{record.channel} slot:{record.slot} page:0x{page:x} "
-        f"offset:0x{offset:x} grain:{GRAIN}{syndrome} - {detail_of(record, machine)})"
+        f"on {label_of(record)} ({layers} page:0x{page:x} "
+        f"offset:0x{offset:x} grain:{GRAIN}{syndrome} - {detail_of(record)})"
     )
 
 
 def _intels_block(record: Record, machine: Machine, _number: int) -> tuple[str, ...]:
     driver = f"EDAC skx MC{record.socket}: "
+    event = f"CPU {machine.cpu_of(record)}: Machine Check Event: 0x0"
+    apicid = f"SOCKET {record.socket} APIC 0x{machine.apicid_of(record):x}"
     return tuple(
         driver + said
         for said in (
             "HANDLING MCE MEMORY ERROR",
-            f"CPU {machine.cpu_of(record)}: Machine Check Event: 0x0 "
-            f"Bank {machine.bank_of(record)}: 0x{record.status:x}",
+            f"{event} Bank {machine.bank_of(record)}: 0x{record.status:x}",
             "TSC 0x0",
             f"ADDR 0x{record.bank_address:x}",
             f"MISC 0x{record.misc:x}",
-            f"PROCESSOR {machine.vendor}:0x{machine.cpuid:x} TIME {record.seconds} "
-            f"SOCKET {record.socket} APIC 0x{machine.apicid_of(record):x}",
+            f"PROCESSOR {machine.vendor}:0x{machine.cpuid:x} TIME {record.seconds} {apicid}",
         )
     )
 
@@ -89,7 +90,8 @@ def _amds_block(record: Record, machine: Machine, _number: int) -> tuple[str, ..
         ("Scrub", 40),
     )
     bits = "|".join(name if bit is None or status >> bit & 1 else "-" for name, bit in names)
-    cpu = f"CPU:{machine.cpu_of(record)} ({machine.family:x}:{machine.model:x}:{machine.stepping:x})"
+    signature = f"{machine.family:x}:{machine.model:x}:{machine.stepping:x}"
+    cpu = f"CPU:{machine.cpu_of(record)} ({signature})"
     severity = "Uncorrected" if record.kind == "ue" else "Corrected"
     return tuple(
         f"[Hardware Error]: {said}"

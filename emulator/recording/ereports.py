@@ -1,17 +1,15 @@
 """pagewarden's own: the contract's ereports, as JSON, one a line. Carries all of them."""
 
-from uuid import UUID
-
 from agent.contract.ereport import Ereport
 from emulator.recording.record import Machine, Record
 
 
-def ereport_of(record: Record, machine: Machine, boot_id: UUID, seq: int) -> Ereport:
+def ereport_of(record: Record, machine: Machine, seq: int) -> Ereport:
     """What a host that knows all this of an error reports."""
     place = record.place
     return Ereport(
         host=machine.host,
-        boot_id=boot_id,
+        boot_id=machine.boot_id,
         seq=seq,
         time_ns=record.time_ns,
         kind=record.kind,
@@ -25,5 +23,5 @@ def ereport_of(record: Record, machine: Machine, boot_id: UUID, seq: int) -> Ere
     )
 
 
-def text(record: Record, machine: Machine, boot_id: UUID, number: int) -> str:
-    return ereport_of(record, machine, boot_id, number).model_dump_json(exclude_none=True) + "\n"
+def text(record: Record, machine: Machine, number: int) -> str:
+    return ereport_of(record, machine, number).model_dump_json(exclude_none=True) + "\n"

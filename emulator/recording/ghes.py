@@ -7,10 +7,8 @@ count it does not know. `{7}` is the number of the event, so that lines of two c
 from emulator.recording.kernel import kernel_lines
 from emulator.recording.record import Machine, Record
 
-_HEADS = {
-    "ce": ("It has been corrected by h/w and requires no further action", "corrected"),
-    "ue": ("It has not been corrected by h/w", "recoverable"),
-}
+_CORRECTED = "It has been corrected by h/w and requires no further action"
+_SEVERITIES = {"ce": "corrected", "ue": "recoverable"}
 _TYPES = {"ce": "2, single-bit ECC", "ue": "3, multi-bit ECC"}
 
 
@@ -20,13 +18,12 @@ def text(record: Record, machine: Machine, number: int) -> str:
 
 def block(record: Record, _machine: Machine, number: int) -> tuple[str, ...]:
     """The lines of one event with one section."""
-    head, severity = _HEADS[record.kind]
-    heads = (head,) if record.kind == "ce" else ()
+    severity = _SEVERITIES[record.kind]
     return tuple(
         f"{{{number + 1}}}[Hardware Error]: {said}"
         for said in (
             "Hardware error from APEI Generic Hardware Error Source: 1",
-            *heads,
+            *((_CORRECTED,) if record.kind == "ce" else ()),
             f"event severity: {severity}",
             f" Error 0, type: {severity}",
             "  section_type: memory error",
@@ -38,13 +35,15 @@ def block(record: Record, _machine: Machine, number: int) -> tuple[str, ...]:
 
 
 def _where(record: Record) -> tuple[str, ...]:
-    node = f"  node:{record.socket} card:{record.channel} module:{record.slot} "
+    node = f"  node:{record.socket} card:{record.channel} "
+    if record.slot is not None:
+        node += f"module:{record.slot} "
     place = record.place
     if record.address is None or place is None:
         return (node,)
+    bank = f"bank_group:{place.bank_group} bank_address:{place.bank}"
     return (
         f"  physical_address: 0x{record.address:016x}",
         "  physical_address_mask: 0xffffffffffffffc0",
-        f"{node}rank:{place.rank} bank_group:{place.bank_group} bank_address:{place.bank} "
-        f"row:{place.row} column:{place.column} ",
+        f"{node}rank:{place.rank} {bank} row:{place.row} column:{place.column} ",
     )

@@ -1,4 +1,4 @@
-"""The prefix of a kernel's line, as `journalctl -o short-iso-precise` shows it: date, host, source."""
+"""Before each line of a kernel: date, host, source, as `journalctl -o short-iso-precise` has it."""
 
 from collections.abc import Iterable
 

@@ -14,18 +14,19 @@ _FLAGS = (
     (MISCV, "MCi_MISC register valid"),
     (ADDRV, "MCi_ADDR register valid"),
 )
+_TRANSACTIONS = {True: ("MS", "Memory scrubbing error"), False: ("RD", "Memory read error")}
 
 
 def text(record: Record, machine: Machine, number: int) -> str:
     """One record, with a line break behind each of its lines."""
-    what, words = ("MS", "Memory scrubbing error") if record.is_scrub else ("RD", "Memory read error")
+    what, words = _TRANSACTIONS[record.is_scrub]
+    when = record.instant
     lines = (
         "Hardware event. This is not a software error.",
         f"MCE {number}",
         f"CPU {machine.cpu_of(record)} BANK {machine.bank_of(record)} ",
         *_registers(record),
-        f"TIME {record.seconds} {record.instant:%a %b} {record.instant.day:2} "
-        f"{record.instant:%H:%M:%S %Y}",
+        f"TIME {record.seconds} {when:%a %b} {when.day:2} {when:%H:%M:%S %Y}",
         "MCG status:",
         "MCi status:",
         *(name for bit, name in _FLAGS if record.status & bit),

@@ -1,8 +1,8 @@
 """rasdaemon's database, with the tables of its version 0.8: `mc_event`, and `mce_record` beside it.
 
 One error is a row in each, as on a host with an EDAC driver; behind firmware there is no machine
-check, and so no `mce_record`. Carries what `traces.py` does, and the time to the second. Its numbers
-are signed, and `grain` is a logarithm.
+check, and so no `mce_record`. Carries what `traces.py` does, and the time to the second. Numbers
+are signed there, and `grain` is a logarithm.
 """
 
 import sqlite3
@@ -44,7 +44,7 @@ def write(path: Path, records: Iterable[Record], machine: Machine) -> None:
             database.execute(f"CREATE TABLE IF NOT EXISTS {table} ({fields})")
         while part := list(islice(rest, _ROWS_AT_ONCE)):
             with database:
-                _insert(database, "mc_event", [_mc_event(each, machine) for each in part])
+                _insert(database, "mc_event", [_mc_event(each) for each in part])
                 if machine.layout is not Layout.FIRMWARE:
                     _insert(database, "mce_record", [_mce_record(each, machine) for each in part])
 
@@ -55,18 +55,18 @@ def _insert(database: sqlite3.Connection, table: str, rows: list[tuple[object, .
     database.executemany(f"INSERT INTO {table} VALUES (NULL, {marks})", rows)  # noqa: S608 - a table of ours
 
 
-def _mc_event(record: Record, machine: Machine) -> tuple[object, ...]:
+def _mc_event(record: Record) -> tuple[object, ...]:
     return (
         _timestamp(record),
         edac.count_of(record),
         _KINDS[record.kind],
         record.transaction,
         edac.label_of(record),
-        *(record.socket, record.channel, record.slot, -1),
+        *(record.socket, record.channel, -1 if record.slot is None else record.slot, -1),
         _signed(record.address or 0),
         edac.GRAIN.bit_length() - 1,
         0,
-        edac.detail_of(record, machine).lstrip(),
+        edac.detail_of(record).lstrip(),
     )
 
 

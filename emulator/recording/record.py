@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
+from uuid import UUID
 
 SECOND_NS = 10**9
 
@@ -35,7 +36,8 @@ class Place:
 class Record:
     """`address` is the system's, `bank_address` what the register ADDR holds. `count` 0: unknown.
 
-    `channel` is the socket's, `slot` the channel's. `place` is known where `address` is.
+    `channel` is the socket's, `slot` the channel's. `place` is known where `address` is, and `dimm`
+    and `slot` where that or the channel tells them.
     """
 
     time_ns: int
@@ -46,7 +48,7 @@ class Record:
     is_over: bool
     socket: int
     channel: int
-    slot: int
+    slot: int | None
     dimm: str | None
     place: Place | None
     status: int = 0
@@ -84,9 +86,9 @@ class Machine:
     """
 
     host: str
-    layout: Layout
+    boot_id: UUID
     boot_ns: int
-    bank_groups: int
+    layout: Layout
     banks_per_group: int
     cores: int = 56
 
@@ -109,7 +111,8 @@ class Machine:
 
     @property
     def family(self) -> int:
-        return (self.cpuid >> 8 & 0xF) + (self.cpuid >> 20 & 0xFF if self.cpuid >> 8 & 15 == 15 else 0)
+        family = self.cpuid >> 8 & 0xF
+        return family + (self.cpuid >> 20 & 0xFF) if family == 0xF else family
 
     @property
     def model(self) -> int:

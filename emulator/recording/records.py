@@ -23,7 +23,7 @@ def records(found: Harvests, geometry: Geometry, layout: Layout) -> Iterator[Rec
     count = np.where(found.uncorrected | (layout is not Layout.INTEL), 1, found.count)
     columns: tuple[NDArray[Any], ...] = (
         *(found.time_ns, found.uncorrected, found.is_scrub, found.is_over, found.is_located),
-        *(count, address, socket, channel, geometry.dimm_of(places), places.slot),
+        *(count, address, socket, channel, geometry.dimm_of(places)),
         *(places.rank, places.bank_group, places.bank, places.row, places.column),
         *(read.status, read.address, read.misc, read.synd, read.ipid),
     )
@@ -33,7 +33,7 @@ def records(found: Harvests, geometry: Geometry, layout: Layout) -> Iterator[Rec
 
 def _record(row: tuple[Any, ...], geometry: Geometry) -> Record:
     time_ns, is_ue, is_scrub, is_over, is_located, count, address, *rest = row
-    socket, channel, dimm, slot, *rest = rest
+    socket, channel, dimm, *rest = rest
     place, registers = rest[:5], rest[5:]
     if not is_located:
         dimm = geometry.dimm_on(channel)
@@ -46,7 +46,7 @@ def _record(row: tuple[Any, ...], geometry: Geometry) -> Record:
         is_over,
         socket,
         channel,
-        slot if is_located else 0,
+        None if dimm is None else dimm % geometry.dimms_per_channel,
         None if dimm is None else geometry.labels[dimm],
         Place(*place) if is_located else None,
         *registers,

@@ -23,7 +23,7 @@ def text(record: Record, machine: Machine, _number: int) -> str:
     known: dict[str, object] = {
         "ChannelId": record.channel,
         "CpuId": record.socket,
-        "DimmId": record.slot,
+        "DimmId": "" if record.slot is None else record.slot,
         "LogTime": record.seconds,
         "McaBank": machine.bank_of(record),
         "MciAddr": record.address or 0,

@@ -26,12 +26,13 @@ def mce_record(record: Record, machine: Machine, _number: int) -> str:
 def mc_event(record: Record, machine: Machine, _number: int) -> str:
     count = min(edac.count_of(record), _COUNT_MAX)
     error = "error" if count == 1 else "errors"
+    slot = -1 if record.slot is None else record.slot
     return (
         f"{_prefix(record, machine)}mc_event: {count} {_TYPES[record.kind]} {error}: "
         f"{record.transaction} on {edac.label_of(record)} "
-        f"(mc:{record.socket} location:{record.channel}:{record.slot}:-1 "
+        f"(mc:{record.socket} location:{record.channel}:{slot}:-1 "
         f"address:0x{record.address or 0:08x} grain:{edac.GRAIN} syndrome:0x{0:08x} "
-        f"{edac.detail_of(record, machine)})\n"
+        f"{edac.detail_of(record)})\n"
     )
 
 
