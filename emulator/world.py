@@ -23,15 +23,19 @@ from uuid import UUID
 
 import numpy as np
 
-from agent.contract.columns import Batch
+from agent.contract.columns import I64, Batch, Bools, Kind
 from agent.contract.frames import FIRST_RESERVED_DOMID, PAGE_SHIFT, PAGE_SIZE, DomId, Mfn, mfn_of
 from emulator.chaos import draw
 from emulator.config import EmulatorConfig, Personality
 from emulator.firmware import Firmware
 from emulator.machine.banks import COUNT_MAX, Bank, Registers, Uncorrected
 from emulator.machine.content import Content
-from emulator.machine.faults import Fault, Faults
+from emulator.machine.faults import Flaw
 from emulator.machine.memory import Places
+from emulator.machine.model import Model
+from emulator.machine.playing import Flaws
+from emulator.machine.queue import Errors, Fault, Faults
+from emulator.machine.stream import Transaction
 from emulator.plan import planned, when
 from emulator.scenario import FaultSettings, On, Scenario
 from emulator.visits import Visits
@@ -50,6 +54,7 @@ _LINE_BYTES = 64
 _NS = 1_000_000_000
 _CATCH_UP_SECONDS = 5.0  # after a stall, a guest works off this much and no more
 _DEFECTS = {Personality.THREAD: MENDED, Personality.XEN_4_17: XEN_4_17}
+_SEVERITY = {Transaction.READ: Uncorrected.SRAR, Transaction.SCRUB: Uncorrected.SRAO}
 _SCRUBBED_PER_SECOND = 1 << 18  # pages an idle CPU wipes: 1 GiB
 
 
@@ -75,12 +80,13 @@ class World:
         self._accesses_per_second = config.workload.accesses_per_second
         self._bank = Bank()
         self._faults = Faults()
+        self._geometry = config.memory.geometry(layout.frames * PAGE_SIZE)
+        self._flaws = Flaws(self._geometry)
         self._faulty: set[Mfn] = set()
         self._visits = Visits(list(scenario.mappings))
         self._plan = planned(*scenario.faults, *config.faults)
         self._chance, self._workload_chance = np.random.default_rng(config.seed).spawn(2)
         self._disk = Images()
-        self._geometry = config.memory.geometry(layout.frames * PAGE_SIZE)
         self._modules = partial(self._geometry.modules, config.seed)
         self._replaced: Counter[str] = Counter()
         self._to_replace: set[str] = set()
@@ -104,8 +110,12 @@ class World:
 
     @property
     def is_done(self) -> bool:
-        """True while no fault has more to say: all are spent, or nobody reads their pages."""
-        return self.is_quiet or (not self._plan and self._faults.next_due() is None)
+        """True while no fault has more to say: all are spent, or nobody reads their pages.
+
+        A flaw has more to say until it is spent, whoever reads its pages: it reaches many.
+        """
+        to_come = self._plan or self._faults.next_due() is not None
+        return self.is_quiet or not (to_come or self._flaws.next_due_ns is not None)
 
     @property
     def guests(self) -> list[Guest]:
@@ -160,6 +170,7 @@ class World:
         away = [guest for guest in self._layout.guests if guest.name in elsewhere]
         self._visits.forget()
         self.stand_still()
+        self._flaws.pass_over(round(now * _NS))
         self._put_in_new_dimms()
         firmware = replace(self.firmware, boot_id=boot_id, modules=self._modules(self._replaced))
         layout = replace(self._layout, guests=tuple(there), away=tuple(away))
@@ -174,6 +185,7 @@ class World:
         self._replaced.update(self._to_replace)
         slots = [self._geometry.labels.index(label) for label in self._to_replace]
         self._to_replace.clear()
+        self._flaws.remove(slots)
         mfns = sorted(self._faulty)
         dimms = self._geometry.dimm_of(self._places([mfn << PAGE_SHIFT for mfn in mfns])).tolist()
         for mfn, dimm in zip(mfns, dimms, strict=True):
@@ -190,6 +202,10 @@ class World:
         """Put a fault on one address."""
         self._faults.add(fault, now)
         self._faulty.add(mfn_of(fault.address))
+
+    def add_flaw(self, flaw: Flaw, model: Model) -> None:
+        """Let the hardware be bad as real hardware is; its times count from the world's begin."""
+        self._flaws.add(flaw, model)
 
     def count_replayed(self, batch: Batch) -> None:
         """A recording's ereports leave this host as its own."""
@@ -255,10 +271,10 @@ class World:
 
     def _reported(self, now: float) -> Iterator[Registers]:
         """What the bank says of each error; it is harvested before it could lose an address."""
+        due = [*self._shown(now), *self._faults.due(now, self._chance)]
         struck, self._struck = self._struck, []
         self.errors += len(struck)
         yield from struck
-        due = self._faults.due(now, self._chance)
         channels = self._places([errors.address for errors in due]).channel.tolist()
         for errors, channel in zip(due, channels, strict=True):
             for count in _portions(errors.count):
@@ -267,6 +283,25 @@ class World:
                 registers = self._bank.harvest()
                 if registers is not None:
                     yield registers
+
+    def _shown(self, now: float) -> list[Errors]:
+        """What the flaws made where somebody reads; what is uncorrected has struck then."""
+        due = self._flaws.due(round(now * _NS))
+        if due is None:
+            return []
+        read = due[self._is_read(due.address >> PAGE_SHIFT)]
+        corrected = read.kind == Kind.CE
+        fatal = read[~corrected]
+        for address, by in zip(fatal.address.tolist(), fatal.transaction.tolist(), strict=True):
+            self._strike(address, _SEVERITY[Transaction(by)])
+        addresses, counts = np.unique(read.address[corrected], return_counts=True)
+        return [*map(Errors, addresses.tolist(), counts.tolist())]
+
+    def _is_read(self, mfns: I64) -> Bools:
+        """The host knows these frames, and none of them is offlined."""
+        known = mfns < self.hypervisor.layout.frames
+        offlined = self.hypervisor.table.offlined_among(mfns[known])
+        return known & ~np.isin(mfns, offlined)
 
     def _places(self, addresses: list[int]) -> Places:
         return self._geometry.places(np.array(addresses, np.int64))

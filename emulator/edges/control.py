@@ -28,7 +28,7 @@ from emulator.edges.truth import (
     RuleTruth,
     Truth,
 )
-from emulator.machine.faults import Fault
+from emulator.machine.queue import Fault
 from emulator.mischief import Rule
 from emulator.scenario import Scenario
 from emulator.world import World

@@ -118,6 +118,20 @@ class Geometry:
         return self.row_bytes // COLUMN_BYTES
 
     @property
+    def extents(self) -> dict[str, int]:
+        """How many there are of each coordinate, by its name in `Places`."""
+        return {
+            "socket": self.sockets,
+            "channel": self.channels,
+            "slot": self.dimms_per_channel,
+            "rank": self.ranks,
+            "bank_group": self.bank_groups,
+            "bank": self.banks_per_group,
+            "row": self.rows,
+            "column": self.columns,
+        }
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """As the silk screen says it, in the order in which `dimm_of` counts."""
         return tuple(
@@ -155,6 +169,11 @@ class Geometry:
         """Which of `labels`."""
         channel = places.socket * self.channels + places.channel
         return channel * self.dimms_per_channel + places.slot
+
+    def slot_of(self, dimm: int) -> tuple[int, int, int]:
+        """Its socket, its channel there, and its slot on that: the way back from `dimm_of`."""
+        channel, slot = divmod(dimm, self.dimms_per_channel)
+        return *divmod(channel, self.channels), slot
 
     def bank_of(self, places: Places) -> I64:
         """Counted flat within the rank, as ereports count."""

@@ -1,5 +1,6 @@
 """Addresses and places on the DIMMs are one to one, however the memory is interleaved."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -45,23 +46,9 @@ def hosts_with_addresses(draw: st.DrawFn) -> tuple[Geometry, I64]:
 @st.composite
 def hosts_with_places(draw: st.DrawFn) -> tuple[Geometry, Places]:
     geometry = draw(geometries())
-    one = st.tuples(*(st.integers(0, each - 1) for each in extents(geometry)))
+    one = st.tuples(*(st.integers(0, each - 1) for each in geometry.extents.values()))
     chosen = draw(st.lists(one, min_size=1, max_size=50))
     return geometry, Places(*np.array(chosen, np.int64).T)
-
-
-def extents(geometry: Geometry) -> tuple[int, ...]:
-    """How many there are of each coordinate, in the order of `Places`."""
-    return (
-        geometry.sockets,
-        geometry.channels,
-        geometry.dimms_per_channel,
-        geometry.ranks,
-        geometry.bank_groups,
-        geometry.banks_per_group,
-        geometry.rows,
-        geometry.columns,
-    )
 
 
 @given(hosts_with_addresses())
@@ -81,14 +68,14 @@ def test_a_place_comes_back_from_its_address(host: tuple[Geometry, Places]) -> N
 def test_no_coordinate_is_beyond_what_there_is(host: tuple[Geometry, I64]) -> None:
     geometry, addresses = host
     places = geometry.places(addresses)
-    for name, extent in zip(Places.__slots__, extents(geometry), strict=True):
+    for name, extent in geometry.extents.items():
         column = getattr(places, name)
         assert 0 <= column.min() <= column.max() < extent
 
 
 @given(geometries())
 def test_places_and_addresses_are_equally_many(geometry: Geometry) -> None:
-    assert np.prod(extents(geometry), dtype=object) * COLUMN_BYTES == geometry.capacity
+    assert math.prod(geometry.extents.values()) * COLUMN_BYTES == geometry.capacity
     assert geometry.capacity >= geometry.memory
 
 
