@@ -116,7 +116,7 @@ def _script(
     settings = config.load(path, overrides)
     if replay is not None:
         return replayed(settings, Recording(replay))
-    return Script(settings, scenario.load(settings.scenario))
+    return Script(settings, scenario.load_live(settings.scenario))
 
 
 async def _emulate(script: "Script", announce: Callable[["Ready"], None]) -> None:

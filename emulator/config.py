@@ -15,6 +15,7 @@ from agent.contract.ereport import BATCH_MAX
 from agent.contract.toolstack import GuestKind
 from agent.contract.topics import HostName
 from emulator.machine.memory import Geometry
+from emulator.machine.reporting import How
 from emulator.scenario import FaultSettings, Guests, GuestSettings
 from emulator.sizes import Size
 from emulator.toml import Overrides, Settings, checked, read_table
@@ -50,6 +51,7 @@ class HostSettings(Settings):
     xen_heap: Size = 64 << 20
     dom0: Size = 1 << 30
     nodes: Annotated[int, Field(gt=0, le=NODES_MAX)] = 1
+    reporting: How = How.EACH
     personality: Personality = Personality.THREAD
     defects: dict[DefectId, bool] = Field(default_factory=dict[DefectId, bool])
     hypercall_cpu: Annotated[int, Field(ge=0, lt=4096)] = 1

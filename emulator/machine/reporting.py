@@ -80,6 +80,11 @@ class Reporter:
         self._last_ns: int | None = None
         self._cmcis: deque[int] = deque(maxlen=reporting.storm_cmcis)
 
+    @property
+    def is_to_be_read(self) -> bool:
+        """True if a poll is to come that will find something."""
+        return self._poll_at is not None
+
     def log(
         self, address: int, time_ns: int, errors: int = 1, *, is_scrub: bool = False
     ) -> Iterator[Harvest]:
