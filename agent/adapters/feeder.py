@@ -13,11 +13,10 @@ from uuid import UUID
 
 from agent.adapters.broker_settings import BrokerSettings
 from agent.adapters.courier import Courier
-from agent.contract.codec import from_ereports, pack
 from agent.contract.ereport import Applied
 from agent.contract.errors import AgentError, PeerError
-from agent.contract.outbox import Parcel
 from agent.telemetry.pace import Pace
+from agent.telemetry.parcel import parcel_of
 from agent.telemetry.record import Decoded
 
 PACE_STEP_SECONDS = 0.01
@@ -165,12 +164,6 @@ class Feeder:
         if reason != self._told:
             self._watcher.troubled(reason)
         self._trouble = self._told = reason
-
-
-def parcel_of(batch: Sequence[Decoded], host: str, boot_id: UUID, first_seq: int) -> Parcel:
-    """`batch` as one message, numbered from `first_seq`."""
-    ereports = [record.ereport(host, boot_id, seq) for seq, record in enumerate(batch, first_seq)]
-    return Parcel(first_seq, first_seq + len(batch) - 1, pack(from_ereports(ereports)))
 
 
 def _now() -> float:

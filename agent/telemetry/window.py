@@ -39,12 +39,12 @@ class Mark(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line; `mark` is None where the source cannot go on right behind it.
+    """One line with its end; `mark` is None where the source cannot go on right behind it.
 
     `number` is for people, `boot_id` the boot that wrote it, where the source says so.
     """
 
-    text: str
+    raw: bytes
     mark: Mark | None
     number: int = 0
     boot_id: UUID | None = None
@@ -71,7 +71,7 @@ class _Said:
 class Window:
     """The lines since `mark`. `taken` counts the outcomes of them that were handed out before."""
 
-    decode: Callable[[Iterable[str]], Iterator[Outcome]]
+    decode: Callable[[Iterable[bytes]], Iterator[Outcome]]
     mark: str | None = None
     taken: int = 0
     _lines: list[Line] = field(default_factory=list[Line])
@@ -142,20 +142,20 @@ class Window:
         self.taken = max(self.taken - outcomes, 0)
 
 
-class _Counted(Iterator[str]):
-    """The texts of `lines`, which knows how many were asked for."""
+class _Counted(Iterator[bytes]):
+    """The bytes of `lines`, which knows how many were asked for."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self._lines = lines
         self.count = 0
         self.is_over = False
 
-    def __next__(self) -> str:
+    def __next__(self) -> bytes:
         if self.count == len(self._lines):
             self.is_over = True
             raise StopIteration
         self.count += 1
-        return self._lines[self.count - 1].text
+        return self._lines[self.count - 1].raw
 
 
 def _moved(outcome: Outcome, lines: int) -> Outcome:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.telemetry import kernel_log, window
+from agent.telemetry.lines import lines
 from agent.telemetry.record import Decoded, Outcome, Refused
 from agent.telemetry.window import Line, Window
 from tests.support.logs import EDAC, LINE, UNSAID
@@ -21,11 +21,11 @@ BROKEN = "[  102.0] EDAC MC1: 1 CE"
 
 def numbered(texts: Sequence[str], first: int = 0) -> list[Line]:
     """Lines whose mark is how many lines of the log lie before what follows them."""
-    return [Line(text, mark=str(at), number=at) for at, text in enumerate(texts, first + 1)]
+    return [Line(f"{text}\n".encode(), mark=str(at), number=at) for at, text in enumerate(texts, first + 1)]
 
 
 def a_window(mark: str | None = None, taken: int = 0) -> Window:
-    return Window(partial(kernel_log.decode, unsaid=UNSAID), mark, taken)
+    return Window(lambda chunks: kernel_log.decode(lines(chunks), UNSAID), mark, taken)
 
 
 def whole(texts: Sequence[str]) -> list[Outcome]:
@@ -98,19 +98,19 @@ def test_a_source_that_cannot_go_on_behind_a_line_is_not_cut_there() -> None:
     """The lines of one message of the journal have one cursor."""
     texts = [OTHER] * (window.LINES_MAX + 1)
     last = len(texts) - window.LINES_BEHIND
-    lines = [
+    message = [
         replace(line, mark=None) if last - 9 < line.number <= last else line
         for line in numbered(texts)
     ]
     reading = a_window()
-    reading.feed(lines)
+    reading.feed(message)
     assert reading.mark == str(last - 9)
 
 
 def test_a_block_that_never_ends_is_concluded_at_last() -> None:
     """A log that cannot be cut anywhere must not fill the memory."""
 
-    def never_done(texts: Iterable[str]) -> Iterator[Outcome]:
+    def never_done(texts: Iterable[bytes]) -> Iterator[Outcome]:
         yield Refused(1, f"one block of {len(list(texts))} lines")
 
     reading = Window(never_done)
