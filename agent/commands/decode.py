@@ -10,9 +10,9 @@ import typer
 from agent.adapters.recordings import Unopened, identity, opened
 from agent.commands.options import JsonOption
 from agent.commands.reading import (
+    AUTO,
     BootTimeOption,
     FilesArgument,
-    FormatName,
     FormatOption,
     Manner,
     PageSize,
@@ -40,7 +40,7 @@ def decode(
         str,
         typer.Option("--host", parser=parse_host, metavar="NAME", help="Whose errors they are."),
     ] = "recorded",
-    form: FormatOption = FormatName.AUTO,
+    form: FormatOption = AUTO,
     year: YearOption = None,
     zone: ZoneOption = None,
     boot_time: BootTimeOption = None,

@@ -20,9 +20,9 @@ from agent.adapters.recordings import Unopened, opened
 from agent.commands.decode import printable, tell
 from agent.commands.options import JsonOption
 from agent.commands.reading import (
+    AUTO,
     BootTimeOption,
     FilesArgument,
-    FormatName,
     FormatOption,
     Manner,
     PageSize,
@@ -84,7 +84,7 @@ def feed(
         UUID | None, typer.Option("--boot-id", help="Continue this boot; default: a new one.")
     ] = None,
     as_json: JsonOption = False,
-    form: FormatOption = FormatName.AUTO,
+    form: FormatOption = AUTO,
     year: YearOption = None,
     zone: ZoneOption = None,
     boot_time: BootTimeOption = None,

@@ -18,7 +18,6 @@ from agent.contract.topics import checked_host
 from agent.telemetry import formats
 from agent.telemetry.announced import PAGE_SHIFTS
 from agent.telemetry.exact import nanoseconds
-from agent.telemetry.lines import lines
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Decoded, Refused
 
@@ -27,12 +26,7 @@ _LATEST_SLACK = timedelta(days=1)
 _HOSTS_KEPT_MAX = 8
 
 
-class FormatName(StrEnum):
-    """`AUTO` goes by the content."""
-
-    AUTO = "auto"
-    EDAC = "edac"
-    SMARTMEM = "smartmem"
+AUTO = "auto"
 
 
 class PageSize(StrEnum):
@@ -48,6 +42,14 @@ def parse_host(name: str) -> str:
         return checked_host(name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def parse_format(name: str) -> str:
+    if name not in {AUTO, *formats.NAMES}:
+        raise typer.BadParameter(
+            f"no such format: {name!r} (one of {', '.join((AUTO, *formats.NAMES))})"
+        )
+    return name
 
 
 def parse_zone(name: str) -> tzinfo:
@@ -76,7 +78,15 @@ def parse_boot_time(text: str) -> int:
 FilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE…", help="Recordings, in order; - is standard input.")
 ]
-FormatOption = Annotated[FormatName, typer.Option("--format", help="What the files are.")]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        parser=parse_format,
+        metavar="NAME",
+        help=f"What the files are: {', '.join(formats.NAMES)}; {AUTO} goes by the content.",
+    ),
+]
 YearOption = Annotated[
     int | None,
     typer.Option(
@@ -110,7 +120,7 @@ PageSizeOption = Annotated[
 class Manner:
     """How to read: the options, without their command line."""
 
-    form: FormatName = FormatName.AUTO
+    form: str = AUTO
     year: int | None = None
     zone: tzinfo | None = None
     boot_ns: int = 0
@@ -162,10 +172,10 @@ def records(
     complain: Callable[[str], None],
 ) -> Iterator[Decoded]:
     """Every error in `recordings`, file after file; what is refused is told to `complain`."""
-    name = None if manner.form is FormatName.AUTO else manner.form.value
+    name = None if manner.form == AUTO else manner.form
     for recording in recordings:
         unsaid = manner.unsaid(recording.modified)
-        for outcome in formats.decode(lines(recording.chunks()), unsaid, name):
+        for outcome in formats.decode(recording, unsaid, name):
             if isinstance(outcome, Refused):
                 tally.refused += 1
                 complain(f"{recording.name}:{outcome.line}: {outcome.reason}")

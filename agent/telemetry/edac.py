@@ -16,11 +16,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.telemetry.exact import coordinate
+from agent.telemetry.coordinates import coordinates
 from agent.telemetry.record import dimm_named
-
-# Banks in a DDR4 or DDR5 bank group: `bank` counts flat within a rank.
-BANKS_IN_GROUP = 4
 
 _ERROR = re.compile(r"\bEDAC MC\d*: .*?\b[CU]E\b", re.ASCII)
 _HEAD = re.compile(r"EDAC MC(\d{1,3}): (\d{1,10}) ([CU]E) ", re.ASCII)
@@ -30,16 +27,6 @@ _ADDRESS = re.compile(
     r"(?: syndrome:0x[0-9a-f]{1,16})?(?: - (?P<detail>.*))?\)",
     re.ASCII,
 )
-_PAIR = re.compile(r"\b(\w{1,32}): ?(0x[0-9a-f]{1,16}|\d{1,20})(?![:\w])", re.ASCII | re.IGNORECASE)
-
-# Each coordinate under the names that drivers give it, the preferred one first.
-_NAMES: dict[str, tuple[str, ...]] = {
-    "rank": ("rank", "physicalrankid"),
-    "bank": ("bank", "ba", "bank_address"),
-    "bank_group": ("bankgroup", "bg", "bank_group"),
-    "row": ("row",),
-    "column": ("column", "col"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,21 +86,7 @@ def _parse_rest(head: re.Match[str], rest: str) -> EdacError | str:
         page=int(found["page"], 16),
         offset=int(found["offset"], 16),
         dimm=dimm_named(label),
-        **_coordinates(f"{rest[place_at + 2 : address_at]} {detail}"),
+        **coordinates(f"{rest[place_at + 2 : address_at]} {detail}"),
         detail=f"{message.strip()}: {detail}".strip(": "),
     )
 
-
-def _coordinates(text: str) -> dict[str, int | None]:
-    """The coordinates that `text` gives; where it repeats a name, the first counts."""
-    pairs: dict[str, int | None] = {}
-    for name, value in _PAIR.findall(text):
-        pairs.setdefault(name.lower(), coordinate(value))
-    found = {
-        ours: next((pairs[name] for name in theirs if name in pairs), None)
-        for ours, theirs in _NAMES.items()
-    }
-    group = found.pop("bank_group")
-    if group is not None and found["bank"] is not None:
-        found["bank"] += group * BANKS_IN_GROUP
-    return found

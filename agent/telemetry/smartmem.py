@@ -13,7 +13,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, TypeVar
 
-from agent.telemetry.edac import BANKS_IN_GROUP
+from agent.telemetry.coordinates import BANKS_IN_GROUP
 from agent.telemetry.exact import nanoseconds, whole
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Decoded, Outcome, Refused, checked

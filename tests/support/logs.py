@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from agent.telemetry import formats
-from agent.telemetry.lines import lines
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Decoded, Outcome, Refused
+from agent.telemetry.source import Stream
 
 UNSAID = Unsaid(latest=datetime(2024, 6, 30, tzinfo=UTC))
 
@@ -25,7 +25,7 @@ ROW = "2,3,4,1016,0,1,1704148094,158945787264,1,101410,CE.READ,\"{'0': [], '1': 
 
 def decoded_all(text: str, unsaid: Unsaid = UNSAID, name: str | None = None) -> list[Outcome]:
     """Everything that `text` yields, read as a file is."""
-    return list(formats.decode(lines([text.encode()]), unsaid, name))
+    return list(formats.decode(Stream(text.encode()), unsaid, name))
 
 
 def decoded(text: str, unsaid: Unsaid = UNSAID) -> Decoded:

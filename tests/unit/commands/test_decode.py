@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from agent.adapters.recordings import FILES_MAX, HEAD_BYTES, opened
 from agent.commands import decode
 from agent.contract.ereport import Ereport
+from agent.telemetry import formats
 from tests.support.logs import EDAC, HEADER, LINE, ROW
 
 BROKEN = LINE[:90]
@@ -221,3 +222,14 @@ def test_an_identity_is_a_fixed_function_of_the_bytes(log: Path) -> None:
     """It must not change from release to release: it says which ereports were applied."""
     log.write_text(f"{LINE}\n")
     assert ereports(run("--json", log))[0].boot_id == UUID("bcf0b834-b5e4-519e-bfb4-88e63b6c8638")
+
+
+@pytest.mark.parametrize("name", ["auto", *formats.NAMES])
+def test_every_format_of_the_table_can_be_named_and_no_other(name: str, log: Path) -> None:
+    assert run("--format", name, log).exit_code in {0, 1}
+    assert run("--format", f"{name}x", log).exit_code == 2
+
+
+def test_the_help_names_every_format() -> None:
+    told = " ".join(run("--help").stdout.replace("│", " ").split())
+    assert all(name in told for name in formats.NAMES)

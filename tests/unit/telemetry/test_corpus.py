@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from agent.telemetry import formats
-from agent.telemetry.lines import lines
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Decoded, Outcome, Refused
+from agent.telemetry.source import Stream
 from tests.support.corpus import corpus
 from tests.support.logs import errors
 
@@ -16,7 +16,7 @@ UNSAID = Unsaid(latest=datetime(2024, 6, 30, tzinfo=UTC))
 
 
 def outcomes_of(name: str, unsaid: Unsaid = UNSAID) -> list[Outcome]:
-    return list(formats.decode(lines([corpus(name).read_bytes()]), unsaid))
+    return list(formats.decode(Stream(corpus(name).read_bytes()), unsaid))
 
 
 def records_of(name: str, unsaid: Unsaid = UNSAID) -> list[Decoded]:

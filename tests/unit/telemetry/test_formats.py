@@ -2,12 +2,13 @@
 
 import pytest
 
-from agent.telemetry.formats import OPENING_LINES, recognised
+from agent.telemetry.formats import recognised
+from agent.telemetry.source import OPENING_LINES, Stream, opening
 from tests.support.logs import EDAC, HEADER, LINE, ROW, UNSAID, decoded_all, refused
 
 
 @pytest.mark.parametrize(
-    ("opening", "name"),
+    ("begins", "name"),
     [
         ([HEADER, ROW], "smartmem"),
         ([HEADER.upper()], "smartmem"),
@@ -17,8 +18,8 @@ from tests.support.logs import EDAC, HEADER, LINE, ROW, UNSAID, decoded_all, ref
         (["-- Journal begins --", "", LINE], "edac"),
     ],
 )
-def test_a_format_is_known_by_its_content(opening: list[str], name: str) -> None:
-    form = recognised(opening, UNSAID)
+def test_a_format_is_known_by_its_content(begins: list[str], name: str) -> None:
+    form = recognised(opening(Stream("\n".join(begins).encode()), UNSAID))
     assert form is not None
     assert form.name == name
 

@@ -1,0 +1,30 @@
+"""Formats that are read line by line: readers that are fed, and the walk that feeds one of them.
+
+A reader takes the lines that are its own and leaves the others, so that several of them can share
+one log. A record may span lines: then it comes with the line that ends it, or on closing.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from agent.telemetry.prefixes import Stamped, Unsaid, unprefixed
+from agent.telemetry.record import Outcome
+
+
+class Reader(Protocol):
+    """One format's state between two lines."""
+
+    def feed(self, number: int, said: Stamped) -> Sequence[Outcome] | None:
+        """What line `number` completes, or None if it is not a line of this format."""
+        ...
+
+    def close(self) -> Sequence[Outcome]:
+        """What the last lines hold: no other comes."""
+        ...
+
+
+def read(reader: Reader, lines: Iterable[str], unsaid: Unsaid) -> Iterator[Outcome]:
+    """What `reader` makes of `lines`."""
+    for number, line in enumerate(lines, 1):
+        yield from reader.feed(number, unprefixed(line, unsaid)) or ()
+    yield from reader.close()
