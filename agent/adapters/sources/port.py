@@ -1,8 +1,9 @@
 """What every source of a real host's errors does: hand out pieces, from a place on.
 
-A piece is what there is by now. An empty one says that there is nothing more at the moment, which
-is when blocks that wait for their end are concluded. A source is asked for the next piece only when
-the last one was dealt with: who does not ask makes it wait.
+A piece is what there is by now. An empty one at the end says that there is nothing more at the
+moment, and comes again and again: blocks that wait for their rest are concluded when it came for
+long enough. A source is asked for the next piece only when the last one was dealt with: who does
+not ask makes it wait.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,14 +22,18 @@ Tell = Callable[[str], None]  # what an operator should know of a source
 
 @dataclass(frozen=True, slots=True)
 class Piece(Generic[Item]):
-    """`breaks` says that what comes from here on does not continue what came before."""
+    """`breaks` says that it does not continue what came before, and `ends` that no more is there.
+
+    The last item is always one behind which the source can go on.
+    """
 
     items: Sequence[Item] = ()
     breaks: bool = False
+    ends: bool = False
 
 
 class Source(Protocol[Item]):
-    """Use it once: `begin`, then `pieces` until it ends (it does where it does not follow)."""
+    """Use it once: `begin`, then `pieces` for as long as it is read, then `close`."""
 
     @property
     def name(self) -> str:
@@ -37,7 +42,7 @@ class Source(Protocol[Item]):
 
     @property
     def forgets(self) -> bool:
-        """True if what it handed out cannot be read again, so that it must not be kept waiting."""
+        """True if it does not keep for us what we do not read: then it must not wait."""
         ...
 
     async def begin(self, mark: str | None) -> bool:
@@ -48,7 +53,15 @@ class Source(Protocol[Item]):
         """
         ...
 
-    def pieces(self) -> AsyncIterator[Piece[Item]]: ...
+    def pieces(self) -> AsyncIterator[Piece[Item]]:
+        """Piece after piece, an empty one at least every second.
+
+        Raises:
+            AgentError: when it cannot be read any more.
+        """
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Reader(Protocol[Item]):

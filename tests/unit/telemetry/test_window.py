@@ -21,7 +21,10 @@ BROKEN = "[  102.0] EDAC MC1: 1 CE"
 
 def numbered(texts: Sequence[str], first: int = 0) -> list[Line]:
     """Lines whose mark is how many lines of the log lie before what follows them."""
-    return [Line(f"{text}\n".encode(), mark=str(at), number=at) for at, text in enumerate(texts, first + 1)]
+    return [
+        Line(f"{text}\n".encode(), mark=str(at), number=at)
+        for at, text in enumerate(texts, first + 1)
+    ]
 
 
 def a_window(mark: str | None = None, taken: int = 0) -> Window:
