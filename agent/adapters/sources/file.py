@@ -11,7 +11,7 @@ not grown for a while.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class FileSource:
                 "have it written to one"
             )
 
-    async def pieces(self) -> AsyncIterator[Piece[Line]]:
+    async def pieces(self) -> AsyncGenerator[Piece[Line], None]:
         while True:
             piece = await asyncio.to_thread(self._look)
             yield piece

@@ -6,7 +6,7 @@ long enough. A source is asked for the next piece only when the last one was dea
 not ask makes it wait.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -53,7 +53,7 @@ class Source(Protocol[Item]):
         """
         ...
 
-    def pieces(self) -> AsyncIterator[Piece[Item]]:
+    def pieces(self) -> AsyncGenerator[Piece[Item], None]:
         """Piece after piece, an empty one at least every second.
 
         Raises:
