@@ -37,7 +37,14 @@ class Hears(Protocol):
 
     def connected(self) -> None: ...
 
-    def troubled(self, reason: str) -> None: ...
+    def disconnected(self, reason: str) -> None:
+        """A connection ended, or did not come about; it is tried again."""
+
+    def troubled(self, reason: str) -> None:
+        """What the agent said could not be understood."""
+
+    def sent(self, parcel: Parcel) -> None:
+        """The broker has it, perhaps once more."""
 
     def heard(self, mark: Applied) -> None:
         """The agent has got further with this boot than ever before."""
@@ -101,7 +108,7 @@ class Courier:
                     failures = 0
                     await self._use(publisher)
             except* (Unreachable, AgentError) as group:
-                self._hears.troubled(str(group.exceptions[0]))
+                self._hears.disconnected(str(group.exceptions[0]))
                 delay = retry_delay_seconds(self._settings, failures)
                 failures += 1
                 await set_within(self._over, delay)
@@ -128,6 +135,7 @@ class Courier:
             sent = await self._to_send.get()
             if sent.parcel.last >= self.mark(sent.boot_id):
                 await publisher.publish(sent.parcel.payload)
+                self._hears.sent(sent.parcel)
 
     async def _listen(self, publisher: Publisher) -> None:
         while True:

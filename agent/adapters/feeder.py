@@ -15,6 +15,7 @@ from agent.adapters.broker_settings import BrokerSettings
 from agent.adapters.courier import Courier
 from agent.contract.ereport import Applied
 from agent.contract.errors import AgentError, PeerError
+from agent.contract.outbox import Parcel
 from agent.telemetry.pace import Pace
 from agent.telemetry.parcel import parcel_of
 from agent.telemetry.record import Decoded
@@ -159,6 +160,12 @@ class Feeder:
     def _tell(self) -> None:
         self._watcher.moved(self.made, self.applied)
         self._stirred.set()
+
+    def sent(self, parcel: Parcel) -> None:
+        """What counts is what is applied."""
+
+    def disconnected(self, reason: str) -> None:
+        self.troubled(reason)
 
     def troubled(self, reason: str) -> None:
         if reason != self._told:

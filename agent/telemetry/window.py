@@ -94,6 +94,12 @@ class Window:
             fresh += self.conclude()
         return fresh
 
+    def begin(self, mark: Mark) -> list[Found]:
+        """Conclude, and go on at `mark`, which is not behind the last line."""
+        fresh = self.conclude()
+        self.mark = str(mark)
+        return fresh
+
     def conclude(self) -> list[Found]:
         """What there is to say if nothing follows: what comes from here on is read for itself."""
         said = list(self._said(self._lines))

@@ -102,7 +102,7 @@ class FileSource:
         with suppress(FileNotFoundError):
             self._file = LogFile(self._path)
             self._told = ""
-            return Piece()
+            return Piece(begins=self._file.mark)
         return Piece(ends=True)
 
     def _leave(self, file: LogFile, after: Path) -> Piece[Line]:
@@ -116,14 +116,16 @@ class FileSource:
 
     def _replaced(self, file: LogFile) -> Piece[Line]:
         """It is not what was read any more: go on in a copy, or from the start."""
-        copy = self._holder_of(file.place)
+        place = FilePlace.parse(str(file.mark))
+        copy = self._holder_of(place) if place else None
         if copy is None:
             self._say(
                 f"{self._path}: emptied or written anew, and no copy of it is left: "
                 "what was written to it last may be missing"
             )
-        self._go_on_with(file, copy or LogFile(self._path))
-        return Piece(breaks=copy is None)
+        after = copy or LogFile(self._path)
+        self._go_on_with(file, after)
+        return Piece(begins=None if copy else after.mark)
 
     def _go_on_with(self, file: LogFile, after: LogFile) -> None:
         self._file, self._left_at = after, None

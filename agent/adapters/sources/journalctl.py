@@ -3,7 +3,7 @@
     journalctl --output=json --all --follow --no-tail [--after-cursor=…] _TRANSPORT=kernel
 
 The cursor of an entry is the place behind it, across boots: what was logged last before a reboot is
-read after it, in the boot that each entry names. The first time, this boot is read from its start.
+read after it, in the boot that each entry names. The first time, the boot is read from its start.
 Should `journalctl` end, another one goes on behind the last entry.
 
 What it prints is hostile like any log: an entry that is not read is passed over and told.
@@ -24,6 +24,7 @@ from agent.contract.errors import AgentError
 from agent.telemetry.window import Line
 
 PROGRAM = "journalctl"
+BOOT = "boot:"  # before the boot whose start is the place: there is no cursor yet
 CHUNK_BYTES = 64 << 10
 ENTRY_BYTES_MAX = 1 << 20
 QUIET_SECONDS = 0.2
@@ -40,7 +41,7 @@ class JournalSource:
     forgets = False
 
     def __init__(self, boot_id: UUID, tell: Tell, *, follows: bool = True) -> None:
-        self._boot_id = boot_id
+        self._current = self._boot_id = boot_id
         self._tell = tell
         self._follows = follows
         self._cursor: str | None = None
@@ -53,8 +54,11 @@ class JournalSource:
                 f"there is no {PROGRAM} here: systemd's journal cannot be read; "
                 "use --from file:PATH with the kernel's log"
             )
-        self._cursor = mark
-        return True
+        if mark is not None and mark.startswith(BOOT):
+            self._boot_id = UUID(mark.removeprefix(BOOT))
+        else:
+            self._cursor = mark
+        return mark is not None
 
     async def close(self) -> None:
         if self._process is not None:
@@ -63,40 +67,49 @@ class JournalSource:
             await self._process.wait()
 
     async def pieces(self) -> AsyncGenerator[Piece[Line], None]:
-        while True:
-            async for piece in self._of_one_process():
+        if self._cursor is None:
+            yield Piece(begins=f"{BOOT}{self._boot_id.hex}")
+        if self._boot_id != self._current:
+            async for piece in self._of_one_process(follows=False):
                 yield piece
-            if self._follows:
-                await asyncio.sleep(RESTART_SECONDS)
+            self._boot_id = self._current
+        while True:
+            async for piece in self._of_one_process(follows=self._follows):
+                yield piece
             while not self._follows:
                 yield Piece(ends=True)
                 await asyncio.sleep(QUIET_SECONDS)
+            await asyncio.sleep(RESTART_SECONDS)
 
-    async def _of_one_process(self) -> AsyncGenerator[Piece[Line], None]:
+    async def _of_one_process(self, *, follows: bool) -> AsyncGenerator[Piece[Line], None]:
         process = self._process = await asyncio.create_subprocess_exec(
-            PROGRAM, *self._arguments(), stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=PIPE
+            PROGRAM,
+            *self._arguments(follows=follows),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
         )
         assert process.stdout is not None  # noqa: S101 - it is PIPE
         rest = b""
         while (chunk := await _chunk(process.stdout)) != b"":
             *entries, rest = (rest + (chunk or b"")).split(b"\n")
-            yield Piece(self._lines(entries), ends=chunk is None)
+            yield Piece(self._lines(entries), ends=follows and chunk is None)
             if len(rest) > ENTRY_BYTES_MAX:
                 rest = b""
                 self._tell(f"an entry of more than {ENTRY_BYTES_MAX} bytes is passed over")
-        await self._explain(process)
+        await self._explain(process, follows=follows)
 
-    def _arguments(self) -> Sequence[str]:
+    def _arguments(self, *, follows: bool) -> Sequence[str]:
         where = (
             f"_BOOT_ID={self._boot_id.hex}"
             if self._cursor is None
             else f"--after-cursor={self._cursor}"
         )
-        follow = ("--follow", "--no-tail") if self._follows else ()
+        follow = ("--follow", "--no-tail") if follows else ()
         options = ("--output=json", "--all", "--quiet", "--no-pager")
         return (*options, *follow, where, "_TRANSPORT=kernel")
 
-    async def _explain(self, process: Process) -> None:
+    async def _explain(self, process: Process, *, follows: bool) -> None:
         """Tell why it ended, unless it was to end.
 
         Raises:
@@ -104,7 +117,7 @@ class JournalSource:
         """
         _, said = await process.communicate()
         text = " ".join(said[:TEXT_BYTES_MAX].decode(errors="replace").split())
-        if process.returncode or self._follows:
+        if process.returncode or follows:
             if self._number == 0 and process.returncode:
                 raise AgentError(f"{PROGRAM} cannot read the journal: {text or process.returncode}")
             self._tell(f"{PROGRAM} ended ({text or process.returncode}); going on behind its last")

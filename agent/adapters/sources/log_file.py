@@ -103,9 +103,9 @@ class LogFile:
         return os.fstat(self._fd).st_mtime_ns
 
     @property
-    def place(self) -> FilePlace:
-        mark = FileMark(self.id, self._offset, self._line, self._before)
-        return FilePlace.model_validate_json(str(mark))
+    def mark(self) -> FileMark:
+        """Where it is read on."""
+        return FileMark(self.id, self._offset, self._line, self._before)
 
     @property
     def is_as_read(self) -> bool:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from agent.adapters.spool import Place
-from agent.telemetry.window import Found
+from agent.telemetry.window import Found, Mark
 
 Item = TypeVar("Item")
+Fed = TypeVar("Fed", contravariant=True)
 
 POLL_SECONDS = 0.2  # between two looks at a source that cannot call
 
@@ -22,13 +23,13 @@ Tell = Callable[[str], None]  # what an operator should know of a source
 
 @dataclass(frozen=True, slots=True)
 class Piece(Generic[Item]):
-    """`breaks` says that it does not continue what came before, and `ends` that no more is there.
+    """`begins` is set where it does not continue what came before: the place where it starts.
 
-    The last item is always one behind which the source can go on.
+    The last item is always one behind which the source can go on. `ends`: no more is there.
     """
 
     items: Sequence[Item] = ()
-    breaks: bool = False
+    begins: Mark | None = None
     ends: bool = False
 
 
@@ -64,7 +65,7 @@ class Source(Protocol[Item]):
     async def close(self) -> None: ...
 
 
-class Reader(Protocol[Item]):
+class Reader(Protocol[Fed]):
     """Makes outcomes of a source's items, and knows its place. Pure."""
 
     @property
@@ -77,7 +78,11 @@ class Reader(Protocol[Item]):
         """True when to conclude would change nothing."""
         ...
 
-    def feed(self, items: Sequence[Item]) -> list[Found]: ...
+    def begin(self, mark: Mark) -> list[Found]:
+        """Conclude, and go on at `mark`, which is not behind what was fed last."""
+        ...
+
+    def feed(self, items: Sequence[Fed]) -> list[Found]: ...
 
     def conclude(self) -> list[Found]:
         """What there is to say because nothing followed."""

@@ -34,6 +34,9 @@ class LogReader:
     def is_settled(self) -> bool:
         return self._window.is_settled and not self._opening
 
+    def begin(self, mark: Mark) -> list[Found]:
+        return [*self._window.feed(self._opened()), *self._window.begin(mark)]
+
     def feed(self, items: Sequence[Line]) -> list[Found]:
         if self._form:
             return self._window.feed(items)
@@ -88,6 +91,10 @@ class RowReader:
 
     place: Place = field(default_factory=Place)
     is_settled: bool = field(default=True, init=False)
+
+    def begin(self, mark: Mark) -> list[Found]:
+        self.place = Place(str(mark))
+        return []
 
     def feed(self, items: Sequence[Row]) -> list[Found]:
         if items:

@@ -32,7 +32,7 @@ class Reading:
         self.told: list[str] = []
         self.source = FileSource(path, self.told.append)
         self.mark: str | None = None
-        self.breaks = 0
+        self.begins = 0
 
     async def begin(self, mark: str | None) -> bool:
         self.mark = mark
@@ -48,7 +48,9 @@ class Reading:
 
     def _look(self) -> Piece[Line]:
         piece = self.source._look()
-        self.breaks += piece.breaks
+        if piece.begins is not None:
+            self.begins += 1
+            self.mark = str(piece.begins)
         if piece.items:
             self.mark = str(piece.items[-1].mark)
         return piece
@@ -159,7 +161,7 @@ async def test_a_copied_and_emptied_file_loses_nothing(path: Path) -> None:
     append(path, "two\n")
     copy_and_truncate(path)
     append(path, "three\n")
-    assert (life.lines(), life.breaks) == (["two\n", "three\n"], 0)
+    assert (life.lines(), life.begins) == (["two\n", "three\n"], 1)
 
 
 async def test_an_emptied_file_is_seen_though_it_has_grown_past_the_place(path: Path) -> None:
@@ -186,7 +188,7 @@ async def test_a_file_emptied_without_a_copy_is_told_and_read_from_its_start(pat
     life.lines()
     os.truncate(path, 0)
     append(path, "two\n")
-    assert (life.lines(), life.breaks, len(life.told)) == (["two\n"], 1, 1)
+    assert (life.lines(), life.begins, len(life.told)) == (["two\n"], 2, 1)
 
 
 async def test_a_place_that_is_gone_is_told_and_the_file_read_from_its_start(path: Path) -> None:
@@ -235,3 +237,13 @@ async def test_a_pipe_is_refused(path: Path) -> None:
 async def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="not a regular file"):
         await reading(tmp_path)
+
+
+async def test_a_file_has_a_place_before_its_first_line_was_read(path: Path) -> None:
+    """Or whoever stops right then would not find it again under another name."""
+    append(path, "one\n")
+    life = await reading(path)
+    life._look()
+    rotate(path)
+    append(path, "two\n")
+    assert (await reading(path, life.mark)).lines() == ["one\n", "two\n"]

@@ -114,6 +114,13 @@ async def test_the_first_time_only_this_boot_is_read(journal: Journal) -> None:
     assert [line.mark for line in await journal.read()] == ["2"]
 
 
+async def test_the_start_of_a_boot_is_a_place_too(journal: Journal) -> None:
+    """Whoever stopped right there reads that boot after a reboot, and then this one."""
+    journal.write(entry(1, "a", UUID(int=0)), entry(2, "b", EARLIER), entry(3, "c"))
+    lines = await journal.read(f"boot:{EARLIER.hex}")
+    assert [line.mark for line in lines] == ["2", "3"]
+
+
 async def test_later_lives_go_on_behind_the_cursor_across_boots(journal: Journal) -> None:
     journal.write(entry(1, "a", EARLIER), entry(2, "b", EARLIER), entry(3, "c"))
     lines = await journal.read("1")
