@@ -1,6 +1,7 @@
-"""Who wrote a line of a kernel log, and when: everything that stands before the kernel's own words.
+"""Who wrote a line of a system log, and when: everything that stands before the words themselves.
 
     2023-04-15T19:49:46.123456+08:00 hv-1 kernel: [  591.115453] EDAC …    journald, rsyslog, dmesg
+    2023-04-15T19:49:46.123456+08:00 hv-1 mcelog[812]: STATUS …             and of mcelog
     Jan  3 22:28:26 hv-1 kernel: [  591.115453] EDAC …                      syslog, journald
     [Sat Apr 15 19:49:46 2023] EDAC …                                       dmesg -T
     [1180532.573917] EDAC …                                                 dmesg
@@ -26,28 +27,38 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _YEARS_BACK_MAX = 9  # reaches a 29 February from any year
 
 _SHELL = re.compile(r"(?:<\d{1,3}>)?(?:kern *:\w+ *: )?", re.ASCII)
-_SENDER = re.compile(r"(?:(?P<host>[\w.:-]{1,253}) )?kernel: ?", re.ASCII)
+_SENDER = re.compile(
+    r"(?:(?P<host>[\w.:-]{1,253}) )?(?P<program>kernel|mcelog(?:\[\d{1,10}\])?): ?", re.ASCII
+)
 _UPTIME = re.compile(r"\[ *(?P<seconds>\d{1,11}\.\d{1,9})\] ?(?:\[ *[TC]\d+\] ?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Unsaid:
-    """What a recording leaves unsaid and its reader must say. `page_shift` is for `page:0x…`."""
+    """What a recording leaves unsaid and its reader must say.
+
+    `page_shift` is for `page:0x…`, `record_bytes` the length of a binary record, if it is known.
+    """
 
     latest: datetime
     year: int | None = None
     zone: tzinfo = UTC
     boot_ns: int = 0
     page_shift: int = 12
+    record_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """A line taken apart. `time_ns` is None where the line says no time, or an impossible one."""
+    """A line taken apart. `time_ns` is None where the line says no time, or an impossible one.
+
+    `program` is who logged it, with its process where it has one: `kernel`, `mcelog[812]`.
+    """
 
     text: str
     host: str | None = None
     time_ns: int | None = None
+    program: str | None = None
 
 
 def unprefixed(line: str, unsaid: Unsaid) -> Stamped:
@@ -59,7 +70,8 @@ def unprefixed(line: str, unsaid: Unsaid) -> Stamped:
     rest = rest[_end(sender) :]
     late_uptime_ns, rest = _upped(rest, unsaid)
     times = (time for time in (date_ns, uptime_ns, late_uptime_ns) if time is not None)
-    return Stamped(rest, sender["host"] if sender else None, next(times, None))
+    host, program = sender.groups() if sender else (None, None)
+    return Stamped(rest, host, next(times, None), program)
 
 
 def _end(found: re.Match[str] | None) -> int:
