@@ -142,7 +142,7 @@ class Seldom:
         self._told_at: dict[str, float] = {}
         self._withheld: Counter[str] = Counter()
 
-    def __call__(self, name: str, level: int = logging.WARNING, **fields: object) -> None:
+    def __call__(self, name: str, level: int = logging.WARNING, /, **fields: object) -> None:
         if self._now() - self._told_at.get(name, float("-inf")) < SELDOM_SECONDS:
             self._withheld[name] += 1
             return

@@ -8,8 +8,10 @@ DIMMs     named as EDAC names them, because ereports do; parts and serials from 
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from pathlib import Path
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from agent.contract.ereport import Inventory, Module
 from agent.contract.errors import AgentError
@@ -39,6 +41,14 @@ class ThisHost:
             return Boot(UUID(text.strip()), int(began.split()[1]) * 1_000_000_000)
         except (OSError, ValueError, StopIteration) as error:
             raise AgentError(f"cannot tell the boot of this host from /proc: {error}") from None
+
+    def zone(self) -> tzinfo:
+        """The zone of this machine's clock, summer and winter; UTC where that is not told."""
+        try:
+            with (self.root / "etc/localtime").open("rb") as file:
+                return ZoneInfo.from_file(file)
+        except (OSError, ValueError):
+            return UTC
 
     def inventory(self, host: str, boot_id: UUID) -> Inventory:
         edac, firmware = list(self._edac()), list(self._firmware())

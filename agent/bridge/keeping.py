@@ -1,6 +1,6 @@
 """The spool in a thread of its own, and what is known of the host that it is about."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from agent.adapters.disk import Disk
 from agent.adapters.journal_file import explained
-from agent.adapters.spool import FIXES, Spool
+from agent.adapters.spool import FIXES, Received, Spool
 from agent.clock import Clock, wall_clock
 from agent.contract.ereport import Inventory
 from agent.contract.errors import AgentError
@@ -38,6 +38,15 @@ class Keeping:
                 return work(self.spool)
 
         return await self._disk.do(explained_work)
+
+    async def receive(self, source: str, records: Sequence[bytes]) -> None:
+        """Write down what a source that forgets has handed out."""
+        now_ns = self.clock()
+        await self.do(lambda spool: spool.receive(source, records, now_ns))
+
+    async def received(self, after: int, limit: int) -> list[Received]:
+        """What was handed out behind the record with the id `after`."""
+        return await self.do(lambda spool: spool.received(after, limit))
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from agent.adapters import logs
 from agent.adapters.broker_settings import BrokerSettings, tls_context
@@ -21,6 +22,7 @@ from agent.bridge.metrics import BridgeMetrics, Totals
 from agent.bridge.service import Bridge, Plan
 from agent.bridge.wanted import Making, Wanted
 from agent.contract.errors import first_of
+from agent.telemetry.prefixes import Unsaid
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +31,21 @@ class Setting:
 
     plan: Plan
     wanted: Wanted
+    unsaid: Unsaid
     broker: BrokerSettings
     state: Path
+    form: str = ""
     listen: tuple[str, int] | None = None
     log_level: str = "info"
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a life ended: what it did, what it leaves, and what of all lives was lost."""
+    """How a life ended: what it did, how many ereports it leaves to the next, and in which boot."""
 
     totals: Totals
     kept: int
-    boot_id: str
+    boot_id: UUID
 
 
 async def run(setting: Setting, host: ThisHost | None = None) -> Summary:
@@ -84,8 +88,7 @@ async def _live(setting: Setting, keeping: Keeping) -> Summary:
         async with _told_to_stop(bridge) as signals:
             await bridge.run()
         tell_stop(signals[0] if signals else "all is applied")
-    boot_id = str(keeping.inventory.boot_id)
-    return Summary(metrics.totals, keeping.spool.kept, boot_id)
+    return Summary(metrics.totals, keeping.spool.kept, keeping.inventory.boot_id)
 
 
 def _bridge(setting: Setting, keeping: Keeping, observe: Observer) -> Bridge[Any]:
@@ -94,7 +97,7 @@ def _bridge(setting: Setting, keeping: Keeping, observe: Observer) -> Bridge[Any
     def tell(text: str) -> None:
         observe(SourceTold(wanted.name, text))
 
-    making = Making(keeping, tell, follows=setting.plan.follows)
+    making = Making(keeping, tell, setting.unsaid, setting.form, setting.plan.follows)
     source, reader_at = wanted.made(making)
     return Bridge(setting.plan, source, reader_at, keeping, setting.broker, observe)
 

@@ -14,7 +14,7 @@ from agent.adapters.spool import Place
 from agent.telemetry.window import Found, Mark
 
 Item = TypeVar("Item")
-Fed = TypeVar("Fed", contravariant=True)
+Fed_contra = TypeVar("Fed_contra", contravariant=True)
 
 POLL_SECONDS = 0.2  # between two looks at a source that cannot call
 
@@ -65,7 +65,7 @@ class Source(Protocol[Item]):
     async def close(self) -> None: ...
 
 
-class Reader(Protocol[Fed]):
+class Reader(Protocol[Fed_contra]):
     """Makes outcomes of a source's items, and knows its place. Pure."""
 
     @property
@@ -82,7 +82,7 @@ class Reader(Protocol[Fed]):
         """Conclude, and go on at `mark`, which is not behind what was fed last."""
         ...
 
-    def feed(self, items: Sequence[Fed]) -> list[Found]: ...
+    def feed(self, items: Sequence[Fed_contra]) -> list[Found]: ...
 
     def conclude(self) -> list[Found]:
         """What there is to say because nothing followed."""

@@ -4,7 +4,7 @@ A log is recognised by its first lines, once: what it was recognised to be is pa
 a later life begins in the middle of it, where it may not show.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -18,9 +18,13 @@ from agent.telemetry.window import Found, Line, Mark, Window
 
 
 class LogReader:
-    """Reads the lines of a log. `form` names its format; without, it is recognised."""
+    """Reads the lines of a log. `form` names its format; without, it is recognised.
 
-    def __init__(self, place: Place, unsaid: Unsaid, form: str = "") -> None:
+    What its lines leave unsaid is asked for anew each time: a date without a year is that of the
+    last such day, and days go by.
+    """
+
+    def __init__(self, place: Place, unsaid: Callable[[], Unsaid], form: str = "") -> None:
         self._unsaid = unsaid
         self._form = form or place.form
         self._window = Window(self._decode, place.mark, place.taken)
@@ -55,12 +59,12 @@ class LogReader:
 
     def _recognise(self) -> None:
         head = b"".join(line.raw for line in self._opening[:OPENING_LINES])
-        form = formats.recognised(opening(Stream(head), self._unsaid))
+        form = formats.recognised(opening(Stream(head), self._unsaid()))
         self._form = form.name if form else ""
 
     def _decode(self, lines: Iterable[bytes]) -> Iterator[Outcome]:
         if self._form:
-            return _named(self._form).decode(Stream(b"", lines), self._unsaid)
+            return _named(self._form).decode(Stream(b"", lines), self._unsaid())
         return _unknown(lines)
 
 
