@@ -89,4 +89,3 @@ def _parse_rest(head: re.Match[str], rest: str) -> EdacError | str:
         **coordinates(f"{rest[place_at + 2 : address_at]} {detail}"),
         detail=f"{message.strip()}: {detail}".strip(": "),
     )
-

@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from agent.adapters import feeder
+from agent.adapters import courier
 from agent.adapters.broker_settings import BrokerSettings
 from agent.adapters.feeder import Feeder, Plan
 from agent.commands import feed
@@ -137,7 +137,7 @@ async def test_what_is_not_applied_in_time_is_sent_again(
     mosquitto: Mosquitto, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A broker may acknowledge a message and drop it: nobody would ever ask for the last one."""
-    monkeypatch.setattr(feeder, "RESEND_SECONDS", 0.2)
+    monkeypatch.setattr(courier, "RESEND_SECONDS", 0.2)
     async with an_agent(mosquitto) as agent:
         feeding = start(mosquitto, log)
         first, again = await agent.take(ERRORS), await agent.take(ERRORS)
@@ -150,7 +150,7 @@ async def test_a_slow_agent_slows_the_source_down(
     mosquitto: Mosquitto, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is kept has a bound, and so has what a broker must queue."""
-    monkeypatch.setattr(feeder, "PARCELS_MAX", 3)
+    monkeypatch.setattr(courier, "PARCELS_MAX", 3)
     async with an_agent(mosquitto) as agent:
         feeding = start(mosquitto, "--batch", "10", log)
         await agent.take(30)
