@@ -27,6 +27,7 @@ from agent.commands.reading import (
     Manner,
     PageSize,
     PageSizeOption,
+    RecordBytesOption,
     Tally,
     YearOption,
     ZoneOption,
@@ -89,6 +90,7 @@ def feed(
     zone: ZoneOption = None,
     boot_time: BootTimeOption = None,
     page_size: PageSizeOption = PageSize.KIB4,
+    record_bytes: RecordBytesOption = None,
 ) -> None:
     """Send recorded memory errors to a running agent, and wait until it has applied them all.
 
@@ -114,7 +116,7 @@ def feed(
     Exit codes: 0 all is applied; 1 it is not, or nothing was decoded; 2 wrong
     usage, or a file is not there.
     """
-    manner = Manner(form, year, zone, boot_time or 0, page_size)
+    manner = Manner(form, year, zone, boot_time or 0, page_size, record_bytes)
     plan = Plan(host, boot_id or uuid4(), batch, speed, patience)
     settings = _settings(broker, host, protocol)
     tally = Tally()

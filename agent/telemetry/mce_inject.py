@@ -61,7 +61,7 @@ _TOKEN = re.compile(
 )
 _NUMBER = re.compile(r"0X([0-9A-F]{1,16})|0([0-7]{1,21})|([0-9]{1,20})", re.ASCII)
 _TELLTALE = re.compile(
-    rf"\s*STATUS\s(?:[^#]*\s)?(?:{'|'.join(_STATUS_WORDS)})\b"
+    rf"\s*(?:[^#]*\s)?STATUS\s+(?:[^#:]*\s)?(?:{'|'.join(_STATUS_WORDS)})\b"
     rf"|\s*(?:{'|'.join(sorted(_FLAGS))})\s*(?:#|$)",
     re.IGNORECASE | re.ASCII,
 )
