@@ -26,8 +26,8 @@ class Reader(Protocol):
 
 # Words of all formats that may stand in one log. What one reader leaves would be lost.
 _OF_ERRORS = re.compile(
-    r"\bEDAC MC\d|\[Hardware Error\]|\(XEN\) .*\bBank \d|\bmce_record: |\bmc_event: "
-    r"|\bCPU \d+ BANK \d",
+    r"\bEDAC MC\d|\[Hardware Error\]|\(XEN\) (?:\[[^\]]{1,40}\] )?Bank \d|\bmce_record: "
+    r"|\bmc_event: |\bCPU \d+ BANK \d",
     re.ASCII,
 )
 

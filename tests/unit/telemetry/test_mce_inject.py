@@ -4,16 +4,7 @@ import pytest
 
 from agent.telemetry.record import Decoded
 from tests.support.logs import decoded, decoded_all, refused
-
-CORRECTED = """\
-# a corrected error of memory
-CPU 3 BANK 13
-STATUS CORRECTED 0x92
-ADDR 0x45678040
-MISC 0x86
-SOCKETID 1
-TIME 1700000000
-"""
+from tests.support.machine_checks import MCE_INJECT as CORRECTED
 
 
 def test_a_record_says_what_its_terms_say() -> None:
@@ -99,6 +90,7 @@ def test_an_instruction_pointer_may_be_written_in_every_way() -> None:
         ("STATUS CORRECTED 0x90", "terms before the first CPU or MCE"),
         ("5 STATUS CORRECTED 0x90", "5 stands before the first CPU or MCE"),
         (f"CPU 0 STATUS CORRECTED{' EN' * 40}", "more than 32 arguments"),
+        (f"CPU 0 STATUS CORRECTED{' EN' * 80}", "more than 64 words in a line"),
     ],
 )
 def test_what_breaks_the_grammar_is_refused_with_the_term(text: str, what: str) -> None:

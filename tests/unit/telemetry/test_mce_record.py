@@ -6,28 +6,13 @@ import pytest
 
 from agent.telemetry.record import Decoded
 from tests.support.logs import UNSAID, decoded, decoded_all, refused
+from tests.support.machine_checks import TRACE_LAYOUTS
+from tests.support.machine_checks import TRACE_PREFIX as PREFIX
 
-PREFIX = "     kworker/3:4-1042    [003] ..... 53303.037895: mce_record: "
-REGISTERS = "0000000123456780/0000000000000086"
-TAIL = "RIP: 00:<0000000000000000>, TSC: 14120b051a1, PROCESSOR: 0:50654"
-WHERE = "TIME: 1700000000, SOCKET: 1, APIC: 6"
-OLDEST = (
-    f"CPU: 3, MCGc/s: f000c15/0, MC13: 8c00008000010092, ADDR/MISC: {REGISTERS}, {TAIL}, {WHERE}"
-)
-WITH_SYND = (
-    "CPU: 3, MCGc/s: f000c15/0, MC13: 8c00008000010092, IPID: 0000000000000000, "
-    f"ADDR/MISC/SYND: {REGISTERS}/0000000000000000, {TAIL}, {WHERE}"
-)
-WITH_PPIN = f"{WITH_SYND}, PPIN: 3c1a3d3a2c9ad2, MICROCODE: 2b0001b0"
-NEWEST = (
-    "CPU: 3, MCGc/s: f000c15/0, MC13: 8c00008000010092, IPID: 0000000000000000, "
-    "ADDR: 0000000123456780, MISC: 0000000000000086, SYND: 0000000000000000, "
-    "RIP: 00:<0000000000000000>, TSC: 14120b051a1, PPIN: 3c1a3d3a2c9ad2, vendor: 0, "
-    "CPUID: 50654, time: 1700000000, socket: 1, APIC: 6, microcode: 2b0001b0"
-)
+OLDEST = TRACE_LAYOUTS[0]
 
 
-@pytest.mark.parametrize("event", [OLDEST, WITH_SYND, WITH_PPIN, NEWEST])
+@pytest.mark.parametrize("event", TRACE_LAYOUTS)
 def test_every_layout_says_the_same(event: str) -> None:
     assert decoded(PREFIX + event) == Decoded(
         line=1,

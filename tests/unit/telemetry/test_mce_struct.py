@@ -1,6 +1,5 @@
 """Records of /dev/mcelog: of every length that kernels have had, and from Xen's dom0."""
 
-import struct
 from dataclasses import replace
 
 import pytest
@@ -10,36 +9,9 @@ from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Decoded, Outcome, Refused
 from agent.telemetry.source import Stream, opening
 from tests.support.logs import UNSAID
+from tests.support.machine_checks import struct_mce as record
 
 LENGTHS = (88, 96, 104, 112, 120, 128)
-
-
-def record(length: int = 128, **changed: int) -> bytes:
-    """One record, laid out by hand: each field at the offset that the kernel gives it."""
-    fields: dict[str, tuple[int, str, int]] = {
-        "status": (0, "Q", 0x8C00008000010091),
-        "misc": (8, "Q", 0x86),
-        "addr": (16, "Q", 0x45678040),
-        "time": (48, "Q", 1700000000),
-        "cpuvendor": (56, "B", 0),
-        "cpuid": (60, "I", 0x50654),
-        "bank": (65, "B", 7),
-        "cpu": (66, "B", 3),
-        "finished": (67, "B", 1),
-        "extcpu": (68, "I", 3),
-        "socketid": (72, "I", 1),
-        "apicid": (76, "I", 6),
-        "mcgcap": (80, "Q", 0xF000C15),
-        "synd": (88, "Q", 0),
-        "ipid": (96, "Q", 0),
-        "ppin": (104, "Q", 0x3C1A3D3A2C9AD2),
-        "microcode": (112, "I", 0x2B0001B0),
-        "kflags": (120, "Q", 1),
-    }
-    buffer = bytearray(128)
-    for name, (offset, code, value) in fields.items():
-        struct.pack_into(f"<{code}", buffer, offset, changed.get(name, value))
-    return bytes(buffer[:length])
 
 
 def outcomes(data: bytes, unsaid: Unsaid = UNSAID, name: str | None = None) -> list[Outcome]:

@@ -6,37 +6,9 @@ import pytest
 
 from agent.telemetry.record import Decoded, Outcome, Refused
 from tests.support.logs import EDAC, UNSAID, decoded, decoded_all, refused
+from tests.support.machine_checks import MCELOG_INPUT as INPUT
+from tests.support.machine_checks import MCELOG_OUTPUT as OUTPUT
 
-INPUT = """\
-CPU 3 BANK 13
-STATUS 0x8c00008000010092
-MISC 0x86
-ADDR 0x45678040
-TIME 1700000000
-PROCESSOR 0:0x50654
-SOCKETID 1
-MCGCAP 0xf000c15
-"""
-HEADER = "Hardware event. This is not a software error.\n"
-OUTPUT = f"""\
-{HEADER}\
-MCE 0
-CPU 3 BANK 13 TSC 1193fd60c6699 [at 2000 Mhz 1 days 18:56:49 uptime (unreliable)]
-MISC 86 ADDR 45678040
-TIME 1700000000 Tue Nov 14 22:13:20 2023
-MCG status:
-MCi status:
-Corrected error
-MCi_MISC register valid
-MCi_ADDR register valid
-MCA: MEMORY CONTROLLER RD_CHANNEL2_ERR
-Transaction: Memory read error
-STATUS 8c00008000010092 MCGSTATUS 0
-MCGCAP f000c15 APICID 6 SOCKETID 1
-PPIN 3c1a3d3a2c9ad2
-MICROCODE 2b0001b0
-CPUID Vendor Intel Family 6 Model 85 Step 4
-"""
 OLD_HEADER = """\
 MCE 0
 HARDWARE ERROR. This is NOT a software problem!

@@ -7,9 +7,8 @@ import pytest
 
 from agent.telemetry.record import Decoded, Outcome, Refused
 from tests.support.logs import EDAC, UNSAID, decoded, decoded_all, refused
-
-CMCI = "(XEN) CMCI occurred on CPU 3.\n"
-BANK = "(XEN) Bank 7: 8c00004000010092[              86] at         45678040\n"
+from tests.support.machine_checks import XEN_BANK as BANK
+from tests.support.machine_checks import XEN_CMCI as CMCI
 
 
 def xen(text: str) -> list[Outcome]:
