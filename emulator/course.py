@@ -14,8 +14,9 @@ import numpy as np
 
 from agent.contract.columns import Batch, Kind
 from agent.contract.ereport import BATCH_MAX, Inventory
-from emulator import presets
+from emulator import presets, scenario
 from emulator.config import EmulatorConfig
+from emulator.errors import EmulatorError
 from emulator.firmware import Firmware
 from emulator.hardware import ReportingSettings, by_the_clock
 from emulator.machine.harvests import Harvester, Harvests, Logged
@@ -45,6 +46,21 @@ class Course:
     started_ns: int = STARTED_NS
     is_amd: bool = False
 
+    def check(self) -> None:
+        """Complain before anything is made.
+
+        Raises:
+            EmulatorError: if the memory has no such place, or nothing of the scenario is in memory:
+                what is put on pages of a kind needs a host with guests.
+        """
+        self._streams()
+        if not (self.scenario.memory_faults or self.scenario.wear):
+            raise EmulatorError(
+                "scenario: it puts faults on pages of guests, and those live in `pagewarden demo` "
+                "and `pagewarden emulator` alone; there are: "
+                f"{', '.join(_of_hardware())}"
+            )
+
     @property
     def layout(self) -> Layout:
         if self.reporting.how is How.FIRMWARE_FIRST:
@@ -59,13 +75,13 @@ class Course:
             steps = self.scenario.clock_steps
             yield replace(told, time_ns=by_the_clock(told.time_ns, self.started_ns, steps))
 
-    def batches(self, host: str, boot_id: UUID) -> Iterator[Batch]:
-        """All ereports, numbered from 0."""
+    def batches(self, host: str, boot_id: UUID, at_most: int = BATCH_MAX) -> Iterator[Batch]:
+        """All ereports, numbered from 0, at most so many in one batch."""
         firmware = self._firmware(host, boot_id)
         made = 0
         for found in map(self._as_drivers_count, self.harvests()):
-            for at in range(0, len(found), BATCH_MAX):
-                part = found.at(np.arange(at, min(at + BATCH_MAX, len(found))))
+            for at in range(0, len(found), at_most):
+                part = found.at(np.arange(at, min(at + at_most, len(found))))
                 yield firmware.report_all(part, made)
                 made += len(part)
 
@@ -144,3 +160,7 @@ def course_of(scenario: Scenario, config: EmulatorConfig, *, is_amd: bool = Fals
         reporting,
         is_amd=is_amd,
     )
+
+
+def _of_hardware() -> list[str]:
+    return [name for name in scenario.names() if scenario.load(name).memory_faults]
