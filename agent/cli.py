@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from agent.commands import agent, cases, decode, feed, requests, status
+from agent.commands import agent, bridge, cases, decode, feed, requests, status
 from agent.contract.errors import AgentError, PeerError, first_of
 
 GROUP = "pagewarden.commands"
@@ -25,6 +25,7 @@ and shows what it did to Prometheus.
 \b
 Start here:     pagewarden demo
 On a host:      pagewarden agent --config /etc/pagewarden/agent.toml
+Its errors:     pagewarden bridge --from journal --host … --broker …
 A recorded log: pagewarden decode /var/log/kern.log
 What it does:   pagewarden status, pagewarden cases, pagewarden case c1
 By hand:        pagewarden offline 0x1234, evacuate, online, cancel
@@ -40,7 +41,7 @@ def build() -> typer.Typer:
         name="pagewarden", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False
     )
     app.callback()(_root)
-    for module in (agent, status, cases, requests, decode, feed):
+    for module in (agent, bridge, status, cases, requests, decode, feed):
         module.register(app)
     for extension in sorted(entry_points(group=GROUP), key=lambda found: found.name):
         extension.load()(app)

@@ -179,3 +179,39 @@ class World:
         self.broker_lost = make.counter(
             "broker_connections_lost_total", "Connections that ended, or did not come about."
         )
+
+
+class Crossing:
+    """What a bridge brings over. The agent has none of these: a bridge is a process of its own."""
+
+    def __init__(self, make: Maker) -> None:
+        self.read = make.counter(
+            "bridge_items_read_total", "Lines, or records, read from the source."
+        )
+        self.ereports = make.counter(
+            "bridge_ereports_total", "Ereports made of them, written down and numbered."
+        )
+        self.errors = make.counter(
+            "bridge_memory_errors_total", "Errors, of any kind, that these ereports stand for."
+        )
+        self.refused = make.counter(
+            "bridge_refused_total", "Lines about a memory error that could not be read."
+        )
+        self.published = make.counter(
+            "bridge_published_total", "Ereports that the broker took, each time that it did."
+        )
+        self.applied = make.counter(
+            "bridge_applied_total", "Ereports that the agent said it has applied."
+        )
+        self.lost = make.counter(
+            "bridge_lost_total", "Ereports that had to make room before the agent applied them."
+        )
+        self.kept = make.gauge(
+            "bridge_spool_ereports", "Ereports kept because they are not applied yet."
+        )
+        self.behind = make.gauge(
+            "bridge_behind_seconds", "How long the oldest of them has been waiting."
+        )
+        self.connected = make.gauge(
+            "bridge_broker_connected", "1 while the bridge has a connection to the broker."
+        )

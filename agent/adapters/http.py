@@ -27,7 +27,7 @@ REQUESTS_MAX = 16  # at once; one more is hung up on
 POLL_SECONDS = 0.1  # how long closing may take
 REQUEST_SECONDS_MAX = 5.0  # a client that says nothing for so long is hung up on
 
-INDEX = "pagewarden's agent\n/metrics is for Prometheus, /healthz says whether it is well\n"
+INDEX = "pagewarden\n/metrics is for Prometheus, /healthz says whether it is well\n"
 
 
 class PublicServer:

@@ -7,7 +7,7 @@ process however that ends, and because people may still read the database meanwh
 import fcntl
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,9 +28,11 @@ FIXES = {
     sqlite3.SQLITE_BUSY: "end the program that holds a write lock on it",
 }
 
+OTHERS = "in use by another agent; stop that one, or set journal.path to another file"
+
 
 @contextmanager
-def explained(path: Path) -> Generator[None, None, None]:
+def explained(path: Path, fixes: Mapping[int, str] = FIXES) -> Generator[None, None, None]:
     """Turn SQLite's troubles into one line that names the file and the fix.
 
     Raises:
@@ -40,15 +42,15 @@ def explained(path: Path) -> Generator[None, None, None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        fix = FIXES.get(code, "this is not expected; keep the file and report it")
+        fix = fixes.get(code, "this is not expected; keep the file and report it")
         raise AgentError(f"{path}: {error}: {fix}") from error
 
 
-def lock(path: Path) -> int:
-    """Be the only agent on this journal; the descriptor holds the lock until it is closed.
+def lock(path: Path, others: str = OTHERS) -> int:
+    """Be the only one to use this file; the descriptor holds the lock until it is closed.
 
     Raises:
-        AgentError: if another agent is, or the lock file cannot be made.
+        AgentError: saying `others`, if another does, or if the lock file cannot be made.
     """
     beside = path.with_name(path.name + ".lock")
     try:
@@ -60,18 +62,20 @@ def lock(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise AgentError(
-            f"{path}: in use by another agent; stop that one, or set journal.path to another file"
-        ) from None
+        raise AgentError(f"{path}: {others}") from None
     return descriptor
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """The database, up to date, every commit of which survives a power cut."""
-    with explained(path):
+def connect(
+    path: Path,
+    migrated: Callable[[sqlite3.Connection, Path], None] = migrate,
+    fixes: Mapping[int, str] = FIXES,
+) -> sqlite3.Connection:
+    """The database, brought up to date by `migrated`; its commits survive a power cut."""
+    with explained(path, fixes):
         db = sqlite3.connect(path, isolation_level=None)
         try:
-            migrate(db, path)  # before anything is changed: the file may be somebody else's
+            migrated(db, path)  # before anything is changed: the file may be somebody else's
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")

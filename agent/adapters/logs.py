@@ -133,14 +133,29 @@ class _Folded(logging.Handler):
         )
 
 
-class EventLog:
-    """An observer that writes. Call it with every event."""
+class Seldom:
+    """Lines that others may cause at will: one of a kind a second, and how many were withheld."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._log: Any = structlog.get_logger()
         self._now = now
         self._told_at: dict[str, float] = {}
         self._withheld: Counter[str] = Counter()
+
+    def __call__(self, name: str, level: int = logging.WARNING, /, **fields: object) -> None:
+        if self._now() - self._told_at.get(name, float("-inf")) < SELDOM_SECONDS:
+            self._withheld[name] += 1
+            return
+        self._told_at[name] = self._now()
+        self._log.log(level, name, **fields, withheld=self._withheld.pop(name, 0))
+
+
+class EventLog:
+    """An observer that writes. Call it with every event."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._log: Any = structlog.get_logger()
+        self._seldom = Seldom(now)
 
     def __call__(self, event: Event) -> None:
         self._write(event)
@@ -232,14 +247,6 @@ class EventLog:
             reason=event.reason,
             retry_seconds=round(event.retry_seconds, 3),
         )
-
-    def _seldom(self, name: str, **fields: object) -> None:
-        """A warning that others may cause at will: one a second, and how many were withheld."""
-        if self._now() - self._told_at.get(name, float("-inf")) < SELDOM_SECONDS:
-            self._withheld[name] += 1
-            return
-        self._told_at[name] = self._now()
-        self._log.warning(name, **fields, withheld=self._withheld.pop(name, 0))
 
 
 def _who(case: Case) -> dict[str, object]:

@@ -34,6 +34,16 @@ class Publisher:
             if not await self._link.publish(topics.ereports(self._host), payload, retain=False):
                 raise Unreachable("the broker did not take a message")
 
+    async def introduce(self, inventory: bytes) -> None:
+        """Tell, retained, what memory the host has.
+
+        Raises:
+            Unreachable: if the broker did not take it.
+        """
+        with _translated():
+            if not await self._link.publish(topics.inventory(self._host), inventory, retain=True):
+                raise Unreachable("the broker did not take the inventory")
+
     async def answer(self) -> Answer:
         """Wait for the agent's next word.
 

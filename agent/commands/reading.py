@@ -16,7 +16,7 @@ import typer
 from agent.adapters.recordings import Recording
 from agent.contract.topics import checked_host
 from agent.telemetry import formats, mce_struct
-from agent.telemetry.announced import PAGE_SHIFTS
+from agent.telemetry.edac import PAGE_SHIFTS
 from agent.telemetry.exact import nanoseconds
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Decoded, Refused

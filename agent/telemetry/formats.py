@@ -14,6 +14,7 @@ from agent.telemetry import (
     mce_struct,
     mcelog_fast,
     mcelog_text,
+    rasdaemon,
     smartmem,
     xen_console,
 )
@@ -47,6 +48,7 @@ def in_lines(decode_lines: Callable[[Iterable[str], Unsaid], Iterator[Outcome]])
 
 FORMATS = (
     Format("smartmem", by_lines(smartmem.is_smartmem), in_lines(smartmem.decode)),
+    Format("rasdaemon-db", rasdaemon.is_database, rasdaemon.decode),
     Format("mce-struct", mce_struct.is_mce_struct, mce_struct.decode),
     Format("mce-inject", by_lines(mce_inject.is_mce_inject), in_lines(mce_inject.decode)),
     Format("mce-record", by_lines(mce_record.is_mce_record), in_lines(mce_record.decode)),
