@@ -92,17 +92,14 @@ def saved(policy: Policy, errors: Chunk, host: I64, geometry: Geometry) -> list[
 
 def retired_by(policy: Policy, unit: I64, errors: Chunk) -> Retired:
     """`errors` are the corrected ones, in the order of time, and `unit` where each of them is."""
-    if not len(errors):
-        return Retired(unit, errors.time_ns, errors.mode)
     order = np.argsort(unit, kind="stable")
     unit, time_ns, mode = unit[order], errors.time_ns[order], errors.mode[order]
-    window = policy.errors - 1
-    fires = np.zeros(len(unit), np.bool_)
-    fires[window:] = (unit[window:] == unit[: len(unit) - window]) & (
-        time_ns[window:] - time_ns[: len(unit) - window] < policy.hours * HOUR_NS
-    )
-    fired, first = np.unique(unit[fires], return_index=True)
-    return Retired(fired, time_ns[fires][first], mode[fires][first])
+    last = np.arange(policy.errors - 1, len(unit))
+    first = last - (policy.errors - 1)
+    in_time = time_ns[last] - time_ns[first] < policy.hours * HOUR_NS
+    fires = last[(unit[last] == unit[first]) & in_time]
+    fired, soonest = np.unique(unit[fires], return_index=True)
+    return Retired(fired, time_ns[fires][soonest], mode[fires][soonest])
 
 
 def _units(policy: Policy, errors: Chunk, host: I64, geometry: Geometry) -> I64:
