@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emulator import breaking
+from emulator.describing import command as describing
 from emulator.errors import EmulatorError, first_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def register(app: typer.Typer) -> None:
     """Add the emulator's commands to `pagewarden`."""
     group = typer.Typer(invoke_without_command=True, help=_EMULATOR_HELP)
     group.callback()(emulator)
+    describing.register(group)
     app.add_typer(group, name="emulator")
     app.command("broker", help=_BROKER_HELP, hidden=True)(broker)
     breaking.register(app)
