@@ -14,6 +14,7 @@ import typer
 
 from emulator import breaking
 from emulator.errors import EmulatorError, first_of
+from emulator.recording import command as recording
 
 if TYPE_CHECKING:
     from emulator.edges.host import Script
@@ -59,6 +60,7 @@ def register(app: typer.Typer) -> None:
     """Add the emulator's commands to `pagewarden`."""
     group = typer.Typer(invoke_without_command=True, help=_EMULATOR_HELP)
     group.callback()(emulator)
+    recording.register(group)
     app.add_typer(group, name="emulator")
     app.command("broker", help=_BROKER_HELP, hidden=True)(broker)
     breaking.register(app)
