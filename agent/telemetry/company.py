@@ -44,7 +44,7 @@ class Company:
     def knows(self, form: str, place: Place, times: Iterable[int]) -> bool:
         """True if the error that `form` is about to tell of was told already."""
         told = self._told.get(place)
-        return told is not None and told.is_near(times) and told.owes(form)
+        return told is not None and told.owes(form) and told.is_near(times)
 
     def told(self, form: str, place: Place, times: frozenset[int]) -> None:
         """Remember that `form` told of an error at `place`."""

@@ -4,9 +4,10 @@
     EDAC skx MC0: ADDR 0x30aa905a80              ← adds to it
     EDAC MC0: 1 CE memory read error on …        ← explains it: one error, told twice
 
-A full line explains, of each form, the oldest that is held and has its address. Where addresses
-cannot be compared it explains its neighbour: writers tell of an error in poor words right before
-they do so in full. At most `HELD_MAX` are held, and none for longer than errors are remembered.
+Writers tell of an error in poor words right before they do so in full. So a full line explains what
+its own writer said before: of each form the oldest that is held and has its address, or, where
+addresses cannot be compared, the oldest. Of what others said `company` keeps count. At most
+`HELD_MAX` are held, and none for longer than errors are remembered.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,10 +27,9 @@ EDAC_LINE = "an EDAC line"
 TRACED = "an mce_record line"
 LOGGED = "an mce_record line of rasdaemon"
 
-# What the kernel writes right ahead of an EDAC line, and never behind it.
-ANNOUNCING = frozenset({mce_block.ANNOUNCED, mce_block.AMDS, ghes.FORM})
+# Whom a full line explains: its neighbours, written right ahead of it by the same writer.
 _NEIGHBOURS: dict[str, frozenset[str]] = {
-    EDAC_LINE: ANNOUNCING,
+    EDAC_LINE: frozenset({mce_block.ANNOUNCED, mce_block.AMDS, ghes.FORM}),
     mc_event.FORM: frozenset({TRACED}),
     mc_event.LOGGED: frozenset({LOGGED}),
 }
@@ -94,21 +94,20 @@ class Waiting:
 
     def overdue(self, line: int, now_ns: int | None) -> list[Held]:
         """Those that are held no longer at this line, which says that it is `now_ns`."""
-        return [
-            held
-            for at, held in enumerate(self._held)
-            if len(self._held) - at > HELD_MAX or _is_overdue(held, line, now_ns)
-        ]
+        too_many = len(self._held) - HELD_MAX
+        late = enumerate(self._held)
+        kept = (at for at, held in late if at >= too_many and not _is_overdue(held, line, now_ns))
+        return self._held[: next(kept, None)]
 
     def explained(self, means: Callable[[int], bool] | None, form: str) -> list[Held]:
         """Those that a full line of this form explains; `means` tells its address, if known."""
         found: dict[str, Held] = {}
-        for held in self._held:
+        neighbours = [held for held in self._held if held.form in _NEIGHBOURS[form]]
+        for held in neighbours:
             if means and held.place is not None and means(held.place):
                 found.setdefault(held.form, held)
-        for held in self._held:
-            is_comparable = means and held.place is not None
-            if held.form in _NEIGHBOURS[form] and not is_comparable and held.is_of_memory:
+        for held in neighbours:
+            if (means is None or held.place is None) and held.is_of_memory:
                 found.setdefault(held.form, held)
         return list(found.values())
 

@@ -22,12 +22,13 @@ from agent.telemetry.reader import Reader
 from agent.telemetry.record import UNTIMED, Decoded, Outcome, Refused, checked
 from agent.telemetry.xen_console import XenConsole
 
-_WORDS = r"EDAC |\[Hardware Error\]|Machine Check|mcelog|\(XEN\)|mce_record|mc_event"
-_OURS = re.compile(_WORDS)
 # Every line of interest holds one of these words, begins as mcelog's do, or is blank, which ends a
-# record of mcelog; the others cost one search.
-_WORTH_A_LOOK = re.compile(
-    rf"{_WORDS}|^\s*(?:$|CPU \d|MCE \d|[A-Z]{{3,9}} |Hardware event|MCA: |Memory |Transaction: )"
+# record of mcelog; the others cost two searches.
+_WORDS = re.compile(
+    r"EDAC |\[Hardware Error\]|Machine Check|\(XEN\)|mc(?:elog|e_record|_event)", re.ASCII
+)
+_MCELOGS = re.compile(
+    r"\s*(?:$|CPU \d|MCE \d|[A-Z]{3,9} |Hardware event|MCA: |Memory |Transaction: )"
 )
 _OF_BLOCKS = re.compile(r"EDAC |\[Hardware Error\]")
 _EDAC_AT = re.compile(r"EDAC MC\d*: ", re.ASCII)
@@ -35,14 +36,14 @@ _EDAC_AT = re.compile(r"EDAC MC\d*: ", re.ASCII)
 
 def is_kernel_log(opening: Iterable[str], unsaid: Unsaid) -> bool:
     """True if a line of `opening` has a log's prefix or one of its words."""
-    return any(_OURS.search(line) or unprefixed(line, unsaid).text != line for line in opening)
+    return any(_WORDS.search(line) or unprefixed(line, unsaid).text != line for line in opening)
 
 
 def decode(lines: Iterable[str], unsaid: Unsaid) -> Iterator[Outcome]:
     """The errors that `lines` report."""
     log = KernelLog(unsaid)
     for number, line in enumerate(lines, 1):
-        if _WORTH_A_LOOK.search(line):
+        if _WORDS.search(line) or _MCELOGS.match(line):
             yield from log.feed(number, unprefixed(line, unsaid))
     yield from log.close()
 
@@ -53,6 +54,7 @@ class KernelLog:
     def __init__(self, unsaid: Unsaid) -> None:
         self._unsaid = unsaid
         self._once = Once()
+        self._last = Stamped("")
         self._events = ghes.Events()
         self._readers: tuple[tuple[str, Reader], ...] = (
             (LOGGED, MceLogged(unsaid)),
@@ -63,6 +65,7 @@ class KernelLog:
 
     def feed(self, number: int, said: Stamped) -> Iterator[Outcome]:
         """What can be said now that line `number` has come."""
+        self._last = said
         yield from self._once.overdue(number, said.time_ns)
         if edac.is_error(said.text):
             yield from self._edac(number, said)
@@ -76,7 +79,7 @@ class KernelLog:
     def close(self) -> Iterator[Outcome]:
         """What is left to say when no line comes for a while, or none comes at all."""
         for form, reader in self._readers:
-            yield from self._once.poor(form, Stamped(""), reader.close())
+            yield from self._once.poor(form, self._last, reader.close())
         yield from self._once.rest()
 
     def _block(self, number: int, said: Stamped) -> None:

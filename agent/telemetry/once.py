@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from agent.telemetry.company import Company, Place
-from agent.telemetry.held import ANNOUNCING, Held, Waiting, Whole
+from agent.telemetry.held import Held, Waiting, Whole
+from agent.telemetry.mce_block import RAW
 from agent.telemetry.prefixes import Stamped
 from agent.telemetry.record import Decoded, Outcome, Refused
 
@@ -34,12 +35,15 @@ class Once:
             if isinstance(outcome, Refused):
                 yield outcome
             else:
-                self._waiting.add(Whole(outcome.line, said, form, outcome))
-        self._settle()
+                held = Whole(outcome.line, said, form, outcome)
+                self._waiting.add(held)
+                self._settle(held)
 
     def explained(self, form: str, means: Callable[[int], bool] | None) -> list[Held]:
         """What an error that is told in full in this form explains."""
-        self._settle()
+        for held in self._waiting:
+            if held.form == RAW:  # printed behind an EDAC line, if at all
+                self._settle(held)
         return self._waiting.explained(means, form)
 
     def is_told(self, form: str, place: Place, times: Iterable[int]) -> bool:
@@ -92,12 +96,11 @@ class Once:
         if is_new:
             yield outcome
 
-    def _settle(self) -> None:
-        """Drop what was told in full before, of those who may be late."""
-        for held in self._waiting:
-            if held.form not in ANNOUNCING and self._is_company(held) and held.is_of_memory:
-                self._waiting.remove(held)
-                self._tell(held.form, {held.place}, _times(held))
+    def _settle(self, held: Held) -> None:
+        """Drop what was told in full before."""
+        if held.is_of_memory and self._is_company(held):
+            self._waiting.remove(held)
+            self._tell(held.form, {held.place}, _times(held))
 
     def _is_company(self, held: Held) -> bool:
         return self.is_told(held.form, held.place, _times(held))

@@ -1,6 +1,7 @@
 """The walk through a kernel log: what counts once, what is passed over, what is refused."""
 
 from dataclasses import replace
+from itertools import chain, count, islice, repeat
 
 import pytest
 from hypothesis import given
@@ -116,6 +117,72 @@ def test_a_firmware_block_alone_speaks_for_itself() -> None:
 
 def test_a_firmware_block_about_something_else_is_passed_over() -> None:
     assert of(FIRMWARE.replace("memory error", "PCIe error")) == []
+
+
+MCELOG = """\
+Apr 15 19:49:47 hv-1 mcelog[812]: Hardware event. This is not a software error.
+Apr 15 19:49:47 hv-1 mcelog[812]: MCE 0
+Apr 15 19:49:47 hv-1 mcelog[812]: CPU 0 BANK 7
+Apr 15 19:49:47 hv-1 mcelog[812]: MISC 40584e86 ADDR 12345680
+Apr 15 19:49:47 hv-1 mcelog[812]: TIME 1681559382 Sat Apr 15 11:49:42 2023
+Apr 15 19:49:47 hv-1 mcelog[812]: STATUS 8c0000c000010091 MCGSTATUS 0
+Apr 15 19:49:47 hv-1 mcelog[812]: MCGCAP f000c14 APICID 0 SOCKETID 0
+Apr 15 19:49:47 hv-1 mcelog[812]: CPUID Vendor Intel Family 6 Model 85
+"""
+XEN = """\
+(XEN) [2023-04-15 19:49:46] CMCI occurred on CPU 3.
+(XEN) [2023-04-15 19:49:46] Bank 7: 8c0000c000010091[        40584e86] at         12345680
+"""
+
+
+def test_what_mcelog_says_in_the_midst_of_other_lines_is_read() -> None:
+    lines = MCELOG.splitlines(keepends=True)
+    between = "Apr 15 19:49:47 hv-1 systemd[1]: Started Session 12 of user root.\n"
+    (record,) = of(between.join(lines))
+    assert isinstance(record, Decoded)
+    assert (record.address, record.count, record.host) == (0x12345680, 3, "hv-1")
+
+
+def test_what_the_daemon_says_of_what_the_driver_said_is_no_second_error() -> None:
+    assert errors(of(f"Apr 15 19:49:46 hv-1 kernel: {EDAC}\n{MCELOG}")) == 3
+
+
+def test_what_two_forms_without_a_dimm_say_is_one_error() -> None:
+    block = BLOCK.replace("[Sat Apr 15 19:49:46 2023]", "Apr 15 19:49:46 hv-1 kernel:")
+    raised = block.replace("8c00004000010091", "8c0000c000010091")
+    assert errors(of(raised + MCELOG)) == 3
+
+
+def test_xens_console_may_be_in_the_same_log() -> None:
+    elsewhere = LINE.replace("0x12345 ", "0x77777 ")
+    addresses = {o.address for o in of(f"{elsewhere}\n{XEN}") if isinstance(o, Decoded)}
+    assert addresses == {0x77777680, 0x12345680}
+
+
+def test_a_tracepoint_that_is_cut_off_is_refused_inside_a_block_too() -> None:
+    cut = "<idle>-0 [000] d..1. 596.89: mce_record: CPU: 0, MCGc/s: f000c15/0"
+    outcomes = of(f"{BLOCK}{cut}\n[1.0] {EDAC}\n")
+    assert [type(outcome) for outcome in outcomes] == [Refused, Decoded]
+
+
+def test_only_so_many_blocks_are_held_and_the_oldest_speaks_first() -> None:
+    walk = kernel_log.decode(
+        (
+            f"[1.0] EDAC skx MC{number % 500}: CPU 0: Machine Check Event: 0x0 Bank 7: "
+            f"0x8c00004000010091"
+            if number % 2
+            else f"[1.0] EDAC skx MC{number % 500 + 1}: HANDLING MCE MEMORY ERROR"
+            for number in count()
+        ),
+        UNSAID,
+    )
+    assert [outcome.line for outcome in islice(walk, 5)] == [1, 3, 5, 7, 9]
+
+
+def test_a_log_without_end_gives_up_its_errors_on_the_way() -> None:
+    """Nothing but blocks of firmware that no EDAC line follows, for as long as one looks."""
+    endless = chain.from_iterable(repeat(FIRMWARE.splitlines()))
+    assert len(list(islice(kernel_log.decode(endless, UNSAID), 500))) == 500
 
 
 @pytest.mark.parametrize(
