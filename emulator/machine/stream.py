@@ -106,7 +106,7 @@ def _lives(flaws: Sequence[Flaw], model: Model, geometry: Geometry) -> list["_Li
 
 
 class _Life:
-    """What one flaw does, in its order. All its errors before `known_ns` have been given."""
+    """What one flaw does, in its order. All that comes later comes after `known_ns`."""
 
     def __init__(self, index: int, flaw: Flaw, model: Model, geometry: Geometry) -> None:
         self.known_ns = flaw.begins_ns
@@ -129,7 +129,7 @@ class _Life:
         scrubbed = self._scrubbed(wakes)
         time_ns = self._times(wakes, scrubbed, address, is_first=given == 0)
         self.left -= count
-        self.known_ns = int(time_ns[-1]) + 1
+        self.known_ns = int(time_ns[-1])
         kind = np.full(count, Kind.CE, np.uint8)
         uncorrected_at = self._flaw.uncorrected_at
         if uncorrected_at is not None and given <= uncorrected_at < given + count:
@@ -162,7 +162,7 @@ class _Life:
         gaps = self._gaps(wakes)
         if is_first:
             gaps[0] = 0
-        time_ns = self.known_ns - (not is_first) + np.cumsum(gaps)
+        time_ns = self.known_ns + np.cumsum(gaps)
         round_ns = self._model.arrivals.scrub_period_ns
         put_off = (self._passes(address[scrubbed]) - time_ns[scrubbed]) % round_ns
         steps = np.zeros_like(time_ns)
