@@ -15,6 +15,7 @@ import typer
 from emulator import breaking
 from emulator.describing import command as describing
 from emulator.errors import EmulatorError, first_of
+from emulator.recording import command as recording
 
 if TYPE_CHECKING:
     from emulator.edges.host import Script
@@ -61,6 +62,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(invoke_without_command=True, help=_EMULATOR_HELP)
     group.callback()(emulator)
     describing.register(group)
+    recording.register(group)
     app.add_typer(group, name="emulator")
     app.command("broker", help=_BROKER_HELP, hidden=True)(broker)
     breaking.register(app)
