@@ -142,13 +142,17 @@ acts = st.lists(
 )
 
 
+def text_of(kind: str, number: int) -> str:
+    texts = {"error": error, "block": block}
+    return texts[kind](number) if kind in texts else OTHER
+
+
 @settings(max_examples=EXAMPLES)
 @given(kinds=st.lists(st.sampled_from(["error", "block", "other"]), max_size=25), acts=acts)
 def test_whatever_happens_to_log_and_bridge_each_error_arrives_once(
     kinds: Sequence[str], acts: Sequence[Act]
 ) -> None:
-    texts = {"error": error, "block": block, "other": lambda _: OTHER}
-    text = "".join(texts[kind](number) for number, kind in enumerate(kinds, 1))
+    text = "".join(text_of(kind, number) for number, kind in enumerate(kinds, 1))
     errors = [number for number, kind in enumerate(kinds, 1) if kind != "other"]
     with a_world() as world:
         world.write(OTHER)

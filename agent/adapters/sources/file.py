@@ -43,7 +43,7 @@ class FileSource:
         if mark is None:
             return True
         place = FilePlace.parse(mark)
-        self._file = place and await asyncio.to_thread(self._holder_of, place)
+        self._file = await asyncio.to_thread(self._holder_of, place) if place else None
         if self._file is None:
             self._say(
                 f"{self._path}: what was read last is in no file that is left; "
