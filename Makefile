@@ -7,9 +7,10 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 EXAMPLES ?= 5000
 MUTANTS  ?= all
+LINES    ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim mutants bench check format lock clean
+.PHONY: help demo test sim mutants fuzz bench check format lock clean
 
 help:            ## what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +27,9 @@ sim: $(VENV)/.run             ## live many whole lives, judged by the truth (SEE
 
 mutants: $(VENV)/.run         ## is every deliberate defect of the emulated Xen noticed? (MUTANTS=all)
 	$(BIN)/python -m tests.mutants.run $(MUTANTS)
+
+fuzz: $(VENV)/.run            ## does every decoder survive a million broken lines? (LINES=20000 ARGS="--gigabyte")
+	$(BIN)/python -m tests.fuzz --lines $(LINES) $(ARGS)
 
 bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.frame_table

@@ -1,4 +1,4 @@
-"""The emulator's own commands: `emulator`, `break`, and the hidden `broker` of the demo.
+"""The emulator's own commands: `emulator` and those below it, `break`, and the hidden `broker`.
 
 What they need is imported when they run: this file is read for every command of `pagewarden`.
 """
@@ -57,12 +57,15 @@ Prints `ready` once it listens.
 
 def register(app: typer.Typer) -> None:
     """Add the emulator's commands to `pagewarden`."""
-    app.command("emulator", help=_EMULATOR_HELP)(emulator)
+    group = typer.Typer(invoke_without_command=True, help=_EMULATOR_HELP)
+    group.callback()(emulator)
+    app.add_typer(group, name="emulator")
     app.command("broker", help=_BROKER_HELP, hidden=True)(broker)
     breaking.register(app)
 
 
 def emulator(
+    context: typer.Context,
     *,
     config: Annotated[
         Path | None, typer.Option(help="TOML file; without one, the documented defaults.")
@@ -81,7 +84,9 @@ def emulator(
     memory: Annotated[str | None, typer.Option(help='The host\'s memory, as in "512 GiB".')] = None,
     json: Annotated[bool, typer.Option("--json", help="Print `ready` as JSON.")] = False,
 ) -> None:
-    """Run an emulated host until it is told to stop."""
+    """Run an emulated host until it is told to stop; unless it was another command below it."""
+    if context.invoked_subcommand is not None:
+        return
     chosen: dict[tuple[str, ...], object] = {
         ("scenario",): scenario,
         ("sockets",): sockets,
@@ -111,7 +116,7 @@ def _script(
     settings = config.load(path, overrides)
     if replay is not None:
         return replayed(settings, Recording(replay))
-    return Script(settings, scenario.load(settings.scenario))
+    return Script(settings, scenario.load_live(settings.scenario))
 
 
 async def _emulate(script: "Script", announce: Callable[["Ready"], None]) -> None:

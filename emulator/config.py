@@ -6,14 +6,16 @@ emulator without any file is the documented one.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from agent.contract.ereport import BATCH_MAX
 from agent.contract.toolstack import GuestKind
 from agent.contract.topics import HostName
+from emulator.machine.memory import Geometry
+from emulator.machine.reporting import How
 from emulator.scenario import FaultSettings, Guests, GuestSettings
 from emulator.sizes import Size
 from emulator.toml import Overrides, Settings, checked, read_table
@@ -48,12 +50,38 @@ class HostSettings(Settings):
     memory: Size = 512 << 30
     xen_heap: Size = 64 << 20
     dom0: Size = 1 << 30
-    dimms: Annotated[int, Field(gt=0, le=12)] = 8
     nodes: Annotated[int, Field(gt=0, le=NODES_MAX)] = 1
+    reporting: How = How.EACH
     personality: Personality = Personality.THREAD
     defects: dict[DefectId, bool] = Field(default_factory=dict[DefectId, bool])
     hypercall_cpu: Annotated[int, Field(ge=0, lt=4096)] = 1
     reboot_seconds: Seconds = 3.0
+
+
+class MemorySettings(Settings):
+    """Counts are of each thing one level up; sizes are bytes."""
+
+    sockets: Annotated[int, Field(gt=0, le=8)] = 1
+    channels: Annotated[int, Field(gt=0, le=12)] = 8
+    dimms_per_channel: Annotated[int, Field(gt=0, le=3)] = 1
+    ranks: Annotated[int, Field(gt=0, le=8)] = 2
+    bank_groups: Annotated[int, Field(gt=0, le=16)] = 8
+    banks_per_group: Annotated[int, Field(gt=0, le=16)] = 4
+    row_bytes: Annotated[int, Field(ge=64, le=1 << 20)] = 8192
+    socket_run: Annotated[int, Field(ge=0, le=1 << 30)] = 0
+    channel_run: Annotated[int, Field(ge=64, le=1 << 30)] = 4096
+    bank_hash: bool = True
+    channel_hash: bool = False
+    part: Annotated[str, Field(max_length=128)] = "PGWD-DDR5-4800"
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        self.geometry(1)
+        return self
+
+    def geometry(self, memory: int) -> Geometry:
+        """That of a host with so many bytes of memory."""
+        return Geometry(memory, **self.model_dump())
 
 
 class BrokerSettings(Settings):
@@ -115,6 +143,7 @@ class EmulatorConfig(Settings):
     scenario: str = "straight-line"
     sockets: Path = Path("run")
     host: HostSettings = HostSettings()
+    memory: MemorySettings = MemorySettings()
     guests: Guests = (
         GuestSettings(name="web-hvm", kind=GuestKind.HVM),
         GuestSettings(name="db-pv", kind=GuestKind.PV),

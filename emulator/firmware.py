@@ -1,7 +1,7 @@
 """From the registers of a harvest to ereports: what a host's firmware knows of its own memory.
 
-An address that is not valid stays unknown, and so do row and bank with it; the channel is in the
-status register, and with one DIMM a channel it names the DIMM.
+An address that is not valid stays unknown, and so do row and bank with it. The channel is in the
+status register: on a host of one socket, with one DIMM a channel, it names the DIMM all the same.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,11 @@ from uuid import UUID
 
 import numpy as np
 
-from agent.contract.columns import COLUMNS, UNKNOWN, Batch, Kind
+from agent.contract.columns import COLUMNS, I64, UNKNOWN, Batch, Bools, Kind
 from agent.contract.ereport import Module
-from emulator.dimms import place_of
 from emulator.machine.banks import Registers
-
-Row = tuple[int, ...]
+from emulator.machine.harvests import Harvests
+from emulator.machine.memory import Geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,37 +23,63 @@ class Firmware:
 
     host: str
     boot_id: UUID
+    geometry: Geometry
     modules: tuple[Module, ...]
-
-    @property
-    def dimms(self) -> int:
-        return len(self.modules)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return tuple(module.label for module in self.modules)
 
     def report(self, harvests: Sequence[Registers], first_seq: int, time_ns: int) -> Batch:
         """One ereport a harvest, numbered from `first_seq`; there must be at least one."""
-        rows = [self._row(found, first_seq + i, time_ns) for i, found in enumerate(harvests)]
-        columns = zip(COLUMNS, zip(*rows, strict=True), strict=True)
-        named = {name: np.array(values, dtype) for (name, dtype), values in columns}
-        return Batch(self.host, self.boot_id, self.labels, **named)
-
-    def _row(self, registers: Registers, seq: int, time_ns: int) -> Row:
-        """In the order of `COLUMNS`."""
-        located = registers.address_valid
-        place = place_of(registers.address, self.dimms)
-        return (
-            seq,
-            time_ns,
-            registers.address if located else 0,
-            registers.count,
-            place.row if located else UNKNOWN,
-            place.column if located else UNKNOWN,
-            UNKNOWN if registers.channel is None else registers.channel,
-            place.rank if located else UNKNOWN,
-            place.bank if located else UNKNOWN,
-            Kind.UE if registers.uncorrected else Kind.CE,
-            located,
+        return self._batch(
+            first_seq,
+            np.full(len(harvests), time_ns),
+            np.array([found.address for found in harvests], np.int64),
+            np.array([found.address_valid for found in harvests]),
+            np.array([found.count for found in harvests]),
+            np.array([found.uncorrected for found in harvests]),
+            self._told([found.channel for found in harvests]),
         )
+
+    def report_all(self, found: Harvests, first_seq: int) -> Batch:
+        """The same for columns, each reading at its own time."""
+        channels: list[int] = (found.source % self.geometry.channels).tolist()
+        return self._batch(
+            first_seq,
+            found.time_ns,
+            found.address.astype(np.int64),
+            found.is_located,
+            found.count,
+            found.uncorrected,
+            self._told(channels),
+        )
+
+    def _batch(  # noqa: PLR0913, PLR0917 - a column an argument
+        self,
+        first_seq: int,
+        time_ns: I64,
+        address: I64,
+        located: Bools,
+        count: I64,
+        uncorrected: Bools,
+        dimm_told: I64,
+    ) -> Batch:
+        address = address * located
+        places = self.geometry.places(address)
+        columns = {
+            "seq": first_seq + np.arange(len(address)),
+            "time_ns": time_ns,
+            "address": address,
+            "count": count,
+            "row": np.where(located, places.row, UNKNOWN),
+            "column": np.where(located, places.column, UNKNOWN),
+            "dimm": np.where(located, self.geometry.dimm_of(places), dimm_told),
+            "rank": np.where(located, places.rank, UNKNOWN),
+            "bank": np.where(located, self.geometry.bank_of(places), UNKNOWN),
+            "kind": np.where(uncorrected, Kind.UE, Kind.CE),
+            "located": located,
+        }
+        named = {name: np.array(columns[name], dtype) for name, dtype in COLUMNS}
+        return Batch(self.host, self.boot_id, self.geometry.labels, **named)
+
+    def _told(self, channels: Sequence[int | None]) -> I64:
+        """The DIMM of each, by its channel alone."""
+        dimms = (None if each is None else self.geometry.dimm_on(each) for each in channels)
+        return np.array([UNKNOWN if dimm is None else dimm for dimm in dimms], np.int64)

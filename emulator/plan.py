@@ -5,8 +5,11 @@ from dataclasses import replace
 
 from agent.contract.frames import PAGE_SHIFT
 from agent.contract.toolstack import GuestKind
+from emulator import presets
 from emulator.config import EmulatorConfig, HostSettings, Personality
 from emulator.errors import EmulatorError
+from emulator.hardware import PlannedFlaw, planned_flaws
+from emulator.machine.memory import Geometry
 from emulator.needs import NEEDS
 from emulator.scenario import FaultSettings, GuestSettings, MappingSettings, Scenario
 from emulator.sizes import shown
@@ -50,6 +53,18 @@ def layout_of(config: EmulatorConfig, scenario: Scenario) -> Layout:
 def planned(*faults: FaultSettings) -> list[Planned]:
     """One entry a page, in the order of time."""
     return sorted(((at, fault) for fault in faults for at in fault.starts()), key=when)
+
+
+def flaws_of(scenario: Scenario, geometry: Geometry, seed: int) -> list[list[PlannedFlaw]]:
+    """What is wrong with the memory, fault by fault.
+
+    Raises:
+        EmulatorError: if the memory has no such place.
+    """
+    if not scenario.memory_faults:
+        return []
+    preset = presets.load(scenario.preset).model
+    return planned_flaws(scenario.memory_faults, geometry, preset, seed)
 
 
 def when(entry: Planned) -> float:

@@ -14,9 +14,11 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from agent.contract.toolstack import HERE, GuestKind, Paging
 from emulator.errors import EmulatorError
+from emulator.hardware import ClockStep, MemoryFault, ReportingSettings
 from emulator.machine.banks import Uncorrected
 from emulator.mischief import RULES_MAX, Rule
 from emulator.sizes import Size
+from emulator.spans import Span
 from emulator.toml import Settings, checked, read_table
 from emulator.xen.layout import repeated
 
@@ -62,6 +64,7 @@ class On(StrEnum):
         return self in {On.XEN_IMAGE, On.M2P, On.LOW, On.ANONYMOUS}
 
 
+PresetName = Literal["ddr3", "ddr4", "ddr5"]
 AgentValue = str | bool | int | float | tuple[str, ...]
 GuestName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
@@ -201,6 +204,10 @@ class Expect(Settings):
 class Scenario(Settings):
     """`title` is a sentence that says what should happen. No guests here: those of the config.
 
+    `memory_faults` are those of the hardware; with `wear` there are others too, so many times as
+    many as the `preset` has. A scenario with a `span` is one of simulated days: it is fed, and not
+    played by the demo.
+
     `agent` are keys of the agent's configuration that this is about, table by table. `mischief` is
     armed from the start; what happens when it does is told in `emulator.mischief`.
     """
@@ -208,16 +215,33 @@ class Scenario(Settings):
     title: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     guests: Guests = ()
     faults: tuple[FaultSettings, ...] = ()
+    memory_faults: tuple[MemoryFault, ...] = ()
+    preset: PresetName = "ddr5"
+    span: Span | None = None
+    wear: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    reporting: ReportingSettings | None = None
+    clock_steps: Annotated[tuple[ClockStep, ...], Field(max_length=64)] = ()
     mappings: tuple[MappingSettings, ...] = ()
     peers: Peers = ()
     agent: dict[str, dict[str, AgentValue]] = Field(default_factory=dict)
     mischief: Annotated[tuple[Rule, ...], Field(max_length=RULES_MAX)] = ()
     expect: Expect = Expect()
 
+    @property
+    def is_live(self) -> bool:
+        """True if it is of seconds, and a host can live through it."""
+        return self.span is None
+
+    @model_validator(mode="after")
+    def _lasts_as_long_as_it_must(self) -> Self:
+        if self.wear and self.span is None:
+            raise ValueError("wear: memory wears out within a span; say which, as in span = `30 d`")
+        return self
+
     @model_validator(mode="after")
     def _expects_no_more_than_it_breaks(self) -> Self:
         broken = sum(fault.pages for fault in self.faults)
-        if self.expect.pages > broken:
+        if self.expect.pages > broken and not self.memory_faults:
             raise ValueError(f"[expect] names more pages than [[faults]] break ({broken})")
         return self
 
@@ -237,6 +261,16 @@ def load(name: str) -> Scenario:
             f"scenario: there is no {name!r}; there are: {', '.join(names())}, or a path to a .toml"
         )
     return checked(Scenario, read_table(path), path.name)
+
+
+def load_live(name: str) -> Scenario:
+    """The same, of those that a host can live through."""
+    found = load(name)
+    if not found.is_live:
+        raise EmulatorError(
+            f"scenario: {name} is of simulated days; `pagewarden feed --scenario {name}` plays it"
+        )
+    return found
 
 
 def _files() -> dict[str, Path]:

@@ -19,20 +19,27 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from uuid import UUID
 
 import numpy as np
 
-from agent.contract.columns import Batch
+from agent.contract.columns import I64, Batch, Bools, Kind
 from agent.contract.frames import FIRST_RESERVED_DOMID, PAGE_SHIFT, PAGE_SIZE, DomId, Mfn, mfn_of
 from emulator.chaos import draw
 from emulator.config import EmulatorConfig, Personality
-from emulator.dimms import modules, place_of
 from emulator.firmware import Firmware
-from emulator.machine.banks import COUNT_MAX, Bank, Registers, Uncorrected
-from emulator.machine.faults import Fault, Faults
-from emulator.machine.memory import Memory
-from emulator.plan import planned, when
+from emulator.hardware import ReportingSettings, by_the_clock
+from emulator.machine.banks import Registers, Uncorrected
+from emulator.machine.content import Content
+from emulator.machine.faults import Flaw
+from emulator.machine.memory import Places
+from emulator.machine.model import Model
+from emulator.machine.playing import Flaws
+from emulator.machine.queue import Errors, Fault, Faults
+from emulator.machine.reporting import Reporter
+from emulator.machine.stream import Transaction
+from emulator.plan import flaws_of, planned, when
 from emulator.scenario import FaultSettings, On, Scenario
 from emulator.visits import Visits
 from emulator.xen.defects import MENDED, XEN_4_17, HostDown, switched
@@ -50,6 +57,7 @@ _LINE_BYTES = 64
 _NS = 1_000_000_000
 _CATCH_UP_SECONDS = 5.0  # after a stall, a guest works off this much and no more
 _DEFECTS = {Personality.THREAD: MENDED, Personality.XEN_4_17: XEN_4_17}
+_SEVERITY = {Transaction.READ: Uncorrected.SRAR, Transaction.SCRUB: Uncorrected.SRAO}
 _SCRUBBED_PER_SECOND = 1 << 18  # pages an idle CPU wipes: 1 GiB
 
 
@@ -73,28 +81,37 @@ class World:
         self._layout = layout
         self._started_ns = started_ns
         self._accesses_per_second = config.workload.accesses_per_second
-        self._bank = Bank()
+        self._reporting = scenario.reporting or ReportingSettings(how=config.host.reporting)
+        self._reporters: dict[int, Reporter] = {}
         self._faults = Faults()
+        self._geometry = config.memory.geometry(layout.frames * PAGE_SIZE)
+        self._flaws = Flaws(self._geometry)
+        for flaw, model in chain.from_iterable(flaws_of(scenario, self._geometry, config.seed)):
+            self.add_flaw(flaw, model)
         self._faulty: set[Mfn] = set()
         self._visits = Visits(list(scenario.mappings))
+        self._clock_steps = scenario.clock_steps
         self._plan = planned(*scenario.faults, *config.faults)
-        self._chance, self._workload_chance = np.random.default_rng(config.seed).spawn(2)
+        chances = np.random.default_rng(config.seed).spawn(3)
+        self._chance, self._workload_chance, self._lying_chance = chances
         self._disk = Images()
-        self._modules = partial(modules, config.host.dimms, config.seed)
+        self._modules = partial(self._geometry.modules, config.seed)
         self._replaced: Counter[str] = Counter()
         self._to_replace: set[str] = set()
-        self._boot(Firmware(config.host.name, boot_id, self._modules(self._replaced)), layout, 0.0)
+        modules = self._modules(self._replaced)
+        self._boot(Firmware(config.host.name, boot_id, self._geometry, modules), layout, 0.0)
         for _, fault in self._plan:
             if fault.on is On.BROKEN:
                 self._break_early()
 
     def _boot(self, firmware: Firmware, layout: Layout, now: float) -> None:
         self.firmware = firmware
-        self.hypervisor = Hypervisor(layout, Memory(layout.frames), self._defects)
+        self.hypervisor = Hypervisor(layout, Content(layout.frames), self._defects)
         self.toolstack = Toolstack(self.hypervisor, peers=self._peers, images=self._disk)
         self.xen = PageOfflineOp(self.hypervisor)
         self.checks = MachineCheck(self.hypervisor, self.xen)
         self._struck: list[Registers] = []
+        self._reporters.clear()
         self.ereports = 0
         self.errors = 0
         self._booted_at = now
@@ -102,8 +119,14 @@ class World:
 
     @property
     def is_done(self) -> bool:
-        """True while no fault has more to say: all are spent, or nobody reads their pages."""
-        return self.is_quiet or (not self._plan and self._faults.next_due() is None)
+        """True while no fault has more to say: all are spent, or nobody reads their pages.
+
+        A flaw has more to say until it is spent, whoever reads its pages: it reaches many.
+        """
+        to_come = self._plan or self._faults.next_due() is not None
+        to_come = to_come or self._flaws.next_due_ns is not None
+        unread = any(reporter.is_to_be_read for reporter in self._reporters.values())
+        return self.is_quiet or not (to_come or unread)
 
     @property
     def guests(self) -> list[Guest]:
@@ -124,10 +147,14 @@ class World:
         harvests = list(self._reported(now))
         if not harvests:
             return None
-        time_ns = self._started_ns + round(now * _NS)
-        batch = self.firmware.report(harvests, self.ereports, time_ns)
-        self.ereports += len(batch)
+        batch = self.firmware.report(harvests, self.ereports, self._clock_ns(now))
+        self.count(batch)
         return batch
+
+    def _clock_ns(self, now: float) -> int:
+        """What the host's clock shows."""
+        time_ns = np.array([self._started_ns + round(now * _NS)])
+        return int(by_the_clock(time_ns, self._started_ns, self._clock_steps)[0])
 
     def work(self, now: float) -> None:
         """Let every running guest do what it would have done by `now`, and idle CPUs scrub."""
@@ -158,6 +185,7 @@ class World:
         away = [guest for guest in self._layout.guests if guest.name in elsewhere]
         self._visits.forget()
         self.stand_still()
+        self._flaws.pass_over(round(now * _NS))
         self._put_in_new_dimms()
         firmware = replace(self.firmware, boot_id=boot_id, modules=self._modules(self._replaced))
         layout = replace(self._layout, guests=tuple(there), away=tuple(away))
@@ -170,10 +198,13 @@ class World:
 
     def _put_in_new_dimms(self) -> None:
         self._replaced.update(self._to_replace)
-        slots = {self.firmware.labels.index(label) for label in self._to_replace}
+        slots = [self._geometry.labels.index(label) for label in self._to_replace]
         self._to_replace.clear()
-        for mfn in sorted(self._faulty):
-            if place_of(mfn << PAGE_SHIFT, self.firmware.dimms).dimm in slots:
+        self._flaws.remove(slots)
+        mfns = sorted(self._faulty)
+        dimms = self._geometry.dimm_of(self._places([mfn << PAGE_SHIFT for mfn in mfns])).tolist()
+        for mfn, dimm in zip(mfns, dimms, strict=True):
+            if dimm in slots:
                 self._faults.remove(mfn)
                 self._faulty.discard(mfn)
 
@@ -187,8 +218,12 @@ class World:
         self._faults.add(fault, now)
         self._faulty.add(mfn_of(fault.address))
 
-    def count_replayed(self, batch: Batch) -> None:
-        """A recording's ereports leave this host as its own."""
+    def add_flaw(self, flaw: Flaw, model: Model) -> None:
+        """Let the hardware be bad as real hardware is; its times count from the world's begin."""
+        self._flaws.add(flaw, model)
+
+    def count(self, batch: Batch) -> None:
+        """Ereports leave this host, its own or a recording's, and with them what they count."""
         self.ereports += len(batch)
         self.errors += int(batch.errors.sum())
 
@@ -206,20 +241,19 @@ class World:
             address = (mfn << PAGE_SHIFT) + line
             del self._plan[0]
             if fault.uncorrected:
-                self._strike(address, fault.severity)
+                self._strike(address, fault.severity, now)
                 continue
             began_at = max(at, self._booted_at)
             self.add_fault_at(Fault(address, fault.errors_per_second, fault.errors_max), began_at)
 
-    def _strike(self, address: int, severity: Uncorrected) -> None:
+    def _strike(self, address: int, severity: Uncorrected, now: float) -> None:
         """An uncorrected error: Xen has seen to it before anybody is told."""
         self._faulty.add(mfn_of(address))
-        channel = place_of(address, self.firmware.dimms).dimm
-        self._bank.log_uncorrected(address, channel, severity)
-        registers = self._bank.harvest()
-        if registers is not None:
-            self._struck.append(registers)
-            self.checks.handle(registers)
+        (reporter,) = self._reporters_of([address])
+        for harvest in reporter.log_uncorrected(address, round(now * _NS), severity):
+            self._struck.append(harvest.registers)
+            if harvest.registers.uncorrected:
+                self.checks.handle(harvest.registers)
 
     def _break_early(self) -> None:
         """An uncorrected error of before: Xen has marked the page, and its guest knows of it."""
@@ -250,18 +284,51 @@ class World:
                 self._faults.wake(mfn, now)
 
     def _reported(self, now: float) -> Iterator[Registers]:
-        """What the bank says of each error; it is harvested before it could lose an address."""
+        """What the banks say of the errors up to `now`, to whom this host lets read them."""
+        due = [*self._shown(now), *self._faults.due(now, self._chance)]
         struck, self._struck = self._struck, []
-        self.errors += len(struck)
-        yield from struck
-        for errors in self._faults.due(now, self._chance):
-            channel = place_of(errors.address, self.firmware.dimms).dimm
-            for count in _portions(errors.count):
-                self._bank.log(errors.address, channel, count)
-                self.errors += count
-                registers = self._bank.harvest()
-                if registers is not None:
-                    yield registers
+        now_ns = round(now * _NS)
+        read = [reporter.read(now_ns) for reporter in self._reporters.values()]
+        reporters = self._reporters_of([errors.address for errors in due])
+        for errors, reporter in zip(due, reporters, strict=True):
+            read.append(reporter.log(errors.address, now_ns, errors.count))
+        found = (harvest.registers for harvest in chain.from_iterable(read))
+        for registers in chain(struck, found):
+            yield self._reporting.told(registers, self._lying_chance)
+
+    def _shown(self, now: float) -> list[Errors]:
+        """What the flaws made where somebody reads; what is uncorrected has struck then."""
+        due = self._flaws.due(round(now * _NS))
+        if due is None:
+            return []
+        read = due[self._is_read(due.address >> PAGE_SHIFT)]
+        corrected = read.kind == Kind.CE
+        fatal = read[~corrected]
+        for address, by in zip(fatal.address.tolist(), fatal.transaction.tolist(), strict=True):
+            self._strike(address, _SEVERITY[Transaction(by)], now)
+        addresses, counts = np.unique(read.address[corrected], return_counts=True)
+        return [*map(Errors, addresses.tolist(), counts.tolist())]
+
+    def _is_read(self, mfns: I64) -> Bools:
+        """The host knows these frames, and none of them is offlined."""
+        known = mfns < self.hypervisor.layout.frames
+        offlined = self.hypervisor.table.offlined_among(mfns[known])
+        return known & ~np.isin(mfns, offlined)
+
+    def _reporters_of(self, addresses: list[int]) -> list[Reporter]:
+        """Of each address, that of its channel's bank."""
+        places = self._places(addresses)
+        sources = places.socket * self._geometry.channels + places.channel
+        return [self._reporter(source) for source in sources.tolist()]
+
+    def _reporter(self, source: int) -> Reporter:
+        if source not in self._reporters:
+            channel = source % self._geometry.channels
+            self._reporters[source] = Reporter(self._reporting.reporting, channel)
+        return self._reporters[source]
+
+    def _places(self, addresses: list[int]) -> Places:
+        return self._geometry.places(np.array(addresses, np.int64))
 
 
 def _whole(disk: Images, unwritten: AbstractSet[str]) -> Images:
@@ -276,10 +343,3 @@ def _whole(disk: Images, unwritten: AbstractSet[str]) -> Images:
 
 def _names_at(peers: Iterable[Peer]) -> set[str]:
     return {being.spec.name for peer in peers for being in peer.guests}
-
-
-def _portions(errors: int) -> Iterator[int]:
-    """So many at a time as the bank's counter holds."""
-    while errors > 0:
-        yield min(errors, COUNT_MAX)
-        errors -= COUNT_MAX

@@ -1,37 +1,30 @@
-"""One run over recorded errors: number, batch, and wait until the agent has applied them all.
+"""One run over numbered messages: hand them on as they fall due, until the agent has applied all.
 
-produce   records → batches → courier, waiting while it is full
+produce   messages → courier, waiting while it is full
 watch     the work ends when all is applied, or when nothing moved for too long
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 from uuid import UUID
 
 from agent.adapters.broker_settings import BrokerSettings
 from agent.adapters.courier import Courier
-from agent.contract.ereport import Applied
+from agent.contract.ereport import Applied, Inventory
 from agent.contract.errors import AgentError, PeerError
 from agent.contract.outbox import Parcel
-from agent.telemetry.pace import Pace
-from agent.telemetry.parcel import parcel_of
-from agent.telemetry.record import Decoded
-
-PACE_STEP_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Whose ereports, how many a message, how fast, and for how long nothing may move."""
+    """Whose ereports, for how long nothing may move, and what memory they are about, if known."""
 
     host: str
     boot_id: UUID
-    batch: int
-    speed: float
     patience_seconds: float
+    inventory: Inventory | None = None
 
 
 class Watcher(Protocol):
@@ -49,7 +42,8 @@ class Feeder:
         self._plan = plan
         self._settings = settings
         self._watcher = watcher
-        self._courier = Courier(plan.host, settings, self)
+        inventory = None if plan.inventory is None else plan.inventory.model_dump_json().encode()
+        self._courier = Courier(plan.host, settings, self, inventory)
         self._is_all_made = False
         self._trouble = self._told = ""
         self._moved_at = _now()
@@ -65,15 +59,15 @@ class Feeder:
     def _is_over(self) -> bool:
         return self._is_all_made and not self._courier
 
-    async def run(self, records: Iterable[Decoded]) -> None:
-        """Return once every ereport is applied.
+    async def run(self, parcels: AsyncIterator[Parcel]) -> None:
+        """Return once every ereport is applied. `parcels` are numbered from 0.
 
         Raises:
             PeerError: when the agent applied nothing for `patience_seconds`.
-            AgentError: when the records ended in a failure; what came before it is applied.
+            AgentError: when they ended in a failure; what came before it is applied.
         """
         async with asyncio.TaskGroup() as tasks:
-            producing = tasks.create_task(self._produce(iter(records)), name="produce")
+            producing = tasks.create_task(self._produce(parcels), name="produce")
             tasks.create_task(self._deliver(), name="courier")
             complaint = await self._watch()
             producing.cancel()
@@ -109,33 +103,18 @@ class Feeder:
         self._stirred.clear()
         await self._stirred.wait()
 
-    async def _produce(self, records: Iterator[Decoded]) -> None:
+    async def _produce(self, parcels: AsyncIterator[Parcel]) -> None:
         try:
-            async for batch in self._paced(records):
+            async for parcel in parcels:
                 while self._courier.is_full:
                     await self._stir()
-                self._put(batch)
+                self._put(parcel)
         except AgentError as error:
             self._unread = error
         self._is_all_made = True
         self._stirred.set()
 
-    async def _paced(self, records: Iterator[Decoded]) -> AsyncIterator[list[Decoded]]:
-        pace: Pace | None = None
-        # In a thread: a long stretch of lines about other things must not stop the connection.
-        while waiting := await asyncio.to_thread(list, islice(records, self._plan.batch)):
-            pace = pace or Pace(self._plan.speed, waiting[0].time_ns, _now())
-            while waiting:
-                if ready := pace.ready(waiting, _now()):
-                    yield ready
-                    waiting = waiting[len(ready) :]
-                else:
-                    await asyncio.sleep(
-                        max(pace.due_seconds(waiting[0]) - _now(), PACE_STEP_SECONDS)
-                    )
-
-    def _put(self, batch: Sequence[Decoded]) -> None:
-        parcel = parcel_of(batch, self._plan.host, self._plan.boot_id, self.made)
+    def _put(self, parcel: Parcel) -> None:
         self.made = parcel.last + 1
         if not self._courier:
             self._moved_at = _now()  # patience begins with the first that waits

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from agent.adapters import database
 from agent.contract.errors import AgentError
+from agent.telemetry.rasdaemon import MAGIC, Cell
 
 FILES_MAX = 256
 HEAD_BYTES = 64 * 1024
@@ -45,6 +47,17 @@ class Recording:
         yield self.head
         while chunk := _read(self._stream, self.name):
             yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDatabase(Recording):
+    """A file that is a database, and can be asked for rows instead of bytes."""
+
+    def columns(self, table: str) -> Sequence[str]:
+        return database.columns(Path(self.name), table)
+
+    def rows(self, table: str, names: Sequence[str]) -> Iterator[tuple[Cell, ...]]:
+        return database.rows(Path(self.name), table, names)
 
 
 @contextmanager
@@ -76,7 +89,8 @@ def _opened(name: str, stack: ExitStack) -> Recording:
         raise Unopened(f"{name}: {error.strerror or error}") from None
     except ValueError as error:  # a NUL in the name
         raise Unopened(f"{name!r}: {error}") from None
-    return Recording(name, head, _modified(stream, name), stream)
+    kind = StoredDatabase if head.startswith(MAGIC) and name != STDIN else Recording
+    return kind(name, head, _modified(stream, name), stream)
 
 
 def _stream(name: str, stack: ExitStack) -> BinaryIO:

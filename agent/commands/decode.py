@@ -17,6 +17,7 @@ from agent.commands.reading import (
     Manner,
     PageSize,
     PageSizeOption,
+    RecordBytesOption,
     Tally,
     YearOption,
     ZoneOption,
@@ -45,14 +46,19 @@ def decode(
     zone: ZoneOption = None,
     boot_time: BootTimeOption = None,
     page_size: PageSizeOption = PageSize.KIB4,
+    record_bytes: RecordBytesOption = None,
 ) -> None:
     """Read the memory errors out of logs and print them as ereports, one a line.
 
-    Reads kernel logs (EDAC lines, behind the prefix of dmesg, dmesg -T, syslog
-    or journald) and SmartMem CSV; which it is goes by the content. An error that
-    the kernel tells twice counts once. An address that is not known stays
-    unknown. Lines about other things are passed over; a line about a memory
-    error that cannot be read is told on stderr as file:line: reason.
+    Reads logs of kernels and of the daemons about them (EDAC lines, blocks of
+    firmware and of machine checks, the tracepoints mc_event and mce_record,
+    mcelog's text, Xen's console, behind the prefix of dmesg, dmesg -T, syslog or
+    journald), rasdaemon's database, records of /dev/mcelog and pstore (struct
+    mce), mce-inject files and SmartMem CSV; which it is goes by the content. An
+    error that is told in several of these ways counts once. An address that is
+    not known stays unknown. Lines about other things are passed over; a memory
+    error that cannot be read, and a machine check of something else, is told on
+    stderr as file:line: reason.
 
     Numbers start at 0 and run over all files. The boot_id follows from the first
     64 KiB of each file, so decoding the same files again yields the same
@@ -61,7 +67,11 @@ def decode(
 
     Dates without a zone are UTC unless --zone says more. Seconds since boot stand
     for seconds since 1970 unless --boot-time says when the machine booted: order
-    and distance are right then, the date is not.
+    and distance are right then, the date is not. A machine check without a time
+    is dated at the boot.
+
+    A database is opened read-only, and no lock is held on it for long, so that
+    its daemon can go on writing. Its rows are told of by their ids.
 
     \b
     Examples:
@@ -69,12 +79,13 @@ def decode(
       journalctl -k -o short-iso-precise | pagewarden decode -
       pagewarden decode --json --host hv-1 kern.log.1 kern.log > hv-1.jsonl
       pagewarden decode --year 2023 --zone Europe/Berlin old-syslog
+      pagewarden decode /var/lib/rasdaemon/ras-mc_event.db
       pagewarden decode --json dimm.csv | jq -s 'group_by(.row) | map(length)'
 
     Exit codes: 0 something was decoded; 1 nothing was; 2 wrong usage, or a file
     is not there.
     """
-    manner = Manner(form, year, zone, boot_time or 0, page_size)
+    manner = Manner(form, year, zone, boot_time or 0, page_size, record_bytes)
     show = _as_json if as_json else _as_text
     tally = Tally()
     try:

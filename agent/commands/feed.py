@@ -1,9 +1,9 @@
-"""`pagewarden feed`: recorded errors, sent to a running agent as if they happened now."""
+"""`pagewarden feed`: errors, recorded or emulated, sent to a running agent as a host sends them."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from time import monotonic
 from typing import Annotated
@@ -16,25 +16,29 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from agent.adapters.broker_settings import BrokerSettings, parse_url
 from agent.adapters.feeder import Feeder, Plan
+from agent.adapters.pacing import Pacing, batched, recorded
+from agent.adapters.providers import source_of
 from agent.adapters.recordings import Unopened, opened
 from agent.commands.decode import printable, tell
 from agent.commands.options import JsonOption
 from agent.commands.reading import (
     AUTO,
     BootTimeOption,
-    FilesArgument,
     FormatOption,
     Manner,
     PageSize,
     PageSizeOption,
+    RecordBytesOption,
     Tally,
     YearOption,
     ZoneOption,
     parse_host,
     records,
 )
+from agent.contract.columns import Batch
 from agent.contract.ereport import BATCH_MAX
 from agent.contract.errors import AgentError
+from agent.contract.sources import Source, Wanted
 
 
 class Mqtt(StrEnum):
@@ -61,8 +65,27 @@ def register(app: typer.Typer) -> None:
 
 
 def feed(
-    files: FilesArgument,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]…", help="Recordings, in order; - is standard input."),
+    ] = None,
     *,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            "--scenario", metavar="NAME", help="Emulated errors instead: a name, or a .toml file."
+        ),
+    ] = None,
+    rate: Annotated[
+        float,
+        typer.Option(
+            "--rate", min=0, help="Ereports a second of a scenario; 0 is as fast as they apply."
+        ),
+    ] = 0.0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Same seed, same scenario."),
+    ] = 1,
     broker: Annotated[
         str, typer.Option("--broker", metavar="URL", help="mqtt://host:port or mqtts://host:port")
     ],
@@ -89,8 +112,9 @@ def feed(
     zone: ZoneOption = None,
     boot_time: BootTimeOption = None,
     page_size: PageSizeOption = PageSize.KIB4,
+    record_bytes: RecordBytesOption = None,
 ) -> None:
-    """Send recorded memory errors to a running agent, and wait until it has applied them all.
+    """Send memory errors to a running agent, recorded or emulated, until it has applied them all.
 
     Reads what `pagewarden decode` reads and publishes it as a host's own source
     would: numbered, in batches, kept until the agent says that they are durable,
@@ -102,6 +126,12 @@ def feed(
     recorded distances: --speed 3600 plays an hour in a second. Records that are
     out of order do not wait.
 
+    With --scenario the errors are those of an emulated host, which may be a
+    simulated year in a few seconds; `pagewarden demo --list` tells the names.
+    The inventory of its memory is published too. With --rate they come at a
+    steady pace. The same scenario and seed make the same ereports, byte for
+    byte, but for the boot_id.
+
     Each run is a new boot of the host. With --boot-id an interrupted run is
     continued: what the agent already applied is not sent again.
 
@@ -109,18 +139,27 @@ def feed(
     Examples:
       pagewarden feed --broker mqtt://127.0.0.1:1883 --host hv-1 /var/log/kern.log
       pagewarden feed --broker mqtt://127.0.0.1 --host hv-1 --speed 3600 dimm.csv
+      pagewarden feed --broker mqtt://127.0.0.1 --host hv-1 --scenario year-of-a-host
+      pagewarden feed --broker mqtt://127.0.0.1 --host hv-1 --scenario ce-storm --rate 500
       zcat kern.log.*.gz | pagewarden feed --broker mqtt://127.0.0.1 --host hv-1 -
 
     Exit codes: 0 all is applied; 1 it is not, or nothing was decoded; 2 wrong
     usage, or a file is not there.
     """
-    manner = Manner(form, year, zone, boot_time or 0, page_size)
-    plan = Plan(host, boot_id or uuid4(), batch, speed, patience)
+    _check(files, scenario, speed=speed, rate=rate)
+    manner = Manner(form, year, zone, boot_time or 0, page_size, record_bytes)
+    plan = Plan(host, boot_id or uuid4(), patience)
+    pacing = Pacing(batch, speed, rate)
     settings = _settings(broker, host, protocol)
     tally = Tally()
     started = monotonic()
     try:
-        applied = asyncio.run(_feed(files, manner, plan, settings, tally))
+        if scenario:
+            source = source_of(Wanted(scenario, seed, host, plan.boot_id))
+            plan = replace(plan, inventory=source.inventory)
+            applied = asyncio.run(_play(source, pacing, plan, settings, tally))
+        else:
+            applied = asyncio.run(_feed(files or [], manner, pacing, plan, settings, tally))
     except Unopened as error:
         tell(str(error))
         raise typer.Exit(2) from None
@@ -150,14 +189,48 @@ def _settings(url: str, host: str, protocol: Mqtt) -> BrokerSettings:
     )
 
 
+def _check(files: list[str] | None, scenario: str | None, *, speed: float, rate: float) -> None:
+    """Refuse what does not go together."""
+    if bool(files) == bool(scenario):
+        raise typer.BadParameter("name files, or a --scenario, and not both", param_hint="FILE")
+    if scenario and speed:
+        raise typer.BadParameter("is for recordings; a scenario has --rate", param_hint="--speed")
+    if files and rate:
+        raise typer.BadParameter("is for a scenario; recordings have --speed", param_hint="--rate")
+
+
 async def _feed(
-    files: list[str], manner: Manner, plan: Plan, settings: BrokerSettings, tally: Tally
+    files: list[str],
+    manner: Manner,
+    pacing: Pacing,
+    plan: Plan,
+    settings: BrokerSettings,
+    tally: Tally,
 ) -> int:
     """How many ereports were applied, which is all of them."""
     with opened(files) as recordings, _progress() as watcher:
         feeder = Feeder(plan, settings, watcher)
-        await feeder.run(records(recordings, manner, tally, watcher.refused))
+        found = records(recordings, manner, tally, watcher.refused)
+        await feeder.run(recorded(found, plan.host, plan.boot_id, pacing))
         return feeder.applied
+
+
+async def _play(
+    source: Source, pacing: Pacing, plan: Plan, settings: BrokerSettings, tally: Tally
+) -> int:
+    """The same for a scenario."""
+    with _progress() as watcher:
+        feeder = Feeder(plan, settings, watcher)
+        batches = _counted(source.batches(pacing.batch_at_rate), tally)
+        await feeder.run(batched(batches, pacing))
+        return feeder.applied
+
+
+def _counted(batches: Iterator[Batch], tally: Tally) -> Iterator[Batch]:
+    for batch in batches:
+        tally.ereports += len(batch)
+        tally.errors += int(batch.errors.sum())
+        yield batch
 
 
 def _conclude(fed: Fed, tally: Tally, *, as_json: bool) -> None:

@@ -15,8 +15,8 @@ import typer
 
 from agent.adapters.recordings import Recording
 from agent.contract.topics import checked_host
-from agent.telemetry import formats
-from agent.telemetry.announced import PAGE_SHIFTS
+from agent.telemetry import formats, mce_struct
+from agent.telemetry.edac import PAGE_SHIFTS
 from agent.telemetry.exact import nanoseconds
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Decoded, Refused
@@ -114,6 +114,15 @@ BootTimeOption = Annotated[
 PageSizeOption = Annotated[
     PageSize, typer.Option("--page-size", help="The machine's page in bytes, for page:0x….")
 ]
+RecordBytesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--record-bytes",
+        min=mce_struct.RECORD_BYTES_MIN,
+        max=mce_struct.RECORD_BYTES_MAX,
+        help="Length of a struct mce, where the file leaves it open.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,7 @@ class Manner:
     zone: tzinfo | None = None
     boot_ns: int = 0
     page_size: PageSize = PageSize.KIB4
+    record_bytes: int | None = None
 
     def unsaid(self, modified: datetime) -> Unsaid:
         """What a recording that was last written to at `modified` leaves unsaid."""
@@ -135,6 +145,7 @@ class Manner:
             zone=self.zone or UTC,
             boot_ns=self.boot_ns,
             page_shift=shifts[self.page_size],
+            record_bytes=self.record_bytes,
         )
 
 

@@ -29,6 +29,10 @@ _ADDRESS = re.compile(
 )
 
 
+# The pages that Linux runs with: 4, 16 and 64 KiB.
+PAGE_SHIFTS = (12, 14, 16)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdacError:
     """One EDAC line, as it says. What address `page` and `offset` make depends on the page size."""
@@ -52,6 +56,10 @@ class EdacError:
     def address(self, page_shift: int) -> int | None:
         """The byte's address, or None where the line does not know it."""
         return self.page << page_shift | self.offset if self.is_located else None
+
+    def means(self, address: int) -> bool:
+        """True if this is an error at `address`, whatever the size of a page."""
+        return any(self.address(shift) == address for shift in PAGE_SHIFTS)
 
 
 def is_error(text: str) -> bool:

@@ -7,7 +7,16 @@ likes: `in_lines` makes a format of a decoder of lines.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.telemetry import kernel_log, smartmem
+from agent.telemetry import (
+    kernel_log,
+    mce_inject,
+    mce_record,
+    mce_struct,
+    mcelog_text,
+    rasdaemon,
+    smartmem,
+    xen_console,
+)
 from agent.telemetry.lines import lines
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Outcome, Refused
@@ -38,6 +47,12 @@ def in_lines(decode_lines: Callable[[Iterable[str], Unsaid], Iterator[Outcome]])
 
 FORMATS = (
     Format("smartmem", by_lines(smartmem.is_smartmem), in_lines(smartmem.decode)),
+    Format("rasdaemon-db", rasdaemon.is_database, rasdaemon.decode),
+    Format("mce-struct", mce_struct.is_mce_struct, mce_struct.decode),
+    Format("mce-inject", by_lines(mce_inject.is_mce_inject), in_lines(mce_inject.decode)),
+    Format("mce-record", by_lines(mce_record.is_mce_record), in_lines(mce_record.decode)),
+    Format("xen", by_lines(xen_console.is_xen_console), in_lines(xen_console.decode)),
+    Format("mcelog", by_lines(mcelog_text.is_mcelog_text), in_lines(mcelog_text.decode)),
     Format("edac", by_lines(kernel_log.is_kernel_log), in_lines(kernel_log.decode)),
 )
 NAMES = tuple(form.name for form in FORMATS)

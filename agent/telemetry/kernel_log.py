@@ -1,109 +1,154 @@
-"""A kernel log, walked line by line: EDAC errors out, everything else passed over.
+"""A log, walked line by line: every error of memory once, and everything else passed over.
 
-One block may be open at a time, because the kernel decodes one error after the other:
-
-    EDAC skx MC0: HANDLING MCE MEMORY ERROR      ← opens a block
-    EDAC skx MC0: ADDR 0x30aa905a80              ← adds to it
-    EDAC MC0: 1 CE memory read error on …        ← explains it: one error, told twice
+What may stand in it, in any order and behind any prefix: EDAC lines, the tracepoints' mc_events and
+mce_records, machine checks as the kernel prints them, blocks of firmware, mcelog's text of machine
+checks, and Xen's console. EDAC lines and mc_events tell of an error in full, and come out at once.
+The others are held, because a full line may explain them, and come out if none does.
 """
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
-from agent.telemetry import announced, edac
-from agent.telemetry.announced import Announced
+from agent.telemetry import edac, ghes, mc_event, mce_block
 from agent.telemetry.edac import EdacError
+from agent.telemetry.held import EDAC_LINE, LOGGED, TRACED, Held
+from agent.telemetry.mce_logged import MceLogged
+from agent.telemetry.mce_record import MceRecord
+from agent.telemetry.mcelog_text import McelogText
+from agent.telemetry.once import Once, time_ns_of
 from agent.telemetry.prefixes import Stamped, Unsaid, unprefixed
-from agent.telemetry.record import Decoded, Outcome, Refused, checked
+from agent.telemetry.reader import Reader
+from agent.telemetry.record import UNTIMED, Decoded, Outcome, Refused, checked
+from agent.telemetry.xen_console import XenConsole
 
-# Every line of interest holds one of these words; the others cost one search.
-_WORTH_A_LOOK = re.compile(
-    r"EDAC |\[Hardware Error\]|BANK|Machine Check|\(XEN\)|mce_record: |mc_event: "
+# Every line of interest holds one of these words, begins as mcelog's do, or is blank, which ends a
+# record of mcelog; the others cost two searches.
+_WORDS = re.compile(
+    r"EDAC |\[Hardware Error\]|Machine Check|\(XEN\)|mc(?:elog|e_record|_event)", re.ASCII
 )
+_MCELOGS = re.compile(
+    r"\s*(?:$|CPU \d|MCE \d|[A-Z]{3,9} |Hardware event|MCA: |Memory |Transaction: )"
+)
+_OF_BLOCKS = re.compile(r"EDAC |\[Hardware Error\]")
 _EDAC_AT = re.compile(r"EDAC MC\d*: ", re.ASCII)
 
 
 def is_kernel_log(opening: Iterable[str], unsaid: Unsaid) -> bool:
-    """True if a line of `opening` has a kernel log's prefix or one of its words."""
-    return any(
-        _WORTH_A_LOOK.search(line) or unprefixed(line, unsaid).text != line for line in opening
-    )
+    """True if a line of `opening` has a log's prefix or one of its words."""
+    return any(_WORDS.search(line) or unprefixed(line, unsaid).text != line for line in opening)
 
 
 def decode(lines: Iterable[str], unsaid: Unsaid) -> Iterator[Outcome]:
     """The errors that `lines` report."""
-    block: Announced | None = None
+    log = KernelLog(unsaid)
     for number, line in enumerate(lines, 1):
-        if not _WORTH_A_LOOK.search(line):
-            continue
-        if edac.is_error(line):
-            outcome, is_explained = _error(number, line, block, unsaid)
-            block = None if is_explained else block
-            yield outcome
-        elif began := announced.opening(number, line):
-            yield from _unexplained(block)
-            block = began
-        elif reason := announced.unread(line):
-            yield Refused(number, reason)
-        elif block:
-            block = announced.continued(block, line)
-    yield from _unexplained(block)
+        if _WORDS.search(line) or _MCELOGS.match(line):
+            yield from log.feed(number, unprefixed(line, unsaid))
+    yield from log.close()
 
 
-def _unexplained(block: Announced | None) -> Iterator[Refused]:
-    if block:
-        yield Refused(block.line, block.unexplained)
+class KernelLog:
+    """The walk between two lines."""
 
-
-def _error(number: int, line: str, block: Announced | None, unsaid: Unsaid) -> tuple[Outcome, bool]:
-    """What an EDAC line reports, and whether it explains `block`."""
-    said = _stamped(line, unsaid)
-    error = edac.parse(said.text)
-    if isinstance(error, str):
-        return Refused(number, error), False
-    explained = block if block and _explains(error, block) else None
-    return _record(number, said, error, explained, unsaid), explained is not None
-
-
-def _stamped(line: str, unsaid: Unsaid) -> Stamped:
-    """`line` without its prefix, or without whatever stands before EDAC where that is unknown."""
-    said = unprefixed(line, unsaid)
-    found = _EDAC_AT.search(said.text)
-    return Stamped(said.text[found.start() :] if found else said.text, said.host, said.time_ns)
-
-
-def _explains(error: EdacError, block: Announced) -> bool:
-    if block.address is None or not error.is_located:
-        return True
-    return block.address_of(error.page, error.offset) is not None
-
-
-def _record(
-    number: int, said: Stamped, error: EdacError, block: Announced | None, unsaid: Unsaid
-) -> Outcome:
-    time_ns = said.time_ns if block is None or block.time_ns is None else block.time_ns
-    if time_ns is None:
-        return Refused(number, "no time: the line has neither a date nor seconds since boot")
-    if error.offset >> unsaid.page_shift and block is None:
-        return Refused(
-            number,
-            f"offset {error.offset:#x} lies outside a page of {1 << unsaid.page_shift} bytes: "
-            "tell the machine's page size with --page-size",
+    def __init__(self, unsaid: Unsaid) -> None:
+        self._unsaid = unsaid
+        self._once = Once()
+        self._last = Stamped("")
+        self._events = ghes.Events()
+        self._readers: tuple[tuple[str, Reader], ...] = (
+            (LOGGED, MceLogged(unsaid)),
+            (TRACED, MceRecord(unsaid)),
+            ("a line of Xen's console", XenConsole(unsaid)),
+            ("text of mcelog", McelogText(unsaid)),
         )
-    known = block.address_of(error.page, error.offset) if block else None
-    return checked(
-        Decoded(
-            line=number,
-            time_ns=time_ns,
-            kind=error.kind,
-            count=error.count,
-            address=error.address(unsaid.page_shift) if known is None else known,
-            dimm=error.dimm,
-            rank=error.rank,
-            bank=error.bank,
-            row=error.row,
-            column=error.column,
-            detail=error.detail or None,
-            host=said.host,
+
+    def feed(self, number: int, said: Stamped) -> Iterator[Outcome]:
+        """What can be said now that line `number` has come."""
+        self._last = said
+        yield from self._once.overdue(number, said.time_ns)
+        if edac.is_error(said.text):
+            yield from self._edac(number, said)
+        elif mc_event.is_event(said.text):
+            yield from self._mc_event(number, said)
+        elif _OF_BLOCKS.search(said.text):
+            self._block(number, said)
+        else:
+            yield from self._other(number, said)
+
+    def close(self) -> Iterator[Outcome]:
+        """What is left to say when no line comes for a while, or none comes at all."""
+        for form, reader in self._readers:
+            yield from self._once.poor(form, self._last, reader.close())
+        yield from self._once.rest()
+
+    def _block(self, number: int, said: Stamped) -> None:
+        """A line that begins a block of the kernel, or that one goes on with."""
+        block = mce_block.begun(number, said) or self._events.begun(number, said)
+        if block:
+            self._once.hold(block)
+            return
+        self._once.goes_on(ghes.key_of(said.text), said.text)
+        self._once.goes_on(mce_block.key_of(said.text), said.text)
+
+    def _other(self, number: int, said: Stamped) -> Iterator[Outcome]:
+        """A line of which another decoder may know more."""
+        for form, reader in self._readers:
+            outcomes = reader.feed(number, said)
+            if outcomes is not None:
+                yield from self._once.poor(form, said, outcomes)
+                return
+
+    def _edac(self, number: int, said: Stamped) -> Iterator[Outcome]:
+        found = _EDAC_AT.search(said.text)
+        error = edac.parse(said.text[found.start() :] if found else said.text)
+        if isinstance(error, str):
+            yield Refused(number, error)
+            return
+        explained = self._once.explained(EDAC_LINE, error.means if error.is_located else None)
+        record = self._record(number, said, error, explained)
+        yield from self._once.full(EDAC_LINE, said, record, explained)
+
+    def _mc_event(self, number: int, said: Stamped) -> Iterator[Outcome]:
+        form, record = mc_event.form_of(said.text), mc_event.parse(number, said, self._unsaid)
+        yield from self._once.event(form, said, record)
+
+    def _record(
+        self, number: int, said: Stamped, error: EdacError, explained: list[Held]
+    ) -> Outcome:
+        """What an EDAC line reports, with what is known of it from elsewhere."""
+        time_ns = time_ns_of(explained) or said.time_ns
+        if time_ns is None:
+            return Refused(number, UNTIMED)
+        address = self._known_address(error, explained, time_ns)
+        if address is None and error.offset >> self._unsaid.page_shift:
+            return Refused(
+                number,
+                f"offset {error.offset:#x} lies outside a page of {1 << self._unsaid.page_shift} "
+                "bytes: tell the machine's page size with --page-size",
+            )
+        return checked(
+            Decoded(
+                line=number,
+                time_ns=time_ns,
+                kind=error.kind,
+                count=error.count,
+                address=error.address(self._unsaid.page_shift) if address is None else address,
+                dimm=error.dimm,
+                rank=error.rank,
+                bank=error.bank,
+                row=error.row,
+                column=error.column,
+                detail=error.detail or None,
+                host=said.host,
+            )
         )
-    )
+
+    def _known_address(self, error: EdacError, explained: list[Held], time_ns: int) -> int | None:
+        """The address in full, from those who need no page size for it."""
+        if not error.is_located:
+            return None
+        told = (held.place for held in explained if held.place and error.means(held.place))
+        meant = (error.address(shift) for shift in edac.PAGE_SHIFTS)
+        known = (place for place in meant if self._once.is_told(EDAC_LINE, place, (time_ns,)))
+        return next(chain(told, known), None)

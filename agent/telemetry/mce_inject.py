@@ -13,6 +13,7 @@ error again, a term replaces the earlier one.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from agent.telemetry.machine_check import (
     ADDRV,
@@ -28,6 +29,7 @@ from agent.telemetry.machine_check import (
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Outcome, Refused
 
+_TOKENS_MAX = 64  # in a line
 _ARGUMENTS_MAX = 32
 _SECOND_NS = 1_000_000_000
 
@@ -56,12 +58,11 @@ _FLAGS = frozenset(
 )
 _KEYWORDS = _OPENERS | _NUMBERED | _UNUSED | _FLAGS | {"STATUS", "PROCESSOR"}
 
-_TOKEN = re.compile(
-    r"\{[^{}]{0,200}\}|[:<>]|[0-9a-z_]{1,40}(?![0-9a-z_])|\S", re.IGNORECASE | re.ASCII
-)
+_TOKEN = re.compile(r"[0-9a-z_]+|\{[^{}]{0,200}\}|[:<>]|[^\s0-9a-z_:<>]+", re.IGNORECASE | re.ASCII)
+_TOO_MANY = ""  # stands for the rest of a line
 _NUMBER = re.compile(r"0X([0-9A-F]{1,16})|0([0-7]{1,21})|([0-9]{1,20})", re.ASCII)
 _TELLTALE = re.compile(
-    rf"\s*STATUS\s(?:[^#]*\s)?(?:{'|'.join(_STATUS_WORDS)})\b"
+    rf"\s*(?:[^#]*\s)?STATUS\s+(?:[^#:]*\s)?(?:{'|'.join(_STATUS_WORDS)})\b"
     rf"|\s*(?:{'|'.join(sorted(_FLAGS))})\s*(?:#|$)",
     re.IGNORECASE | re.ASCII,
 )
@@ -89,8 +90,11 @@ def decode(lines: Iterable[str], unsaid: Unsaid) -> Iterator[Outcome]:
 
 def _tokens(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(lines, 1):
-        for token in _TOKEN.findall(line.partition("#")[0]):
-            yield number, token.upper()
+        tokens = _TOKEN.finditer(line.partition("#")[0])
+        for found in islice(tokens, _TOKENS_MAX):
+            yield number, found[0].upper()
+        if next(tokens, None):
+            yield number, _TOO_MANY
 
 
 class _Record:
@@ -103,7 +107,9 @@ class _Record:
         self._trouble: str | None = None
 
     def take(self, token: str) -> None:
-        if token in _KEYWORDS:
+        if token == _TOO_MANY:
+            self._trouble = f"more than {_TOKENS_MAX} words in a line"
+        elif token in _KEYWORDS:
             self._last = self._terms[token] = []
         elif not self._terms:
             self._trouble = f"{token[:40]} stands before the first CPU or MCE"

@@ -6,6 +6,7 @@
     [Sat Apr 15 19:49:46 2023] EDAC …                                       dmesg -T
     [1180532.573917] EDAC …                                                 dmesg
     <4>[1180532.573917][T1234] EDAC …                                       the console
+     kworker/0:4-1042  [000] ..... 5303.037895: mc_event: …          ftrace, perf and rasdaemon
 
 Each says less than an instant. What is missing comes from `Unsaid`: a date without a zone is in
 `zone`; a date without a year is the last such date that is not after `latest` (a log is not written
@@ -28,9 +29,15 @@ _YEARS_BACK_MAX = 9  # reaches a 29 February from any year
 
 _SHELL = re.compile(r"(?:<\d{1,3}>)?(?:kern *:\w+ *: )?", re.ASCII)
 _SENDER = re.compile(
-    r"(?:(?P<host>[\w.:-]{1,253}) )?(?P<program>kernel|mcelog(?:\[\d{1,10}\])?): ?", re.ASCII
+    r"(?:(?P<host>[\w.:-]{1,253}) )?(?P<program>kernel|(?:mcelog|rasdaemon)(?:\[\d{1,10}\])?): ?",
+    re.ASCII,
 )
 _UPTIME = re.compile(r"\[ *(?P<seconds>\d{1,11}\.\d{1,9})\] ?(?:\[ *[TC]\d+\] ?)?", re.ASCII)
+_TRACED = re.compile(
+    r" *\S.{0,31}?[- ]\d{1,10} +(?:\([ \d-]{1,16}\) +)?\[\d{3,5}\] +(?:[\w.#]{3,6} +)?"
+    r"(?P<seconds>\d{1,11}\.\d{1,9}): +(?:ras:|mce:)?(?=m\w{1,9}:? )",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,9 @@ def unprefixed(line: str, unsaid: Unsaid) -> Stamped:
     sender = _SENDER.match(rest)
     rest = rest[_end(sender) :]
     late_uptime_ns, rest = _upped(rest, unsaid)
-    times = (time for time in (date_ns, uptime_ns, late_uptime_ns) if time is not None)
+    traced_ns, rest = _upped(rest, unsaid, _TRACED)
+    stamps = (date_ns, uptime_ns, late_uptime_ns, traced_ns)
+    times = (time for time in stamps if time is not None)
     host, program = sender.groups() if sender else (None, None)
     return Stamped(rest, host, next(times, None), program)
 
@@ -78,8 +87,8 @@ def _end(found: re.Match[str] | None) -> int:
     return found.end() if found else 0
 
 
-def _upped(text: str, unsaid: Unsaid) -> tuple[int | None, str]:
-    found = _UPTIME.match(text)
+def _upped(text: str, unsaid: Unsaid, shape: re.Pattern[str] = _UPTIME) -> tuple[int | None, str]:
+    found = shape.match(text)
     if found is None:
         return None, text
     since_boot_ns = nanoseconds(found["seconds"])

@@ -4,11 +4,12 @@ A reader takes the lines that are its own and leaves the others, so that several
 one log. A record may span lines: then it comes with the line that ends it, or on closing.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from agent.telemetry.prefixes import Stamped, Unsaid, unprefixed
-from agent.telemetry.record import Outcome
+from agent.telemetry.record import Outcome, Refused
 
 
 class Reader(Protocol):
@@ -23,8 +24,19 @@ class Reader(Protocol):
         ...
 
 
+# Words of all formats that may stand in one log. What one reader leaves would be lost.
+_OF_ERRORS = re.compile(
+    r"\bEDAC MC\d|\[Hardware Error\]|\(XEN\) (?:\[[^\]]{1,40}\] )?Bank \d|\bmce_record: "
+    r"|\bmc_event: |\bCPU \d+ BANK \d",
+    re.ASCII,
+)
+
+
 def read(reader: Reader, lines: Iterable[str], unsaid: Unsaid) -> Iterator[Outcome]:
-    """What `reader` makes of `lines`."""
+    """What `reader` makes of `lines`, which hold its format alone."""
     for number, line in enumerate(lines, 1):
-        yield from reader.feed(number, unprefixed(line, unsaid)) or ()
+        outcomes = reader.feed(number, unprefixed(line, unsaid))
+        if outcomes is None and _OF_ERRORS.search(line):
+            yield Refused(number, "an error in another format: read the log as a kernel log")
+        yield from outcomes or ()
     yield from reader.close()

@@ -11,6 +11,7 @@ from uuid import UUID
 from agent.contract.ereport import Ereport
 
 DIMM_CHARS_MAX = 128
+UNTIMED = "no time: the line has neither a date nor seconds since boot"
 
 BOUNDS: dict[str, int] = {
     "time_ns": 1 << 63,

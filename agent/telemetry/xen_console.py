@@ -6,7 +6,9 @@
     (XEN) Bank 7: 8c00004000010090[              86] at         45678040
                   └ STATUS          └ MISC if valid      └ ADDR if valid, of the machine
 
-Xen prints neither vendor nor MCG_CAP. Its dates, if it was booted to print them, are UTC.
+Each register takes sixteen places, and MISC and ADDR are there if STATUS says so: by that a line
+that was cut off is told from a whole one. Xen prints neither vendor nor MCG_CAP. Its dates, if it
+was booted to print them, are UTC.
 """
 
 import re
@@ -14,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 
-from agent.telemetry.machine_check import MachineCheck, judged
+from agent.telemetry.machine_check import ADDRV, MISCV, MachineCheck, judged
 from agent.telemetry.prefixes import Stamped, Unsaid, unprefixed
 from agent.telemetry.reader import read
 from agent.telemetry.record import Outcome, Refused
@@ -26,9 +28,10 @@ _HEADER = re.compile(
     r"(?P<cpu>\d{1,5})\b",
     re.ASCII,
 )
+_REGISTER = "(?=[ 0-9a-f]{16}) {0,15}[0-9a-f]{1,16}"
 _BANK = re.compile(
-    r"Bank (?P<bank>\d{1,3}): {1,17}(?P<status>[0-9a-f]{1,16})"
-    r"(?:\[ *(?P<misc>[0-9a-f]{1,16})\])?(?: at +(?P<addr>[0-9a-f]{1,16}))?\s*",
+    rf"Bank (?P<bank>\d{{1,3}}): (?P<status>{_REGISTER})"
+    rf"(?:\[(?P<misc>{_REGISTER})\])?(?: at (?P<addr>{_REGISTER}))?\s*",
     re.ASCII,
 )
 
@@ -84,14 +87,13 @@ class XenConsole:
 
     def _bank(self, number: int, text: str, said: Stamped, stamp: str | None) -> Outcome:
         found = _BANK.fullmatch(text)
-        if found is None:
-            return Refused(
-                number, "Bank line of Xen that cannot be read, or cut off or mixed with another"
-            )
         if self._header:
             self._header = replace(self._header, has_banks=True)
         cpu = self._header.cpu if self._header else None
-        return judged(_check(found, cpu), number, self._time_ns(said, stamp), said.host)
+        check = _check(found, cpu) if found else None
+        if check is None or not _is_complete(check):
+            return Refused(number, "Bank line of Xen that is cut off, or mixed with another")
+        return judged(check, number, self._time_ns(said, stamp), said.host)
 
     def _time_ns(self, said: Stamped, stamp: str | None) -> int:
         """Xen's own stamp, a date or seconds since its boot, or else the line's."""
@@ -99,6 +101,11 @@ class XenConsole:
         own = unprefixed(f"{stamp} " if stamp and "-" in stamp else f"[{stamp}] ", unsaid).time_ns
         times = (time for time in (own, said.time_ns) if time is not None)
         return next(times, self._unsaid.boot_ns)
+
+
+def _is_complete(check: MachineCheck) -> bool:
+    has_addr, has_misc = check.addr is not None, check.misc is not None
+    return (has_addr, has_misc) == (bool(check.status & ADDRV), bool(check.status & MISCV))
 
 
 def _check(found: re.Match[str], cpu: int | None) -> MachineCheck:

@@ -65,6 +65,9 @@ def demo(
     them out of use. It ends by itself when every case rests, and then holds what
     the agent says against the host's own frame table, domains and guests.
 
+    Scenarios that --list marks (feed) are of simulated days or more, and played
+    by `pagewarden feed --scenario NAME`.
+
     \b
     Examples:
       pagewarden demo
@@ -147,7 +150,7 @@ def _host(scenario: str, files: list[Path], seed: int, folder: Path) -> tuple[st
     """The options of the emulated host."""
     chance = ("--seed", str(seed))
     if not files:
-        scenarios.load(scenario)  # complain before anything is started
+        scenarios.load_live(scenario)  # complain before anything is started
         return ("--scenario", scenario, *chance)
     return ("--replay", str(_decoded(files, folder)), *chance)
 
@@ -191,7 +194,8 @@ def _report(console: Console, verdict: Verdict, *, as_json: bool) -> None:
 
 def _print_scenarios(console: Console) -> None:
     """A title goes on below itself on a terminal; in a pipe a scenario is a line."""
-    titles = {name: scenarios.load(name).title for name in scenarios.names()}
+    found = {name: scenarios.load(name) for name in scenarios.names()}
+    titles = {name: f"{s.title}{'' if s.is_live else ' (feed)'}" for name, s in found.items()}
     width = max(map(len, titles), default=0)
     for name, title in titles.items():
         room = console.width - width - 2 if console.is_terminal else len(title)

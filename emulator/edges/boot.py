@@ -100,6 +100,6 @@ def _inventory(world: World) -> Inventory:
         host=firmware.host,
         boot_id=firmware.boot_id,
         memory_bytes=world.hypervisor.layout.frames * PAGE_SIZE,
-        dimms=firmware.labels,
+        dimms=firmware.geometry.labels,
         modules=firmware.modules,
     )

@@ -28,7 +28,7 @@ from emulator.edges.truth import (
     RuleTruth,
     Truth,
 )
-from emulator.machine.faults import Fault
+from emulator.machine.queue import Fault
 from emulator.mischief import Rule
 from emulator.scenario import Scenario
 from emulator.world import World
@@ -129,7 +129,7 @@ class Control:
         return await self.truth()
 
     def _replace(self, label: str) -> None:
-        labels = self.world.firmware.labels
+        labels = self.world.firmware.geometry.labels
         if label not in labels:
             there = ", ".join(labels)
             raise web.HTTPBadRequest(text=f"replace_dimm: no {label!r}; there are: {there}\n")

@@ -120,7 +120,7 @@ class Host:
     async def _replay(self, recording: Recording) -> None:
         world, firmware = self._life.world, self._life.world.firmware
         for batch in recording.batches(firmware.host, firmware.boot_id):
-            world.count_replayed(batch)
+            world.count(batch)
             await self._life.boot.telemetry.send(batch)
             await asyncio.sleep(0)  # let the others in: reading a batch does not wait for anything
         self._life.is_replaying = False

@@ -17,7 +17,6 @@ from aiohttp import web
 from agent.contract.hypercall import (
     Call,
     HostReply,
-    Interleave,
     PagesReply,
     PagesRequest,
     SysctlReply,
@@ -70,7 +69,7 @@ def _of_all(world: World, config: EmulatorConfig) -> list[web.RouteDef]:
             frames=world.hypervisor.layout.frames,
             personality=personality,
             modules=world.firmware.modules,
-            interleave=Interleave(dimms=world.firmware.labels),
+            interleave=world.firmware.geometry.interleave,
         )
 
     return [tell(Call.HOST, host), *_of_the_others(personality)]

@@ -1,17 +1,19 @@
 """One machine-check bank: three registers that hold one error until somebody harvests it.
 
     STATUS  63 VAL  62 OVER  61 UC  60 EN  59 MISCV  58 ADDRV  57 PCC  56 S  55 AR
-            52:38 error count  15:0 MCACOD
+            54:53 threshold status, 1 green, 2 yellow  52:38 error count  15:0 MCACOD
     ADDR    the machine address, bits below the LSB of MISC not valid
     MISC    8:6 address mode (2 = physical)  5:0 LSB of the address
 
 A further error before the harvest raises the count. If it lies elsewhere its address is lost, and
 OVER says so: the first address is the one that stays. The count has 15 bits and stops at 32,767;
 its top bit, 52, is the sticky sign that it passed 16,383. An uncorrected error takes the place of
-corrected ones, and is counted by nobody. Bits are those of the Intel SDM, volume 3, chapter 15.
+corrected ones, and is counted by nobody. A processor that has a threshold of its own (MCG_TES_P)
+says green below it and yellow from it on. Bits are those of the Intel SDM, volume 3, chapter 15;
+AMD's are in `smca.py`. When a bank is read, and by whom, is told in `reporting.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 VAL = 1 << 63
@@ -23,6 +25,9 @@ ADDRV = 1 << 58
 PCC = 1 << 57  # the processor's context is corrupt
 S = 1 << 56  # signalled: by #MC, not only logged
 AR = 1 << 55  # action required
+
+GREEN = 1 << 53
+YELLOW = 2 << 53
 
 COUNT_SHIFT = 38
 COUNT_MAX = (1 << 15) - 1
@@ -103,12 +108,25 @@ class Uncorrected(StrEnum):
 
 
 class Bank:
-    """A bank that memory errors are latched in."""
+    """A bank that memory errors are latched in. It has a threshold status from `yellow_from` on."""
 
-    def __init__(self) -> None:
+    def __init__(self, yellow_from: int | None = None) -> None:
         self._latched: Registers | None = None
+        self._yellow_from = yellow_from
 
-    def log(self, address: int, channel: int = CHANNEL_UNKNOWN, errors: int = 1) -> None:
+    @property
+    def count(self) -> int:
+        """How many errors a harvest would tell of."""
+        return self._latched.count if self._latched else 0
+
+    def log(
+        self,
+        address: int,
+        channel: int = CHANNEL_UNKNOWN,
+        errors: int = 1,
+        *,
+        is_scrub: bool = False,
+    ) -> None:
         """Latch `errors` corrected errors in the cache line of `address`."""
         if address < 0 or not 0 <= channel <= CHANNEL_UNKNOWN or errors < 1:
             raise ValueError(
@@ -116,8 +134,9 @@ class Bank:
                 f"(got {address}, {channel}, {errors})"
             )
         line = address >> LSB << LSB
-        first = self._latched or _first(line, channel)
-        self._latched = _raised(first, errors, elsewhere=line != first.address)
+        first = self._latched or _first(line, channel, is_scrub=is_scrub)
+        raised = _raised(first, errors, elsewhere=line != first.address)
+        self._latched = replace(raised, status=raised.status | self._threshold(raised.count))
 
     def log_uncorrected(self, address: int, channel: int, severity: Uncorrected) -> None:
         """Latch one uncorrected error, in place of what was there."""
@@ -132,14 +151,20 @@ class Bank:
         latched, self._latched = self._latched, None
         return latched
 
+    def _threshold(self, count: int) -> int:
+        if self._yellow_from is None:
+            return 0
+        return YELLOW if count >= self._yellow_from else GREEN
 
-def _first(line: int, channel: int) -> Registers:
+
+def _first(line: int, channel: int, *, is_scrub: bool) -> Registers:
     """The registers of an error that is the first since the harvest, not counted yet."""
-    return Registers(VAL | MISCV | ADDRV | MEMORY_READ | channel, line, MISC_PHYSICAL)
+    code = MEMORY_SCRUB if is_scrub else MEMORY_READ
+    return Registers(VAL | MISCV | ADDRV | code | channel, line, MISC_PHYSICAL)
 
 
 def _raised(before: Registers, errors: int, *, elsewhere: bool) -> Registers:
     count = min(before.count + errors, COUNT_MAX)
-    others = before.status & ~(COUNT_MAX << COUNT_SHIFT)
+    others = before.status & ~(COUNT_MAX << COUNT_SHIFT | GREEN | YELLOW)
     over = OVER if elsewhere else 0
     return Registers(others | over | count << COUNT_SHIFT, before.address, before.misc)

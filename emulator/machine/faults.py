@@ -1,140 +1,153 @@
-"""What is wrong with the memory, and when it shows.
+"""What can be wrong with memory: how much of it, for how long, and where its errors are.
 
-A fault is a place that yields corrected errors at some rate, with exponential gaps between them.
-All faults share one queue in the order of time, and a gap is drawn at the moment its predecessor
-falls due. So the same seed gives the same errors, no matter how often one asks.
+A flaw has a mode, which is how far it reaches, and a persistence. All that is left to chance about
+it is drawn from a seed of its own.
 
-A fault that nobody reads is silent: it waits without cost until its page is in use again.
+    cell, word            one place
+    column                one column of a bank, in the rows of one subarray
+    row                   all columns of one row
+    bank, multi_bank      anywhere in one bank; in all banks of its bank group
+    lane                  anywhere on the DIMM: a data line that its ranks share
 """
 
-import heapq
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Literal
 
+import numpy as np
 from numpy.random import Generator
 
-from agent.contract.frames import Mfn, mfn_of
+from agent.contract.columns import I64
+from emulator.machine.memory import Geometry, Places
 
-FAULTS_MAX = 1 << 16
-DUE_MAX = 1 << 16  # errors that one call hands out; the rest stays due
+ModeName = Literal["cell", "word", "column", "row", "bank", "multi_bank", "lane"]
+
+
+class Mode(IntEnum):
+    """How far a flaw reaches."""
+
+    CELL = 0
+    WORD = 1
+    COLUMN = 2
+    ROW = 3
+    BANK = 4
+    MULTI_BANK = 5
+    LANE = 6
+
+    @property
+    def word(self) -> ModeName:
+        """Its name in configuration and reports."""
+        return _WORDS[self]
+
+
+_WORDS: dict[Mode, ModeName] = {
+    Mode.CELL: "cell",
+    Mode.WORD: "word",
+    Mode.COLUMN: "column",
+    Mode.ROW: "row",
+    Mode.BANK: "bank",
+    Mode.MULTI_BANK: "multi_bank",
+    Mode.LANE: "lane",
+}
+
+
+class Persistence(Enum):
+    """Gone with the next write; there at times; or there for good."""
+
+    TRANSIENT = "transient"
+    INTERMITTENT = "intermittent"
+    PERMANENT = "permanent"
+
+
+# Which coordinates of an error are free, within the one place that its flaw was found at.
+REACH: dict[Mode, tuple[str, ...]] = {
+    Mode.CELL: (),
+    Mode.WORD: (),
+    Mode.COLUMN: ("row",),
+    Mode.ROW: ("column",),
+    Mode.BANK: ("row", "column"),
+    Mode.MULTI_BANK: ("bank", "row", "column"),
+    Mode.LANE: ("rank", "bank_group", "bank", "row", "column"),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Errors at one address, `errors_max` of them in all, or without end."""
+class Site:
+    """The place on one of many hosts at which a flaw is found."""
 
-    address: int
-    errors_per_second: float
-    errors_max: int | None = None
+    dimm: int
+    rank: int
+    bank_group: int
+    bank: int
+    row: int
+    column: int
+    host: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing that is wrong, from `begins_ns` on: then comes its first error.
+
+    It makes `errors` that are corrected, and after `uncorrected_at` of them one that is not.
+    """
+
+    mode: Mode
+    persistence: Persistence
+    site: Site
+    begins_ns: int
+    errors: int
+    uncorrected_at: int | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.address < 0:
-            raise ValueError(f"a fault's address must be at least 0 (got {self.address})")
-        if not 0 < self.errors_per_second < math.inf:
-            raise ValueError(f"errors_per_second must be above 0 (got {self.errors_per_second})")
-        if self.errors_max is not None and self.errors_max < 1:
-            raise ValueError(f"errors_max must be at least 1 (got {self.errors_max})")
-
-
-@dataclass(frozen=True, slots=True)
-class Errors:
-    """`count` errors at one address."""
-
-    address: int
-    count: int
-
-
-@dataclass(slots=True, order=True)
-class _Turn:
-    """When a fault is next looked at. It is `armed` once its gap is drawn: then an error is due."""
-
-    at: float
-    order: int
-    fault: Fault = field(compare=False)
-    errors_left: float = field(compare=False)
-    armed: bool = field(compare=False, default=False)
+        if self.errors < 1:
+            raise ValueError(f"a flaw makes at least 1 error (got {self.errors})")
+        at = self.uncorrected_at
+        if at is not None and not 0 <= at <= self.errors:
+            raise ValueError(f"uncorrected_at must be 0 to {self.errors} (got {at})")
 
     @property
-    def mfn(self) -> Mfn:
-        return mfn_of(self.fault.address)
-
-    @property
-    def is_spent(self) -> bool:
-        return self.errors_left < 1
+    def errors_of_all_kinds(self) -> int:
+        return self.errors + (self.uncorrected_at is not None)
 
 
-class Faults:
-    """All faults of one machine, at most `FAULTS_MAX`."""
+def site_of(address: int, geometry: Geometry, host: int = 0) -> Site:
+    """Where a flaw must be to reach `address`."""
+    places = geometry.places(np.array([address], np.int64))
+    (dimm,) = geometry.dimm_of(places).tolist()
+    rank, group, bank, row, column = (
+        int(found[0])
+        for found in (places.rank, places.bank_group, places.bank, places.row, places.column)
+    )
+    return Site(dimm, rank, group, bank, row, column, host)
 
-    def __init__(self) -> None:
-        self._turns: list[_Turn] = []
-        self._silent: dict[Mfn, list[_Turn]] = {}
-        self._added = 0
-        self._spent = 0
 
-    def __len__(self) -> int:
-        """How many faults still have errors to give."""
-        return self._added - self._spent
+def addresses_of(
+    flaw: Flaw, count: int, geometry: Geometry, subarray_rows: int, rng: Generator
+) -> I64:
+    """Where `count` of its errors are."""
+    columns = {
+        name: np.array([at], np.int64) for name, at in _found_at(flaw.site, geometry).items()
+    }
+    for name in REACH[flaw.mode]:
+        columns[name] = rng.integers(0, geometry.extents[name], count)
+    if flaw.mode is Mode.COLUMN:
+        rows = min(subarray_rows, geometry.rows)
+        first = min(flaw.site.row // rows * rows, geometry.rows - rows)
+        columns["row"] = first + columns["row"] % rows
+    return np.broadcast_to(geometry.addresses(Places(**columns)), count)
 
-    def add(self, fault: Fault, now: float) -> None:
-        """Let `fault` begin at `now`."""
-        if len(self) >= FAULTS_MAX:
-            raise ValueError(f"a machine has at most {FAULTS_MAX} faults")
-        left = math.inf if fault.errors_max is None else fault.errors_max
-        turn = _Turn(now, self._added, fault, left)
-        self._added += 1
-        self._enqueue(turn)
 
-    def due(self, now: float, rng: Generator) -> list[Errors]:
-        """The errors up to `now`, one entry an address, in the order of their first error."""
-        counts: dict[int, int] = {}
-        left = DUE_MAX
-        while left and self._turns and self._turns[0].at <= now:
-            turn = heapq.heappop(self._turns)
-            if turn.armed:
-                counts[turn.fault.address] = counts.get(turn.fault.address, 0) + 1
-                turn.errors_left -= 1
-                left -= 1
-            self._arm(turn, rng)
-        return [Errors(address, count) for address, count in counts.items()]
-
-    def next_due(self) -> float | None:
-        """When it is worth asking again; None if no fault has anything left to say.
-
-        A fault just added is due at once: its first gap is drawn then.
-        """
-        return self._turns[0].at if self._turns else None
-
-    def silence(self, mfn: Mfn) -> None:
-        """Nobody reads `mfn` any more: its faults make no errors until `wake`."""
-        if mfn in self._silent:
-            return
-        self._silent[mfn] = [turn for turn in self._turns if turn.mfn == mfn]
-        self._turns = [turn for turn in self._turns if turn.mfn != mfn]
-        heapq.heapify(self._turns)
-
-    def wake(self, mfn: Mfn, now: float) -> None:
-        """`mfn` is read again from `now` on."""
-        for turn in self._silent.pop(mfn, []):
-            turn.at, turn.armed = now, False
-            self._enqueue(turn)
-
-    def remove(self, mfn: Mfn) -> None:
-        """`mfn` is whole again: its faults are gone for good."""
-        self.silence(mfn)
-        self._spent += len(self._silent.pop(mfn))
-
-    def _arm(self, turn: _Turn, rng: Generator) -> None:
-        if turn.is_spent:
-            self._spent += 1
-            return
-        turn.at += float(rng.exponential(1 / turn.fault.errors_per_second))
-        turn.armed = True
-        heapq.heappush(self._turns, turn)
-
-    def _enqueue(self, turn: _Turn) -> None:
-        silent = self._silent.get(turn.mfn)
-        if silent is None:
-            heapq.heappush(self._turns, turn)
-        else:
-            silent.append(turn)
+def _found_at(site: Site, geometry: Geometry) -> dict[str, int]:
+    """All coordinates of the place, as `Places` names them."""
+    socket, channel, slot = geometry.slot_of(site.dimm)
+    return {
+        "socket": socket,
+        "channel": channel,
+        "slot": slot,
+        "rank": site.rank,
+        "bank_group": site.bank_group,
+        "bank": site.bank,
+        "row": site.row,
+        "column": site.column,
+    }

@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.contract.columns import I64, U64, Bools
 from agent.contract.frames import DomId, Gfn
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen import pagetables
 from emulator.xen.domains import NO_FRAME, Domain
 from emulator.xen.frametable import FrameTable
@@ -59,7 +59,7 @@ def newborn(spec: GuestSpec, domid: DomId) -> Being:
 
 
 def captured(
-    domain: Domain, spec: GuestSpec, workload: Workload, memory: Memory, table: FrameTable
+    domain: Domain, spec: GuestSpec, workload: Workload, memory: Content, table: FrameTable
 ) -> Being:
     """The guest of this domain as it is now. What it shared it will have for itself.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.random import Generator
 
 from agent.contract.columns import I64
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.domains import NO_FRAME, NONE, Domain
 from emulator.xen.guests import Guest
 from emulator.xen.layout import GuestSpec
@@ -44,7 +44,7 @@ class Device:
         self._frames = NONE
         domain.devices = tuple(name for name in domain.devices if name != self.name)
 
-    def run(self, guest: Guest, memory: Memory, rng: Generator) -> None:
+    def run(self, guest: Guest, memory: Content, rng: Generator) -> None:
         """Fill its buffers anew, and tell the guest what is in them."""
         words = rng.integers(1 << 64, size=len(self._frames), dtype=np.uint64)
         memory.write(self._frames, words)

@@ -26,7 +26,7 @@ from numpy.random import Generator
 from agent.contract.columns import I64, U64, Bools
 from agent.contract.frames import DomId, Gfn
 from agent.contract.toolstack import GuestKind
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.domains import NO_FRAME, Domain
 from emulator.xen.pagetables import link, unmap
 from emulator.xen.translation import Found, Translation
@@ -90,7 +90,7 @@ class Guest:
     def __init__(
         self,
         domain: Domain,
-        memory: Memory,
+        memory: Content,
         workload: Workload,
         translation: Translation,
         touch: Touch,

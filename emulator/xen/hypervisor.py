@@ -14,7 +14,7 @@ from agent.contract.columns import I64
 from agent.contract.frames import DOM0, FIRST_RESERVED_DOMID, DomId, Gfn, Mfn
 from agent.contract.hypercall import PagesReply
 from agent.contract.toolstack import DomainState
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen import offline, pools
 from emulator.xen.beings import Being, captured, frames_needed, newborn
 from emulator.xen.defects import MENDED, Defects
@@ -38,7 +38,7 @@ from emulator.xen.translation import translation_of
 class Hypervisor:
     """A running host. Every method is one atomic step."""
 
-    def __init__(self, layout: Layout, memory: Memory, defects: Defects = MENDED) -> None:
+    def __init__(self, layout: Layout, memory: Content, defects: Defects = MENDED) -> None:
         if memory.frames != layout.frames:
             raise ValueError(
                 f"the layout has {layout.frames} frames, but the memory {memory.frames}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.contract.columns import I64
 from agent.contract.frames import DomId, Gfn, Mfn
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.domains import Domain
 from emulator.xen.frametable import FrameTable
 from emulator.xen.guests import Guest
@@ -36,7 +36,7 @@ class Mappers:
     """All such mappings on one host."""
 
     table: FrameTable
-    memory: Memory
+    memory: Content
     mappings: list[Mapping] = field(default_factory=list[Mapping])
 
     def map(self, mapper: DomId, domain: Domain, gfn: Gfn, *, leaves_with_owner: bool) -> Mapping:

@@ -20,7 +20,7 @@ import numpy as np
 
 from agent.contract.columns import I64
 from agent.contract.frames import Gfn
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.defects import Defects
 from emulator.xen.domains import Domain
 from emulator.xen.frametable import FrameTable
@@ -93,7 +93,7 @@ class Mover:
 
     table: FrameTable
     heap: Heap
-    memory: Memory
+    memory: Content
     defects: Defects
 
     def move(

@@ -14,7 +14,7 @@ import numpy as np
 
 from agent.contract.columns import I64, U64, Bools
 from agent.contract.frames import PAGE_SHIFT, Gfn, Mfn
-from emulator.machine.memory import TABLE_ENTRIES, Memory
+from emulator.machine.content import TABLE_ENTRIES, Content
 
 PRESENT = 1 << 0
 WRITABLE = 1 << 1
@@ -86,7 +86,7 @@ def tables_needed(pages: int) -> int:
     return sum(table_counts(pages))
 
 
-def build(memory: Memory, tables: PageTables, p2m: I64) -> None:
+def build(memory: Content, tables: PageTables, p2m: I64) -> None:
     """Write the tables of a guest that has these frames."""
     gfns = np.arange(tables.pages)
     leaves = entries_of(p2m, tables.attributes(gfns))
@@ -96,7 +96,7 @@ def build(memory: Memory, tables: PageTables, p2m: I64) -> None:
         leaves = entries_of(own, np.full(len(own), _TO_TABLE))
 
 
-def link(memory: Memory, tables: PageTables, p2m: I64, gfns: I64) -> None:
+def link(memory: Content, tables: PageTables, p2m: I64, gfns: I64) -> None:
     """Map these pages of the guest anew, as it wants each to be."""
     at = p2m[tables.on_level(1)]
     entries = memory.tables(at)
@@ -104,7 +104,7 @@ def link(memory: Memory, tables: PageTables, p2m: I64, gfns: I64) -> None:
     memory.write_tables(at, entries)
 
 
-def walk(memory: Memory, tables: PageTables, root: Mfn) -> U64:
+def walk(memory: Content, tables: PageTables, root: Mfn) -> U64:
     """The last entry on the way to each page, as the hardware finds it; 0 where the way breaks."""
     entries = entries_of(np.array([root], np.int64), np.array([_TO_TABLE]))
     for count in (*reversed(tables.counts[:-1]), tables.pages):
@@ -113,7 +113,7 @@ def walk(memory: Memory, tables: PageTables, root: Mfn) -> U64:
     return entries
 
 
-def retarget(memory: Memory, at: I64, old: I64, new: I64, keep: int = ~FRAME_MASK) -> None:
+def retarget(memory: Content, at: I64, old: I64, new: I64, keep: int = ~FRAME_MASK) -> None:
     """In the tables at these frames, lead what led to `old[i]` to `new[i]`.
 
     `keep` are the bits of an entry that stay; all but the frame's should.
@@ -128,14 +128,14 @@ def retarget(memory: Memory, at: I64, old: I64, new: I64, keep: int = ~FRAME_MAS
     memory.write_tables(at, entries)
 
 
-def unmap(memory: Memory, at: I64, mfns: I64) -> None:
+def unmap(memory: Content, at: I64, mfns: I64) -> None:
     """In the tables at these frames, forget every entry for one of `mfns`."""
     entries = memory.tables(at)
     entries[np.isin(frames_of(entries), mfns)] = 0
     memory.write_tables(at, entries)
 
 
-def maps_any(memory: Memory, at: I64, mfns: I64) -> bool:
+def maps_any(memory: Content, at: I64, mfns: I64) -> bool:
     """True if one of the tables at these frames has an entry for one of `mfns`."""
     entries = memory.tables(at)
     return bool((is_present(entries) & np.isin(frames_of(entries), mfns)).any())

@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.contract.columns import I64
 from agent.contract.frames import Mfn
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.domains import Domain
 from emulator.xen.frametable import FrameTable, Tenant
 from emulator.xen.heap import Heap
@@ -21,7 +21,7 @@ from emulator.xen.pages import PageKind
 class PopulateOnDemand:
     """The caches of all domains of one host."""
 
-    def __init__(self, table: FrameTable, heap: Heap, memory: Memory) -> None:
+    def __init__(self, table: FrameTable, heap: Heap, memory: Content) -> None:
         self._table = table
         self._heap = heap
         self._memory = memory

@@ -14,7 +14,7 @@ from agent.contract.columns import I64
 from agent.contract.frames import DOM0, DomId
 from agent.contract.hypercall import PageUse
 from agent.contract.toolstack import GuestKind, Paging
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.beings import Being, localised
 from emulator.xen.domains import NO_FRAME, PAGES_OF, Domain
 from emulator.xen.frametable import FrameTable, Tenant
@@ -31,7 +31,7 @@ class Settler:
 
     table: FrameTable
     heap: Heap
-    memory: Memory
+    memory: Content
     sharing: Sharing
 
     def settle(self, layout: Layout) -> Iterator[tuple[GuestSpec, I64]]:

@@ -1,4 +1,4 @@
-"""Memory sharing: guests whose pages hold the same share one frame, until one of them writes.
+"""Content sharing: guests whose pages hold the same share one frame, until one of them writes.
 
 The frame is owned by nobody who could be asked (DOMID_COW), has no M2P entry, and is freed when
 the last guest has left it. Whoever writes gets a frame of its own first, with the same content.
@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 
 from agent.contract.columns import I64
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.domains import Domain
 from emulator.xen.frametable import FrameTable, Tenant
 from emulator.xen.heap import Heap, Take
@@ -19,7 +19,7 @@ from emulator.xen.pages import PageKind
 class Sharing:
     """All shared frames of one host, and how many pages each stands behind."""
 
-    def __init__(self, table: FrameTable, heap: Heap, memory: Memory) -> None:
+    def __init__(self, table: FrameTable, heap: Heap, memory: Content) -> None:
         self._table = table
         self._heap = heap
         self._memory = memory

@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.contract.columns import I64, Bools
 from agent.contract.frames import DomId
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.domains import NO_FRAME, Domain
 from emulator.xen.frametable import FrameState, FrameTable, Tenant
 from emulator.xen.guests import Guest
@@ -19,7 +19,7 @@ from emulator.xen.settling import own_frames
 
 
 def unsound(
-    table: FrameTable, memory: Memory, guests: Iterable[Guest], dying: Collection[Domain]
+    table: FrameTable, memory: Content, guests: Iterable[Guest], dying: Collection[Domain]
 ) -> Iterator[str]:
     """Where p2m, M2P, page tables, ownership and references disagree."""
     gone = table.holders() - {domain.domid for domain in dying}
@@ -72,7 +72,7 @@ def _should_write(domain: Domain, gfns: I64) -> Bools:
     return writable
 
 
-def _claims_of_pv(memory: Memory, domain: Domain) -> dict[str, bool]:
+def _claims_of_pv(memory: Content, domain: Domain) -> dict[str, bool]:
     tables = domain.tables
     if tables is None:
         return {}
@@ -94,7 +94,7 @@ def _claims_of_pv(memory: Memory, domain: Domain) -> dict[str, bool]:
     }
 
 
-def _names_just(memory: Memory, at: I64, below: I64) -> bool:
+def _names_just(memory: Content, at: I64, below: I64) -> bool:
     """True if the tables at these frames name those of the level below, in their order.
 
     A table that was left behind still holds what it held, and would lead to the right end too.

@@ -16,7 +16,7 @@ import numpy as np
 
 from agent.contract.columns import I64, Bools
 from agent.contract.toolstack import Paging
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.domains import NO_FRAME, Domain
 from emulator.xen.pagetables import PageTables, frames_of, is_present, is_writable, walk
 
@@ -46,7 +46,7 @@ class Walked:
 
     domain: Domain
     tables: PageTables
-    memory: Memory
+    memory: Content
 
     def find(self, gfns: I64) -> Found:
         entries = walk(self.memory, self.tables, self.domain.root)[gfns]
@@ -94,7 +94,7 @@ class Shadows:
         self.shadows[gfns] = self.domain.p2m[gfns]
 
 
-def translation_of(domain: Domain, memory: Memory) -> Translation:
+def translation_of(domain: Domain, memory: Content) -> Translation:
     """The way that this domain's paging gives it, as it is when the domain is new."""
     if domain.tables is not None:
         return Walked(domain, domain.tables, memory)

@@ -13,7 +13,7 @@ import numpy as np
 from agent.contract.columns import I64, U8
 from agent.contract.hypercall import PAGES_MAX
 from emulator.machine.columns import zeros
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.frametable import FrameState, FrameTable
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import Layout
@@ -79,7 +79,7 @@ def run_table(found: Found, pages: I64) -> None:
 def run_calls(found: Found, pages: I64) -> None:
     before = resident_bytes()
     watch = Stopwatch()
-    host = Hypervisor(Layout(FRAMES, 0, 0), Memory(FRAMES))
+    host = Hypervisor(Layout(FRAMES, 0, 0), Content(FRAMES))
     found.build.append(watch.seconds())
     found.offline.append(timed(lambda mfns: host.page_offline_pending(mfns.tolist()), pages))
     found.memory.append(resident_bytes() - before)

@@ -7,6 +7,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, chdir, suppress
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from time import monotonic
 from uuid import UUID
@@ -16,15 +17,17 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from agent.adapters import courier
+from agent.adapters import courier, providers
 from agent.adapters.broker_settings import BrokerSettings
 from agent.adapters.feeder import Feeder, Plan
+from agent.adapters.pacing import Pacing, recorded
 from agent.commands import feed
 from agent.contract import topics
 from agent.contract.codec import decode
 from agent.contract.columns import Batch
-from agent.contract.ereport import Applied, Range
+from agent.contract.ereport import Applied, Inventory, Range
 from agent.contract.errors import AgentError
+from agent.contract.sources import GROUP
 from agent.telemetry.record import Decoded
 from tests.support.logs import HEADER, LINE
 from tests.support.mosquitto import Mosquitto
@@ -264,10 +267,12 @@ async def test_a_recording_that_breaks_off_is_applied_as_far_as_it_goes(
         def moved(self, made: int, applied: int) -> None: ...
         def troubled(self, reason: str) -> None: ...
 
-    plan = Plan(HOST, UUID(int=7), batch=1, speed=0, patience_seconds=20)
+    plan = Plan(HOST, UUID(int=7), patience_seconds=20)
     source = Feeder(plan, BrokerSettings(mosquitto.url, client_id="test"), Nobody())
     async with an_agent(mosquitto) as agent:
-        running = asyncio.create_task(source.run(records()))
+        running = asyncio.create_task(
+            source.run(recorded(records(), HOST, UUID(int=7), Pacing(batch=1)))
+        )
         await agent.take(1)
         await agent.apply(1)
         with pytest.raises(AgentError, match="Input/output error"):
@@ -304,3 +309,38 @@ async def test_what_cannot_work_ends_at_once(
     with chdir(tmp_path):
         result = await start(mosquitto, *arguments)
     assert (result.exit_code, said in result.stderr) == (code, True)
+
+
+@pytest.fixture
+def _emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator as the provider of scenarios, whatever is installed."""
+    found = [EntryPoint("emulator", "emulator.feeding:provide", GROUP)]
+    monkeypatch.setattr(providers, "entry_points", lambda *, group: found)
+
+
+@pytest.mark.usefixtures("_emulator")
+async def test_a_scenario_is_fed_with_its_inventory(mosquitto: Mosquitto) -> None:
+    async with an_agent(mosquitto) as agent:
+        await agent.client.subscribe(topics.inventory(HOST), qos=1)
+        feeding = start(mosquitto, "--scenario", "row-failing", "--json")
+        told = Inventory.model_validate_json(bytes((await anext(agent.client.messages)).payload))
+        await agent.client.unsubscribe(topics.inventory(HOST))
+        await agent.take(100)
+        await agent.apply(100)
+        result = await feeding
+    summary = json.loads(result.stdout)
+    assert (summary["ereports"], summary["applied"]) == (100, 100)
+    assert {told.dimms, *(batch.dimms for batch in agent.batches)} == {told.dimms}
+
+
+@pytest.mark.usefixtures("_emulator")
+async def test_a_rate_spreads_a_scenario_over_time(mosquitto: Mosquitto) -> None:
+    """100 ereports at 200 a second: the last of them is due after nearly half a second."""
+    async with an_agent(mosquitto) as agent:
+        began = monotonic()
+        feeding = start(mosquitto, "--scenario", "row-failing", "--rate", "200")
+        await agent.take(100)
+        took = monotonic() - began
+        await agent.apply(100)
+        await feeding
+    assert (len(agent.batches) > 1, took > 0.4) == (True, True)

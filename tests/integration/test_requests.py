@@ -40,7 +40,8 @@ name = "hv-1"
 memory = "64 MiB"
 xen_heap = "1 MiB"
 dom0 = "4 MiB"
-dimms = 8
+[memory]
+channels = 8
 """
 
 

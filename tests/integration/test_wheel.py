@@ -39,6 +39,11 @@ def test_an_installed_demo_lists_the_scenarios_of_the_repository(installed: Path
     assert [line.split()[0] for line in done.stdout.splitlines()] == scenario.names(), done.stderr
 
 
+def test_an_installed_emulator_has_the_fault_model_of_the_repository(installed: Path) -> None:
+    here, there = ROOT / "config/faults.toml", installed / "emulator/faults.toml"
+    assert there.read_bytes() == here.read_bytes()
+
+
 def test_the_scenarios_lie_in_the_package_and_no_configuration_beside_it(installed: Path) -> None:
     assert {path.stem for path in (installed / "emulator/scenarios").iterdir()} == set(
         scenario.names()

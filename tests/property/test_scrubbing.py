@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from agent.contract.columns import I64
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageUse
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen import scrub
 from emulator.xen.defects import MENDED, XEN_4_17, Defects
 from emulator.xen.frametable import FrameState, FrameTable, Tenant
@@ -40,7 +40,7 @@ def _small_portions() -> Iterator[None]:
 class Scrubbing(RuleBasedStateMachine):
     @initialize(defects=st.sampled_from([MENDED, XEN_4_17]))
     def build(self, defects: Defects) -> None:
-        self.memory = Memory(FRAMES)
+        self.memory = Content(FRAMES)
         self.table = FrameTable(FRAMES, NODES, self.memory.scrub)
         self.table.defects = defects
         self.heap = Heap(self.table)

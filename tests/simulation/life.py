@@ -20,7 +20,7 @@ import numpy as np
 
 from agent.contract.frames import PAGE_SHIFT
 from emulator.chaos import draw
-from emulator.machine.faults import Fault
+from emulator.machine.queue import Fault
 from tests.simulation.agent import Keeper, surroundings
 from tests.simulation.bus import Bus
 from tests.simulation.checkers import ALWAYS, AT_REST, AT_THE_END, Checker, Found, Scene, judged

@@ -12,7 +12,13 @@ from random import Random
 from typing import Any
 
 from agent.contract.toolstack import GuestKind, Paging
-from emulator.config import EmulatorConfig, HostSettings, TelemetrySettings, WorkloadSettings
+from emulator.config import (
+    EmulatorConfig,
+    HostSettings,
+    MemorySettings,
+    TelemetrySettings,
+    WorkloadSettings,
+)
 from emulator.scenario import On, PeerSettings, Scenario
 from emulator.xen.layout import GuestSpec, Layout
 from tests.simulation.host import Nature
@@ -134,7 +140,8 @@ def told_plan(name: str, *episodes: Episode) -> Plan:
 def _nature(seed: int, rng: Random) -> Nature:
     config = EmulatorConfig(
         seed=seed,
-        host=HostSettings(name=HOST, dimms=4),
+        host=HostSettings(name=HOST),
+        memory=MemorySettings(channels=4),
         workload=WorkloadSettings(accesses_per_second=25),
     )
     telemetry = TelemetrySettings(

@@ -11,7 +11,7 @@ import numpy as np
 from agent.contract.columns import I64
 from agent.contract.frames import DomId, Gfn, Mfn
 from agent.contract.toolstack import GuestKind, Paging
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.defects import MENDED, Defects
 from emulator.xen.domains import NO_FRAME, Domain
 from emulator.xen.hypervisor import Hypervisor
@@ -30,7 +30,7 @@ PLAIN, L1, L2, L3, L4 = Gfn(5), Gfn(595), Gfn(597), Gfn(598), Gfn(599)
 def host_of(
     *guests: GuestSpec, frames: int = 4096, nodes: int = 1, defects: Defects = MENDED
 ) -> Hypervisor:
-    return Hypervisor(Layout(frames, 0, 0, guests, nodes=nodes), Memory(frames), defects)
+    return Hypervisor(Layout(frames, 0, 0, guests, nodes=nodes), Content(frames), defects)
 
 
 def frames_of(domain: Domain, gfns: Iterable[int]) -> I64:

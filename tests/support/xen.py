@@ -7,7 +7,7 @@ it dom0's, and the frames that the record names are of the kinds that they were 
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import SysctlCommand, SysctlReply, SysctlRequest
 from agent.contract.toolstack import GuestKind
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.defects import XEN_4_17, Defects, HostDown
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec, Layout
@@ -105,7 +105,7 @@ class Xen:
     """A host and its call. `ask` is for calls that must be answered."""
 
     def __init__(self, layout: Layout = SMALL, defects: Defects = XEN_4_17) -> None:
-        self.host = Hypervisor(layout, Memory(layout.frames), defects)
+        self.host = Hypervisor(layout, Content(layout.frames), defects)
         self.op = PageOfflineOp(self.host)
 
     def call(

@@ -11,7 +11,7 @@ Xen's own pages and dom0's, one kind after the other, are at the bottom.
 
 from agent.contract.frames import Mfn
 from agent.contract.toolstack import GuestKind, Paging
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.defects import Defects
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec, Layout
@@ -62,7 +62,7 @@ LAYOUT = Layout(FRAMES, len(XEN_HEAP), len(DOM0_FRAMES), GUESTS, PLACES, nodes=2
 
 
 def small_host(defects: Defects) -> Toolstack:
-    host = Hypervisor(LAYOUT, Memory(FRAMES), defects)
+    host = Hypervisor(LAYOUT, Content(FRAMES), defects)
     return Toolstack(host, peers={PEER: Peer(PEER, 700)})
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from uuid import UUID
@@ -233,3 +235,16 @@ def test_every_format_of_the_table_can_be_named_and_no_other(name: str, log: Pat
 def test_the_help_names_every_format() -> None:
     told = " ".join(run("--help").stdout.replace("│", " ").split())
     assert all(name in told for name in formats.NAMES)
+
+
+def test_a_database_of_rasdaemon_is_known_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "anything.bin"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(
+            "CREATE TABLE mc_event (id INTEGER PRIMARY KEY, timestamp TEXT, err_count INTEGER, "
+            "err_type TEXT, err_msg TEXT, label TEXT, address INTEGER, driver_detail TEXT)"
+        )
+        row = (7, "2023-04-15 11:49:42 +0000", 3, "Corrected", "read", "A1", 0x12345680, "rank:1")
+        database.execute("INSERT INTO mc_event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    (only,) = ereports(run("--json", path))
+    assert (only.address, only.count, only.dimm, only.rank) == (0x12345680, 3, "A1", 1)

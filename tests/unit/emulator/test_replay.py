@@ -11,7 +11,7 @@ from agent.contract.frames import PAGE_SHIFT, Mfn
 from agent.contract.hypercall import PageUse
 from agent.contract.toolstack import GuestKind
 from emulator.errors import EmulatorError
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.replay import Recording, dealt
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec, Layout
@@ -60,7 +60,7 @@ def test_each_located_frame_is_named_once_and_in_order(tmp_path: Path) -> None:
 
 def test_frames_are_dealt_in_turn_to_nobody_the_hvm_and_the_pv_guest() -> None:
     frames = [Mfn(mfn) for mfn in range(1000, 1006)]
-    hypervisor = Hypervisor(dealt(LAYOUT, frames), Memory(LAYOUT.frames))
+    hypervisor = Hypervisor(dealt(LAYOUT, frames), Content(LAYOUT.frames))
     uses = [page.use for page in hypervisor.page_query(frames).pages]
     assert uses == [PageUse.FREE, PageUse.HVM, PageUse.PV] * 2
 
@@ -68,13 +68,13 @@ def test_frames_are_dealt_in_turn_to_nobody_the_hvm_and_the_pv_guest() -> None:
 def test_the_rest_of_the_guests_leaves_free_frames_free() -> None:
     """The lowest frames are where a guest would otherwise be put."""
     frames = [Mfn(mfn) for mfn in range(80, 80 + 60)]
-    hypervisor = Hypervisor(dealt(LAYOUT, frames), Memory(LAYOUT.frames))
+    hypervisor = Hypervisor(dealt(LAYOUT, frames), Content(LAYOUT.frames))
     uses = [page.use for page in hypervisor.page_query(frames).pages]
     assert uses == [PageUse.FREE, PageUse.HVM, PageUse.PV] * 20
 
 
 def test_frames_of_xen_dom0_and_beyond_the_host_are_not_dealt() -> None:
-    hypervisor = Hypervisor(dealt(LAYOUT, [Mfn(3), Mfn(20), Mfn(5000)]), Memory(LAYOUT.frames))
+    hypervisor = Hypervisor(dealt(LAYOUT, [Mfn(3), Mfn(20), Mfn(5000)]), Content(LAYOUT.frames))
     uses = [page.use for page in hypervisor.page_query([3, 20, 5000]).pages]
     assert uses == [PageUse.XEN_HEAP, PageUse.DOM0, PageUse.UNKNOWN]
 
@@ -85,7 +85,7 @@ def test_frames_with_a_fixed_place_are_not_dealt() -> None:
     inside = (0x14F, 0x9F, LAYOUT.frames - 1)
     hands = dealt(layout, [*map(Mfn, inside), Mfn(2000), Mfn(2001)]).guests
     assert hands[0].at[:2] == (2001, 0x150)
-    host = Hypervisor(dealt(layout, [Mfn(2000), Mfn(2001)]), Memory(layout.frames))
+    host = Hypervisor(dealt(layout, [Mfn(2000), Mfn(2001)]), Content(layout.frames))
     assert host.table.use_of(Mfn(2000)) is PageUse.FREE
 
 

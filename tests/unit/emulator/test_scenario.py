@@ -26,12 +26,14 @@ def test_every_scenario_fits_the_default_host(name: str) -> None:
 
 @pytest.mark.parametrize("name", scenario.names())
 def test_every_scenario_says_what_becomes_of_each_page_it_breaks(name: str) -> None:
+    """How many pages a fault of the hardware breaks is seen when it is played."""
     loaded = scenario.load(name)
-    assert loaded.expect.pages == sum(fault.pages for fault in loaded.faults)
+    broken = sum(fault.pages for fault in loaded.faults)
+    assert loaded.expect.pages == broken or loaded.memory_faults
 
 
 def test_a_scenario_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(EmulatorError, match="there is no 'zig-zag'; there are: busy-host, "):
+    with pytest.raises(EmulatorError, match=r"there is no 'zig-zag'; there are: .*busy-host, "):
         scenario.load("zig-zag")
 
 
@@ -61,6 +63,23 @@ def test_a_scenario_that_is_not_there_is_answered_with_those_that_are() -> None:
             "severity: not said of a corrected error",
         ),
         ("[expect]\nretired = 0", "title: is missing"),
+        (
+            'title = "x"\n[reporting]\nhow = "poll"\nthreshold = 2',
+            "reporting: threshold: counts for nothing with poll; leave it out",
+        ),
+        (
+            'title = "x"\n[[memory_faults]]\nmode = "cell"\nevery = "2 weeks"',
+            "memory_faults.0.every: must be a number and ms, s, min, h or d",
+        ),
+        (
+            'title = "x"\n[[memory_faults]]\nmode = "cell"\nfound_by = "scrub"',
+            "found_by = `scrub` needs it",
+        ),
+        (
+            'title = "x"\n[[memory_faults]]\nmode = "cell"\nerrors = 2\npersistence = "transient"',
+            "memory_faults.0: errors: a transient fault makes 1; leave it out",
+        ),
+        ('title = "x"\nwear = 2.0', "wear: memory wears out within a span"),
     ],
 )
 def test_a_mistake_in_a_scenario_is_one_line(tmp_path: Path, text: str, says: str) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from agent.contract.frames import DOM0, DomId
 from agent.contract.toolstack import GuestKind
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.scenario import MappingSettings
 from emulator.visits import Visits
 from emulator.xen.hypervisor import Hypervisor
@@ -18,7 +18,7 @@ DB = DomId(1)
 @pytest.fixture
 def host() -> Hypervisor:
     layout = Layout(1024, 16, 64, (GuestSpec("db", GuestKind.PV, 128, ring_pages=1),))
-    return Hypervisor(layout, Memory(layout.frames))
+    return Hypervisor(layout, Content(layout.frames))
 
 
 def mapped(host: Hypervisor) -> int:
@@ -87,7 +87,7 @@ def test_after_a_reboot_nothing_of_before_ends(host: Hypervisor) -> None:
 
 def test_a_visit_ends_its_own_mapping_and_not_a_later_one_of_the_same_frame() -> None:
     layout = Layout(700, 16, 16, (GuestSpec("db", GuestKind.HVM, 600),))
-    host = Hypervisor(layout, Memory(layout.frames))
+    host = Hypervisor(layout, Content(layout.frames))
     visits = visit(seconds=5.0)
     visits.step(host, 1.0, RNG)
     (first,) = host.mappers.mappings

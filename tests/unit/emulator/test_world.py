@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 
 from agent.contract.columns import Batch, Kind
-from agent.contract.frames import PAGE_SHIFT, DomId, Mfn
+from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageStatus, PageUse
 from agent.contract.toolstack import GuestKind, ResumePath, ToolOutcome
 from emulator.config import EmulatorConfig, Personality
-from emulator.dimms import place_of
 from emulator.machine.banks import Uncorrected
-from emulator.machine.faults import Fault
+from emulator.machine.faults import Flaw, Mode, Persistence, site_of
+from emulator.machine.queue import Fault
 from emulator.plan import layout_of
 from emulator.scenario import FaultSettings, GuestSettings, On, Scenario
 from emulator.world import World
 from emulator.xen.defects import MENDED, XEN_4_17, Defects
 from emulator.xen.frametable import FrameState
+from emulator.xen.layout import Layout
+from tests.support.flaws import DDR4
 
 BOOT, NEXT_BOOT = UUID(int=1), UUID(int=2)
 STARTED_NS = 1_700_000_000_000_000_000
@@ -214,12 +216,6 @@ def test_times_are_those_of_the_hosts_own_clock() -> None:
     assert set(batch.time_ns.tolist()) == {STARTED_NS + 2_500_000_000}
 
 
-def test_each_place_on_the_dimms_belongs_to_one_page() -> None:
-    pages = 1 << 12
-    places = {place_of(mfn << PAGE_SHIFT, dimms=8) for mfn in range(pages)}
-    assert len(places) == pages
-
-
 def test_what_a_dead_guest_left_is_scrubbed_as_time_goes_by() -> None:
     world = a_world()
     world.hypervisor.destroy(world.hypervisor.domains[DomId(1)])
@@ -273,7 +269,7 @@ def test_faulty_memory_is_faulty_after_a_reboot_too() -> None:
 
 def another_dimm_under(world: World, batch: Batch) -> str:
     """Have the DIMM replaced that this batch tells of; its slot."""
-    slot = world.firmware.labels[int(batch.dimm[0])]
+    slot = world.firmware.geometry.labels[int(batch.dimm[0])]
     world.replace_dimm(slot)
     return slot
 
@@ -288,7 +284,7 @@ def test_what_is_faulty_goes_with_its_dimm() -> None:
 def test_faults_on_the_other_dimms_stay() -> None:
     world = a_world(a_fault(On.DOM0))
     faulty = int(next(life_of(world)).dimm[0])
-    world.replace_dimm(world.firmware.labels[faulty - 1])
+    world.replace_dimm(world.firmware.geometry.labels[faulty - 1])
     rebooted(world, at=10)
     assert next(life_of(world, since=10)).dimm[0] == faulty
 
@@ -458,3 +454,81 @@ def test_an_error_in_xens_own_data_that_somebody_needs_is_the_end_of_the_host() 
     world, _, _ = struck(On.XEN_HEAP, Uncorrected.SRAR)
     assert world.down is not None
     assert rebooted(world, at=10).down is None
+
+
+PRONTO = replace(
+    DDR4, arrivals=replace(DDR4.arrivals, burst_gap_ns=1e8, burst_errors=dict.fromkeys(Mode, 1e6))
+)
+
+
+def flawed(mode: Mode, mfn: int, uncorrected_at: int | None = None) -> World:
+    """A world in whose memory something is wrong at a page, from its third second on."""
+    world = a_world()
+    site = site_of(mfn << 12, world.firmware.geometry)
+    flaw = Flaw(mode, Persistence.PERMANENT, site, 3 * 10**9, 1000, uncorrected_at)
+    world.add_flaw(flaw, PRONTO)
+    return world
+
+
+FREE_PAGE = 16_000
+
+
+def test_a_flaw_shows_from_when_it_begins_and_where_it_is() -> None:
+    world = flawed(Mode.CELL, FREE_PAGE)
+    assert list(life_of(world, seconds=3)) == []
+    batches = list(life_of(world, since=3))
+    assert {int(mfn) for batch in batches for mfn in batch.mfn} == {FREE_PAGE}
+    assert sum(int(batch.errors.sum()) for batch in batches) == world.errors > 10
+
+
+def test_a_flaw_of_a_row_shows_on_both_of_its_pages_and_falls_silent_on_an_offlined_one() -> None:
+    world = flawed(Mode.ROW, FREE_PAGE)
+    pages = {int(mfn) for batch in life_of(world) for mfn in batch.mfn}
+    assert len(pages) == 2
+    world.hypervisor.page_offline_pending([FREE_PAGE])
+    left = {int(mfn) for batch in life_of(world, since=10) for mfn in batch.mfn}
+    assert left == pages - {FREE_PAGE}
+
+
+def test_what_ereports_say_of_a_flaws_place_is_where_it_is() -> None:
+    world = flawed(Mode.ROW, FREE_PAGE)
+    site = site_of(FREE_PAGE << 12, world.firmware.geometry)
+    batches = list(life_of(world))
+    for name in ("dimm", "rank", "row"):
+        assert {int(each) for b in batches for each in getattr(b, name)} == {getattr(site, name)}
+    bank = site.bank_group * world.firmware.geometry.banks_per_group + site.bank
+    assert {int(each) for batch in batches for each in batch.bank} == {bank}
+
+
+def test_a_flaw_that_cannot_be_corrected_any_more_strikes() -> None:
+    world = flawed(Mode.CELL, FREE_PAGE, uncorrected_at=2)
+    kinds = [kind for batch in life_of(world, seconds=20) for kind in batch.kind.tolist()]
+    assert kinds.count(Kind.UE) == 1
+    assert world.hypervisor.table.is_broken(Mfn(FREE_PAGE))
+
+
+def test_what_a_flaw_made_while_the_host_was_down_never_shows() -> None:
+    world = flawed(Mode.CELL, FREE_PAGE)
+    rebooted(world, at=1000)
+    assert list(life_of(world, since=1000)) == []
+    assert world.is_done
+
+
+def test_a_flaw_goes_with_its_dimm() -> None:
+    world = flawed(Mode.ROW, FREE_PAGE)
+    another_dimm_under(world, next(life_of(world)))
+    rebooted(world, at=10)
+    assert (world.is_done, list(life_of(world, since=10))) == (True, [])
+
+
+def test_a_flaw_beyond_the_hosts_memory_shows_nowhere() -> None:
+    """What the DIMMs have above it, up to a whole number of rows, nobody reads."""
+    config = EmulatorConfig.model_validate({"host": {"memory": "65 MiB"}})
+    scenario = Scenario(title="An odd size.")
+    layout = Layout((65 << 20) >> 12, 512, 1024)
+    world = World(config, scenario, layout, BOOT, STARTED_NS)
+    geometry = world.firmware.geometry
+    assert geometry.capacity > 65 << 20
+    site = site_of(geometry.capacity - 4096, geometry)
+    world.add_flaw(Flaw(Mode.CELL, Persistence.PERMANENT, site, 0, 1000), PRONTO)
+    assert list(life_of(world)) == []

@@ -1,6 +1,7 @@
 """The walk through a kernel log: what counts once, what is passed over, what is refused."""
 
 from dataclasses import replace
+from itertools import chain, count, islice, repeat
 
 import pytest
 from hypothesis import given
@@ -43,26 +44,53 @@ def test_the_block_gives_the_error_its_time_in_utc() -> None:
     assert decoded(f"{BLOCK}[Sat Apr 15 19:49:46 2023] {EDAC}\n").time_ns == 1681559382 * 10**9
 
 
-def test_a_block_that_no_edac_line_explains_is_refused() -> None:
-    assert refused(BLOCK) == Refused(
-        1, "a machine-check block is not read by itself yet, and no EDAC line explains it"
-    )
+def test_a_block_that_no_edac_line_explains_speaks_for_itself() -> None:
+    record = decoded(BLOCK)
+    assert (record.line, record.count, record.time_ns) == (1, 1, 1681559382 * 10**9)
+
+
+def test_a_block_that_says_nothing_is_refused_and_not_lost() -> None:
+    assert "without its STATUS" in refused(BLOCK.splitlines()[0]).reason
 
 
 def test_a_block_about_another_address_is_not_explained_by_the_line() -> None:
     other = BLOCK.replace("0x12345680", "0x77777000")
-    kinds = [type(outcome) for outcome in of(f"{other}{LINE}\n")]
-    assert kinds == [Decoded, Refused]
+    assert errors(of(f"{other}{LINE}\n")) == 1 + 3
 
 
 def test_each_of_two_blocks_needs_its_own_line() -> None:
-    outcomes = of(f"{BLOCK}{BLOCK}{LINE}\n")
-    assert [type(outcome) for outcome in outcomes] == [Refused, Decoded]
+    assert errors(of(f"{BLOCK}{BLOCK}{LINE}\n")) == 1 + 3
+
+
+def test_a_line_after_two_blocks_explains_the_one_that_has_its_address() -> None:
+    other = BLOCK.replace("0x12345680", "0x77777000").replace("MISC 0x0", "MISC 0x8c")
+    outcomes = of(f"{BLOCK}{other}{LINE}\n")
+    assert {o.address for o in outcomes if isinstance(o, Decoded)} == {0x12345680, 0x77777000}
 
 
 def test_a_block_without_an_address_belongs_to_the_next_line() -> None:
     nowhere = BLOCK.replace("0x12345680", "0x0")
     assert [type(outcome) for outcome in of(f"{nowhere}{LINE}\n")] == [Decoded]
+
+
+def test_a_block_is_not_explained_by_a_line_that_comes_much_later() -> None:
+    later = f"[Sat Apr 15 19:49:52 2023] {EDAC}"
+    assert errors(of(f"{BLOCK}{later}\n")) == 1 + 3
+
+
+def test_the_registers_of_two_controllers_are_kept_apart() -> None:
+    other = BLOCK.replace("MC1", "MC0").replace("0x12345680", "0x77777000")
+    mixed = "\n".join(
+        line for both in zip(BLOCK.splitlines(), other.splitlines(), strict=True) for line in both
+    )
+    assert errors(of(f"{mixed}\n{LINE}\n")) == 1 + 3
+
+
+def test_the_edac_line_and_what_firmware_made_the_kernel_say_are_one_error() -> None:
+    """Firmware-first machines with Intel's driver tell of each error three times."""
+    block = BLOCK.replace("[Sat Apr 15 19:49:46 2023]", "[ 2624.7]")
+    firmware = FIRMWARE.replace("0x0000000123450680", "0x0000000012345680")
+    assert errors(of(f"{firmware}{block}[ 2624.8] {EDAC}\n")) == 3
 
 
 def test_the_firmwares_block_and_the_edac_line_are_one_error() -> None:
@@ -79,38 +107,82 @@ def test_a_page_size_that_is_said_is_believed() -> None:
     assert decoded(LINE, replace(UNSAID, page_shift=16)).address == 0x123450680
 
 
-def test_a_firmware_block_alone_is_refused() -> None:
-    assert "APEI/GHES" in refused(FIRMWARE).reason
+def test_a_firmware_block_alone_speaks_for_itself() -> None:
+    record = decoded(FIRMWARE)
+    assert (record.address, record.detail) == (
+        0x123450680,
+        "single-bit ECC: node:0 rank:0 bank:0 row:0 column:0",
+    )
 
 
 def test_a_firmware_block_about_something_else_is_passed_over() -> None:
     assert of(FIRMWARE.replace("memory error", "PCIe error")) == []
 
 
-@pytest.mark.parametrize(
-    ("line", "what"),
-    [
-        ("CPU 0 BANK 11 ", "mcelog text"),
-        ("<idle>-0 [000] d..1. 596.89: mce_record: CPU: 0, MCGc/s: f000c15/0", "mce_record"),
-        ("rasdaemon-9 [001] 1.0: mc_event: 1 Corrected error: read on A1", "mc_event"),
-        (
-            "[0.064265] mce: [Hardware Error]: CPU 0: Machine Check: 0 Bank 4: a600000000020408",
-            "raw machine-check",
-        ),
-        ("(XEN) [2024-01-01 00:00:00] CMCI occurred on CPU 3.", "Xen's console"),
-        (
-            "(XEN) MCE: The hardware reports a correctable incident",
-            "Xen's console",
-        ),
-    ],
-)
-def test_a_form_that_is_not_read_is_refused_and_not_lost(line: str, what: str) -> None:
-    assert what in refused(line).reason
+MCELOG = """\
+Apr 15 19:49:47 hv-1 mcelog[812]: Hardware event. This is not a software error.
+Apr 15 19:49:47 hv-1 mcelog[812]: MCE 0
+Apr 15 19:49:47 hv-1 mcelog[812]: CPU 0 BANK 7
+Apr 15 19:49:47 hv-1 mcelog[812]: MISC 40584e86 ADDR 12345680
+Apr 15 19:49:47 hv-1 mcelog[812]: TIME 1681559382 Sat Apr 15 11:49:42 2023
+Apr 15 19:49:47 hv-1 mcelog[812]: STATUS 8c0000c000010091 MCGSTATUS 0
+Apr 15 19:49:47 hv-1 mcelog[812]: MCGCAP f000c14 APICID 0 SOCKETID 0
+Apr 15 19:49:47 hv-1 mcelog[812]: CPUID Vendor Intel Family 6 Model 85
+"""
+XEN = """\
+(XEN) [2023-04-15 19:49:46] CMCI occurred on CPU 3.
+(XEN) [2023-04-15 19:49:46] Bank 7: 8c0000c000010091[        40584e86] at         12345680
+"""
 
 
-def test_a_form_that_is_not_read_is_refused_inside_a_block_too() -> None:
-    outcomes = of(f"{BLOCK}CPU 0 BANK 8\n[1.0] {EDAC}\n")
+def test_what_mcelog_says_in_the_midst_of_other_lines_is_read() -> None:
+    lines = MCELOG.splitlines(keepends=True)
+    between = "Apr 15 19:49:47 hv-1 systemd[1]: Started Session 12 of user root.\n"
+    (record,) = of(between.join(lines))
+    assert isinstance(record, Decoded)
+    assert (record.address, record.count, record.host) == (0x12345680, 3, "hv-1")
+
+
+def test_what_the_daemon_says_of_what_the_driver_said_is_no_second_error() -> None:
+    assert errors(of(f"Apr 15 19:49:46 hv-1 kernel: {EDAC}\n{MCELOG}")) == 3
+
+
+def test_what_two_forms_without_a_dimm_say_is_one_error() -> None:
+    block = BLOCK.replace("[Sat Apr 15 19:49:46 2023]", "Apr 15 19:49:46 hv-1 kernel:")
+    raised = block.replace("8c00004000010091", "8c0000c000010091")
+    assert errors(of(raised + MCELOG)) == 3
+
+
+def test_xens_console_may_be_in_the_same_log() -> None:
+    elsewhere = LINE.replace("0x12345 ", "0x77777 ")
+    addresses = {o.address for o in of(f"{elsewhere}\n{XEN}") if isinstance(o, Decoded)}
+    assert addresses == {0x77777680, 0x12345680}
+
+
+def test_a_tracepoint_that_is_cut_off_is_refused_inside_a_block_too() -> None:
+    cut = "<idle>-0 [000] d..1. 596.89: mce_record: CPU: 0, MCGc/s: f000c15/0"
+    outcomes = of(f"{BLOCK}{cut}\n[1.0] {EDAC}\n")
     assert [type(outcome) for outcome in outcomes] == [Refused, Decoded]
+
+
+def test_only_so_many_blocks_are_held_and_the_oldest_speaks_first() -> None:
+    walk = kernel_log.decode(
+        (
+            f"[1.0] EDAC skx MC{number % 500}: CPU 0: Machine Check Event: 0x0 Bank 7: "
+            f"0x8c00004000010091"
+            if number % 2
+            else f"[1.0] EDAC skx MC{number % 500 + 1}: HANDLING MCE MEMORY ERROR"
+            for number in count()
+        ),
+        UNSAID,
+    )
+    assert [outcome.line for outcome in islice(walk, 5)] == [1, 3, 5, 7, 9]
+
+
+def test_a_log_without_end_gives_up_its_errors_on_the_way() -> None:
+    """Nothing but blocks of firmware that no EDAC line follows, for as long as one looks."""
+    endless = chain.from_iterable(repeat(FIRMWARE.splitlines()))
+    assert len(list(islice(kernel_log.decode(endless, UNSAID), 500))) == 500
 
 
 @pytest.mark.parametrize(
@@ -118,6 +190,10 @@ def test_a_form_that_is_not_read_is_refused_inside_a_block_too() -> None:
     [
         "[  590.529178] mce: [Hardware Error]: Machine check events logged",
         "Jan  3 22:28:25 hv-1 systemd[1]: Started Session 12 of user root.",
+        "[   12.000000] RAS: Soft-offlining pfn: 0x12345",
+        "[   12.000000] Memory failure: 0x12345: recovery action for clean LRU page: Recovered",
+        "[   12.000000] EDAC amd64: F17h detected (node 0).",
+        "hv-1 rasdaemon[9]: ras:mc_event event enabled",
         "",
     ],
 )

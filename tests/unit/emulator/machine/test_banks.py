@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.machine.banks import Bank, Registers, Uncorrected
+from emulator.machine.banks import GREEN, YELLOW, Bank, Registers, Uncorrected
 
 SEEN_ON_A_REAL_MACHINE = Registers(0xCC00050000010092, 0x104E5C8C0, 0x40584E86)
 
@@ -137,3 +137,19 @@ def test_an_uncorrected_error_takes_the_place_of_a_corrected_one() -> None:
     registers = bank.harvest()
     assert registers is not None
     assert (registers.uncorrected, registers.address) == (True, 0x2000)
+
+
+@pytest.mark.parametrize(("errors", "light"), [(9, GREEN), (10, YELLOW)])
+def test_a_bank_with_a_threshold_is_green_below_it_and_yellow_from_it_on(
+    errors: int, light: int
+) -> None:
+    bank = Bank(yellow_from=10)
+    for _ in range(errors):
+        bank.log(0x1000)
+    registers = bank.harvest()
+    assert registers is not None
+    assert registers.status & (GREEN | YELLOW) == light
+
+
+def test_a_bank_without_a_threshold_shows_no_light() -> None:
+    assert not harvested((0x1000, 32_767)).status & (GREEN | YELLOW)

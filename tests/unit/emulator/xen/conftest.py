@@ -8,7 +8,7 @@ import pytest
 from numpy.random import Generator
 
 from agent.contract.toolstack import GuestKind
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec, Layout
 from emulator.xen.toolstack import Toolstack
@@ -24,7 +24,7 @@ def rng() -> Generator:
 @pytest.fixture
 def host() -> Hypervisor:
     guests = (GuestSpec("web", GuestKind.HVM, 256), GuestSpec("db", GuestKind.PV, 256))
-    return Hypervisor(Layout(FRAMES, 64, 256, guests), Memory(FRAMES))
+    return Hypervisor(Layout(FRAMES, 64, 256, guests), Content(FRAMES))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from numpy.random import Generator
 
 from agent.contract.toolstack import DomainState, ToolOutcome
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.devices import Device
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import Layout
@@ -154,7 +154,7 @@ def test_a_guest_may_refuse_to_let_go(tools: Toolstack, host: Hypervisor, nic: D
 
 def test_a_guest_that_starts_later_finds_its_device_here() -> None:
     layout = Layout(2048, 0, 0, (PV,), away=(SPEC,))
-    host = Hypervisor(layout, Memory(layout.frames))
+    host = Hypervisor(layout, Content(layout.frames))
     domain = host.create(host.newborn(SPEC))
     assert domain is not None
     assert Toolstack(host).attach(domain.domid, NIC).outcome is DONE

@@ -10,7 +10,7 @@ from agent.contract.columns import I64
 from agent.contract.frames import FIRST_RESERVED_DOMID, DomId, Mfn
 from agent.contract.hypercall import PageUse
 from agent.contract.toolstack import DomainState, GuestKind
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.beings import Being
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec, Layout
@@ -19,7 +19,7 @@ HUGE_FRAMES = 134_217_728  # 512 GiB
 
 
 def built(layout: Layout) -> Hypervisor:
-    return Hypervisor(layout, Memory(layout.frames))
+    return Hypervisor(layout, Content(layout.frames))
 
 
 def resident_mib() -> float:
@@ -71,7 +71,7 @@ def test_the_others_settle_round_the_frames_that_a_guest_must_own() -> None:
 
 def test_a_memory_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="the layout has 64 frames, but the memory 32"):
-        Hypervisor(Layout(64, 0, 0), Memory(32))
+        Hypervisor(Layout(64, 0, 0), Content(32))
 
 
 def test_a_destroyed_domain_leaves_its_frames_free(host: Hypervisor) -> None:

@@ -16,7 +16,7 @@ from agent.contract.toolstack import (
     ToolOutcome,
     ToolReply,
 )
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen import lives
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec, Layout
@@ -428,7 +428,7 @@ def test_trouble_is_of_the_call_that_meets_it_and_of_no_other(tools: Toolstack) 
 def test_a_guest_whose_ring_is_broken_travels_without_it() -> None:
     """Nobody reads the page to send it, so dom0 has nothing to map where the guest arrives."""
     layout = Layout(512, 16, 32, (GuestSpec("db", GuestKind.PV, 64, ring_pages=1),))
-    host = Hypervisor(layout, Memory(layout.frames))
+    host = Hypervisor(layout, Content(layout.frames))
     domain = host.domains[DomId(1)]
     ring = Mfn(int(domain.p2m[host.specs[DomId(1)].rings.start]))
     host.page_offline_pending([ring])

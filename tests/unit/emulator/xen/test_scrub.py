@@ -5,7 +5,7 @@ import pytest
 
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageUse
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen import scrub
 from emulator.xen.frametable import FrameTable, Tenant
 from tests.support.heap import GUEST, frames
@@ -18,7 +18,7 @@ class Host:
     """64 frames on two nodes. Frames 24 to 39, eight on each, were a guest's and are free."""
 
     def __init__(self) -> None:
-        self.memory = Memory(64)
+        self.memory = Content(64)
         self.table = FrameTable(64, 2, self.memory.scrub)
         self.mfns = np.arange(24, 40)
         self.occupy(GUEST)

@@ -8,7 +8,7 @@ import pytest
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageUse
 from agent.contract.toolstack import GuestKind, Paging
-from emulator.machine.memory import Memory
+from emulator.machine.content import Content
 from emulator.xen.domains import Domain
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.layout import GuestSpec, Layout
@@ -111,7 +111,7 @@ def test_frames_that_guests_must_own_are_theirs_before_anybody_is_seated() -> No
 
 def test_places_are_kept_and_the_others_go_round_them() -> None:
     layout = Layout(64, 2, 2, (GuestSpec("web", GuestKind.HVM, 2),), (Place(PageKind.LOW, 1, 2),))
-    host = Hypervisor(layout, Memory(64))
+    host = Hypervisor(layout, Content(64))
     uses = [host.table.use_of(Mfn(mfn)) for mfn in range(8)]
     assert uses == [PageUse.XEN_HEAP] * 4 + [PageUse.DOM0] * 2 + [PageUse.HVM] * 2
 
