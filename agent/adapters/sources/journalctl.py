@@ -160,12 +160,12 @@ def _fields(entry: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", fields)
 
 
-def _message(value: object) -> str:
+def _message(value: Any) -> str:  # noqa: ANN401 - whatever JSON holds
     """The text of a message; one that is not UTF-8 comes as a list of bytes."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        parts = cast("list[Any]", value)
+        parts: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType] # of JSON
         if all(isinstance(part, str) for part in parts):  # the field was given more than once
             return "\n".join(parts)
         return bytes(parts).decode(errors="replace")
