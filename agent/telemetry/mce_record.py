@@ -18,7 +18,6 @@ from agent.telemetry.reader import read
 from agent.telemetry.record import Outcome, Refused
 
 _NAME = "mce_record: "
-_TRACED = re.compile(r"(?:^|: )mc\w{1,20}: ", re.ASCII)
 _UPTIME = re.compile(r"(\d{1,11}\.\d{1,9}): $", re.ASCII)
 _HEX = "[0-9a-f]{1,16}"
 _EVENT = re.compile(
@@ -36,9 +35,9 @@ _EVENT = re.compile(
 
 
 def is_mce_record(opening: Sequence[str], _unsaid: Unsaid) -> bool:
-    """True if the opening holds nothing but tracepoints, and this one among them."""
+    """True if the opening holds this tracepoint and no other: those are for the kernel log."""
     events = [line for line in opening if line.strip() and not line.startswith("#")]
-    return any(_NAME in line for line in events) and all(_TRACED.search(line) for line in events)
+    return bool(events) and all(_NAME in line for line in events)
 
 
 def decode(lines: Iterable[str], unsaid: Unsaid) -> Iterator[Outcome]:
