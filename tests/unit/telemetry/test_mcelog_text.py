@@ -200,3 +200,15 @@ def test_mcelogs_messages_about_itself_are_passed_over() -> None:
     text = f"mcelog: failed to prefill DIMM database from DMI data\n{INPUT}"
     (record,) = text_of(text)
     assert isinstance(record, Decoded)
+
+
+def test_the_words_of_another_writer_do_not_join_a_record() -> None:
+    other = "Jan  3 22:28:25 hv-1 mcelog[813]: rank: 3\n"
+    (record,) = text_of(logged(INPUT) + other)
+    assert isinstance(record, Decoded)
+    assert record.rank is None
+
+
+def test_a_register_that_comes_twice_in_one_line_is_refused() -> None:
+    text = INPUT.replace("ADDR 0x45678040", "ADDR 0x45678040 ADDR 0x45678080")
+    assert "mixed" in refused(text).reason
