@@ -209,6 +209,7 @@ def test_the_words_of_another_writer_do_not_join_a_record() -> None:
     assert record.rank is None
 
 
-def test_a_register_that_comes_twice_in_one_line_is_refused() -> None:
-    text = INPUT.replace("ADDR 0x45678040", "ADDR 0x45678040 ADDR 0x45678080")
-    assert "mixed" in refused(text).reason
+@pytest.mark.parametrize("line", ["ADDR 0x45678040", "CPU 3 BANK 13"])
+def test_a_register_that_comes_twice_in_one_line_is_refused(line: str) -> None:
+    again = line.replace("BANK ", "")
+    assert "mixed" in refused(INPUT.replace(line, f"{again} {again}")).reason
