@@ -17,7 +17,7 @@ The bits are those of Intel's manual (volume 3, "Machine-Check Architecture") an
 (volume 2, the same chapter).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -104,25 +104,21 @@ class Told:
     column: int | None = None
 
 
-NOTHING = Told()
-
-
 def judged(
     check: MachineCheck,
     line: int,
     otherwise_ns: int,
     host: str | None = None,
-    told: Told = NOTHING,
+    told: Told | None = None,
 ) -> Outcome:
     """The error of memory that `check`, from line `line`, reports, or why it is none.
 
     Its time is `otherwise_ns` where it says none.
     """
-    verdict = verdict_of(check)
+    verdict = verdict_of(check, told)
     if isinstance(verdict, str):
         return Refused(line, f"{verdict} ({_where(check)})")
-    time_ns = check.time_ns or otherwise_ns
-    return verdict.of(line, time_ns, check.addr, check.misc, host, told)
+    return verdict.of(line, check.time_ns or otherwise_ns, check.addr, check.misc, host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,31 +130,36 @@ class Verdict:
     detail: str
     has_address: bool
     needs_misc: bool
+    told: Told = Told()
 
     def of(
-        self,
-        line: int,
-        time_ns: int,
-        addr: int | None,
-        misc: int | None,
-        host: str | None,
-        told: Told,
+        self, line: int, time_ns: int, addr: int | None, misc: int | None, host: str | None
     ) -> Outcome:
         """The error at this time, with this ADDR and MISC."""
+        told = self.told
         return checked(
             Decoded(
                 line=line,
                 time_ns=time_ns,
                 kind=self.kind,
-                count=self.count or told.count,
+                count=self.count,
                 address=addr if self._believes(misc) else None,
                 rank=told.rank,
                 bank=told.bank,
                 row=told.row,
                 column=told.column,
-                detail=f"{self.detail}; {told.words}" if told.words else self.detail,
+                detail=self.detail,
                 host=host,
             )
+        )
+
+    def explained(self, told: Told) -> "Verdict":
+        """The same with what else is told, whose count stands where the registers have none."""
+        return replace(
+            self,
+            count=self.count or told.count,
+            detail=f"{self.detail}; {told.words}" if told.words else self.detail,
+            told=told,
         )
 
     def _believes(self, misc: int | None) -> bool:
@@ -168,9 +169,9 @@ class Verdict:
         return misc is not None and misc >> 6 & 7 == _PHYSICAL and misc & 0x3F <= _PAGE_SHIFT
 
 
-def verdict_of(check: MachineCheck) -> Verdict | str:
+def verdict_of(check: MachineCheck, told: Told | None = None) -> Verdict | str:
     """What follows from the registers that repeat, or why they are of no error of memory."""
-    return _verdict(
+    verdict = _verdict(
         check.status,
         check.bank,
         check.socket,
@@ -179,6 +180,7 @@ def verdict_of(check: MachineCheck) -> Verdict | str:
         check.ipid,
         check.synd,
     )
+    return verdict.explained(told) if told and isinstance(verdict, Verdict) else verdict
 
 
 # A failing DIMM says nearly the same thousands of times, so it is thought about once.

@@ -58,6 +58,8 @@ _KEPT = re.compile(r"(?:MCA: |Memory |Transaction: |bank: |rank: |ecc mode: )", 
 _COUNT = re.compile(r"Memory corrected error count \(CORE_ERR_CNT\): (\d{1,5})\b", re.ASCII)
 _MAKERS: Mapping[str, int] = {"Intel": 0, "AMD": 2, "Hygon": 9}
 _OTHER_MAKER = 255
+# What no two records have in common.
+_OWN = frozenset({"CPU", "BANK", "ADDR", "MISC", "TIME", "TSC"})
 _SOME = Unsaid(latest=datetime.max.replace(tzinfo=UTC))  # whether there is a prefix says any
 _SECOND_NS = 1_000_000_000
 _THERMAL_BANK = "128"
@@ -130,19 +132,33 @@ class McelogText:
         return ended
 
 
-def words_of(text: str) -> Told | None:
-    """What lines of mcelog's words tell, or None if one of them is more than that."""
+def rest_of(text: str) -> tuple[dict[str, str], Told | None] | None:
+    """The registers and words in the rest of a record; None if it is not whole, or not the rest.
+
+    The rest is what stands behind the registers that no two records have in common. A blank line
+    may end it.
+    """
+    registers: dict[str, str] = {}
     words: list[str] = []
-    *whole, torn = text.split("\n")
-    if torn:
-        return None
+    *whole, torn = (
+        text.removesuffix("\n").split("\n") if text.endswith("\n\n") else text.split("\n")
+    )
     for line in whole:
         tokens, rest = _tokens(line)
-        is_more = tokens or _BROKEN.match(rest) or _FOREIGN.search(line) or _HEADER.fullmatch(line)
-        if is_more or not line.strip() or unprefixed(line, _SOME).text != line:
+        if _is_of_others(line) or tokens.keys() & (registers.keys() | _OWN):
             return None
-        _keep(words, line)
-    return told_by(words)
+        if _BROKEN.match(rest) or _TOKEN.match(rest):
+            return None
+        registers |= tokens
+        if not tokens:
+            _keep(words, line)
+    return None if torn or "STATUS" not in registers else (registers, told_by(words))
+
+
+def _is_of_others(line: str) -> bool:
+    """True if `line` ends a record, or is of none of mcelog's."""
+    ends = not line.strip() or _HEADER.fullmatch(line)
+    return bool(ends or _FOREIGN.search(line) or unprefixed(line, _SOME).text != line)
 
 
 def _keep(words: list[str], line: str) -> None:
@@ -264,8 +280,10 @@ def _vendor(processor: str | None, maker: str | None) -> int | None:
     return None if maker is None else _MAKERS.get(maker, _OTHER_MAKER)
 
 
-def told_by(words: Sequence[str]) -> Told:
+def told_by(words: Sequence[str]) -> Told | None:
     """What mcelog's words tell: the coordinates and the count that it found."""
+    if not words:
+        return None
     text = "; ".join(words)[:_WORDS_CHARS_MAX]
     counted = _COUNT.search(text)
     return Told(words=text, count=int(counted[1]) if counted else 0, **coordinates(text))
