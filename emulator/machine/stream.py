@@ -130,15 +130,19 @@ class _Life:
         time_ns = self._times(wakes, scrubbed, address, is_first=given == 0)
         self.left -= count
         self.known_ns = int(time_ns[-1])
-        kind = np.full(count, Kind.CE, np.uint8)
-        uncorrected_at = self._flaw.uncorrected_at
-        if uncorrected_at is not None and given <= uncorrected_at < given + count:
-            kind[uncorrected_at - given] = Kind.UE
         transaction = np.full(count, Transaction.READ, np.uint8)
         transaction[scrubbed] = Transaction.SCRUB
         index = np.full(count, self._index, np.int64)
         mode = np.full(count, self._flaw.mode, np.uint8)
-        return Chunk(time_ns, address, kind, transaction, index, mode)
+        return Chunk(time_ns, address, self._kinds(given, count), transaction, index, mode)
+
+    def _kinds(self, given: int, count: int) -> U8:
+        """All are corrected but one, if that is among these."""
+        kinds = np.full(count, Kind.CE, np.uint8)
+        at = self._flaw.uncorrected_at
+        if at is not None and given <= at < given + count:
+            kinds[at - given] = Kind.UE
+        return kinds
 
     def _addresses(self, count: int) -> I64:
         rows = self._model.subarray_rows
