@@ -27,7 +27,6 @@ from emulator.machine.model import Model
 CHUNK_MAX = 1 << 16
 _BLOCK = 1 << 16
 _GATHERED = 1 << 18
-_LINE_BYTES = 64
 _FOR_EVER_NS = 1 << 62
 _GAP_NS_MAX = 1e17  # three years: the sum of a block's gaps stays within 64 bits
 
@@ -185,5 +184,5 @@ class _Life:
 
     def _passes(self, address: I64) -> I64:
         """When in its round the scrubber comes by, in nanoseconds."""
-        a_line = _LINE_BYTES * self._model.arrivals.scrub_period_ns // self._geometry.capacity
-        return address // _LINE_BYTES * a_line
+        way = address / self._geometry.capacity
+        return (way * self._model.arrivals.scrub_period_ns).astype(np.int64)
