@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,3 +88,12 @@ def test_two_pages_share_a_row_here() -> None:
     """Otherwise policies by row were not put to the test."""
     assert site_of(0 << 12, HOST).row == site_of(8 << 12, HOST).row
     assert site_of(0 << 12, HOST).bank == site_of(8 << 12, HOST).bank
+
+
+@pytest.mark.parametrize(("hours_apart", "bytes_lost"), [(23, 4096), (24, 0)])
+def test_errors_as_far_apart_as_the_window_are_not_within_it(
+    hours_apart: int, bytes_lost: int
+) -> None:
+    events = [(hour, 8, 0, Mode.CELL, Kind.CE) for hour in (0, hours_apart)]
+    lines = saved(Policy("p", 2, 24), chunk_of(events), np.zeros(2, np.int64), HOST)
+    assert sum(line.bytes_lost for line in lines) == bytes_lost
