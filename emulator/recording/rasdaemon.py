@@ -39,6 +39,7 @@ def write(path: Path, records: Iterable[Record], machine: Machine) -> None:
     """Make the database `path` of them; what is there already is added to."""
     rest = iter(records)
     with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA synchronous = OFF")  # it can be made again
         for table, columns in _TABLES.items():
             fields = ", ".join(f"{name} {kind}" for name, kind in columns)
             database.execute(f"CREATE TABLE IF NOT EXISTS {table} ({fields})")
@@ -77,9 +78,17 @@ def _mce_record(record: Record, machine: Machine) -> tuple[object, ...]:
         *(_signed(record.misc), 0, 0, record.seconds, 0),
         *(machine.cpu_of(record), machine.cpuid, machine.apicid_of(record), record.socket),
         *(0, machine.bank_of(record), machine.vendor, machine.microcode),
-        f"bank={machine.bank_of(record):x}",
-        *("", "", "", "", "", ""),
+        _bank_name(record, machine),
+        *("", "", "", "", ""),
+        f"memory_channel={record.channel},csrow={record.synd & 7}",
     )
+
+
+def _bank_name(record: Record, machine: Machine) -> str:
+    """What rasdaemon makes of IPID, for which it has no column."""
+    bank = machine.bank_of(record)
+    is_amd = machine.layout is Layout.AMD
+    return f"Unified Memory Controller (bank={bank})" if is_amd else f"bank={bank:x}"
 
 
 def _timestamp(record: Record) -> str:
