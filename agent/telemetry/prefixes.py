@@ -34,7 +34,9 @@ _SENDER = re.compile(
 )
 # What every prefix begins with: most lines of most files have none, and cost one look.
 _SOMETHING = re.compile(
-    rf"[<\[\d]|kern|mcelog|(?:{'|'.join(_MONTHS)}) |[\w.:-]{{1,253}} (?:kernel|mcelog)", re.ASCII
+    rf"[<\[\d]|kern|mcelog|rasdaemon|(?:{'|'.join(_MONTHS)}) |[^\[]{{1,64}}\[\d{{3,5}}\] "
+    r"|[\w.:-]{1,253} (?:kernel|mcelog|rasdaemon)",
+    re.ASCII,
 )
 _UPTIME = re.compile(r"\[ *(?P<seconds>\d{1,11}\.\d{1,9})\] ?(?:\[ *[TC]\d+\] ?)?", re.ASCII)
 _TRACED = re.compile(

@@ -78,17 +78,17 @@ def _mce_record(record: Record, machine: Machine) -> tuple[object, ...]:
         *(_signed(record.misc), 0, 0, record.seconds, 0),
         *(machine.cpu_of(record), machine.cpuid, machine.apicid_of(record), record.socket),
         *(0, machine.bank_of(record), machine.vendor, machine.microcode),
-        _bank_name(record, machine),
-        *("", "", "", "", ""),
-        f"memory_channel={record.channel},csrow={record.synd & 7}",
+        *_words(record, machine),
     )
 
 
-def _bank_name(record: Record, machine: Machine) -> str:
-    """What rasdaemon makes of IPID, for which it has no column."""
+def _words(record: Record, machine: Machine) -> tuple[str, ...]:
+    """What it makes of the registers: of AMD's, which it does not keep, where the error was."""
     bank = machine.bank_of(record)
-    is_amd = machine.layout is Layout.AMD
-    return f"Unified Memory Controller (bank={bank})" if is_amd else f"bank={bank:x}"
+    if machine.layout is not Layout.AMD:
+        return (f"bank={bank:x}", "", "", "", "", "", "")
+    where = f"memory_channel={record.channel},csrow={record.synd & 7}"
+    return (f"Unified Memory Controller (bank={bank})", "", "", "", "", "", where)
 
 
 def _timestamp(record: Record) -> str:
