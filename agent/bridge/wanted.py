@@ -19,9 +19,6 @@ from agent.bridge.keeping import Keeping
 from agent.contract.errors import AgentError
 from agent.telemetry.prefixes import Unsaid
 
-# Of what systemd's journal hands out; a log's is recognised.
-JOURNAL_FORMAT = "edac"
-
 _SLACK = timedelta(days=1)  # clocks and zones differ
 
 Made = tuple[Source[Any], Callable[[Place], Reader[Any]]]
@@ -34,7 +31,6 @@ class Making:
     keeping: Keeping
     tell: Tell
     unsaid: Unsaid
-    form: str
     follows: bool
 
     def unsaid_now(self) -> Unsaid:
@@ -80,12 +76,12 @@ def parse(text: str) -> Wanted:
 def _journal(_path: Path, making: Making) -> Made:
     boot_id = making.keeping.inventory.boot_id
     source = JournalSource(boot_id, making.tell, follows=making.follows)
-    return source, lambda place: LogReader(place, making.unsaid_now, JOURNAL_FORMAT)
+    return source, lambda place: LogReader(place, making.unsaid_now)
 
 
 def _file(path: Path, making: Making) -> Made:
     source = FileSource(path, making.tell)
-    return source, lambda place: LogReader(place, making.unsaid_now, making.form)
+    return source, lambda place: LogReader(place, making.unsaid_now)
 
 
 def _device(path: Path, making: Making) -> Made:

@@ -72,7 +72,7 @@ class Bridging:
         inventory = self.host.inventory(HOST, boot.id)
         async with open_keeping(self.folder / "state", boot, inventory) as keeping:
             follows = self.plan.follows
-            making = Making(keeping, lambda _: None, UNSAID, form="", follows=follows)
+            making = Making(keeping, lambda _: None, UNSAID, follows=follows)
             source, reader_at = self.source.made(making)
             settings = BrokerSettings(
                 self.url, "bridge", session_expiry_seconds=0, retry_seconds_max=0.5
