@@ -96,7 +96,8 @@ def _bridge(setting: Setting, keeping: Keeping, observe: Observer) -> Bridge[Any
     def tell(text: str) -> None:
         observe(SourceTold(wanted.name, text))
 
-    making = Making(keeping, tell, setting.unsaid, setting.plan.follows)
+    plan = setting.plan
+    making = Making(keeping, tell, setting.unsaid, plan.follows, plan.settle_seconds)
     source, reader_at = wanted.made(making)
     return Bridge(setting.plan, source, reader_at, keeping, setting.broker, observe)
 

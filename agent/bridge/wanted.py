@@ -13,6 +13,7 @@ from agent.adapters.sources.file import FileSource
 from agent.adapters.sources.journalctl import JournalSource
 from agent.adapters.sources.mcelog_device import DEVICE, DeviceSource
 from agent.adapters.sources.port import Reader, Source, Tell
+from agent.adapters.sources.rasdaemon_db import DATABASE, DatabaseSource
 from agent.adapters.sources.reader import LogReader, RowReader
 from agent.adapters.spool import Place
 from agent.bridge.keeping import Keeping
@@ -32,6 +33,7 @@ class Making:
     tell: Tell
     unsaid: Unsaid
     follows: bool
+    settle_seconds: float
 
     def unsaid_now(self) -> Unsaid:
         """What lines leave unsaid: seconds since boot are of this boot, unless said otherwise."""
@@ -89,9 +91,15 @@ def _device(path: Path, making: Making) -> Made:
     return source, RowReader
 
 
+def _database(path: Path, making: Making) -> Made:
+    source = DatabaseSource(path, making.tell, making.unsaid_now, making.settle_seconds)
+    return source, RowReader
+
+
 _MAKERS: dict[str, Callable[[Path, Making], Made]] = {
     "journal": _journal,
     "file": _file,
+    "rasdaemon-db": _database,
     "mcelog-device": _device,
 }
-_PATHS = {"mcelog-device": DEVICE}
+_PATHS = {"rasdaemon-db": DATABASE, "mcelog-device": DEVICE}
