@@ -19,7 +19,7 @@ from shutil import which
 from typing import Any, cast
 from uuid import UUID
 
-from agent.adapters.sources.port import Piece, Tell
+from agent.adapters.sources.port import MUCH, POLL_SECONDS, Piece, Tell
 from agent.contract.errors import AgentError
 from agent.telemetry.window import Line
 
@@ -27,7 +27,6 @@ PROGRAM = "journalctl"
 BOOT = "boot:"  # before the boot whose start is the place: there is no cursor yet
 CHUNK_BYTES = 64 << 10
 ENTRY_BYTES_MAX = 1 << 20
-QUIET_SECONDS = 0.2
 RESTART_SECONDS = 5.0
 TEXT_BYTES_MAX = 200  # of what the program says for itself
 
@@ -78,7 +77,7 @@ class JournalSource:
                 yield piece
             while not self._follows:
                 yield Piece(ends=True)
-                await asyncio.sleep(QUIET_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
             await asyncio.sleep(RESTART_SECONDS)
 
     async def _of_one_process(self, *, follows: bool) -> AsyncGenerator[Piece[Line], None]:
@@ -93,7 +92,10 @@ class JournalSource:
         rest = b""
         while (chunk := await _chunk(process.stdout)) != b"":
             *entries, rest = (rest + (chunk or b"")).split(b"\n")
-            yield Piece(self._lines(entries), ends=follows and chunk is None)
+            piece = Piece(self._lines(entries), ends=follows and chunk is None)
+            yield piece
+            if 0 < len(piece.items) < MUCH:
+                await asyncio.sleep(POLL_SECONDS)
             if len(rest) > ENTRY_BYTES_MAX:
                 rest = b""
                 self._tell(f"an entry of more than {ENTRY_BYTES_MAX} bytes is passed over")
@@ -147,7 +149,7 @@ class JournalSource:
 async def _chunk(stream: asyncio.StreamReader) -> bytes | None:
     """What there is; None if nothing came for a while, and nothing at all at the end."""
     try:
-        async with asyncio.timeout(QUIET_SECONDS):
+        async with asyncio.timeout(POLL_SECONDS):
             return await stream.read(CHUNK_BYTES)
     except TimeoutError:
         return None
@@ -160,12 +162,12 @@ def _fields(entry: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", fields)
 
 
-def _message(value: object) -> str:
+def _message(value: Any) -> str:  # noqa: ANN401 - whatever JSON holds
     """The text of a message; one that is not UTF-8 comes as a list of bytes."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        parts = cast("list[Any]", value)
+        parts: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType] # of JSON
         if all(isinstance(part, str) for part in parts):  # the field was given more than once
             return "\n".join(parts)
         return bytes(parts).decode(errors="replace")
