@@ -11,14 +11,16 @@ from agent.telemetry.exact import coordinate
 # Banks in a DDR4 or DDR5 bank group: `bank` counts flat within a rank.
 BANKS_IN_GROUP = 4
 
-_PAIR = re.compile(r"\b(\w{1,32}): ?(0x[0-9a-f]{1,16}|\d{1,20})(?![:\w])", re.ASCII | re.IGNORECASE)
-
 # Each coordinate's names, the preferred one first.
 _RANK = ("rank", "physicalrankid")
 _BANK = ("bank", "ba", "bank_address")
 _BANK_GROUP = ("bankgroup", "bg", "bank_group")
 _ROW = ("row",)
 _COLUMN = ("column", "col")
+_NAMES = "|".join(_RANK + _BANK + _BANK_GROUP + _ROW + _COLUMN)
+_PAIR = re.compile(
+    rf"\b({_NAMES}): ?(0x[0-9a-f]{{1,16}}|\d{{1,20}})(?![:\w])", re.ASCII | re.IGNORECASE
+)
 
 
 class Coordinates(TypedDict):

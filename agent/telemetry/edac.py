@@ -19,7 +19,8 @@ from typing import Literal
 from agent.telemetry.coordinates import coordinates
 from agent.telemetry.record import dimm_named
 
-_ERROR = re.compile(r"\bEDAC MC\d*: .*?\b[CU]E\b", re.ASCII)
+_CONTROLLER = re.compile(r"\bEDAC MC\d*: ", re.ASCII)
+_ERROR = re.compile(r"\b[CU]E\b", re.ASCII)
 _HEAD = re.compile(r"EDAC MC(\d{1,3}): (\d{1,10}) ([CU]E) ", re.ASCII)
 _AGAIN = re.compile(r"EDAC MC\d{1,3}: \d{1,10} [CU]E ", re.ASCII)
 _ADDRESS = re.compile(
@@ -61,10 +62,15 @@ class EdacError:
         """True if this is an error at `address`, whatever the size of a page."""
         return any(self.address(shift) == address for shift in PAGE_SHIFTS)
 
+    def page_shift_of(self, address: int) -> int:
+        """The size of a page by which this is an error at `address`, as it `means`."""
+        return next(shift for shift in PAGE_SHIFTS if self.address(shift) == address)
+
 
 def is_error(text: str) -> bool:
     """True for whatever looks like an EDAC error line, whole or broken."""
-    return _ERROR.search(text) is not None
+    found = _CONTROLLER.search(text)
+    return found is not None and _ERROR.search(text, found.end()) is not None
 
 
 def parse(text: str) -> EdacError | str:

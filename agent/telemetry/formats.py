@@ -12,6 +12,7 @@ from agent.telemetry import (
     mce_inject,
     mce_record,
     mce_struct,
+    mcelog_fast,
     mcelog_text,
     rasdaemon,
     smartmem,
@@ -52,7 +53,7 @@ FORMATS = (
     Format("mce-inject", by_lines(mce_inject.is_mce_inject), in_lines(mce_inject.decode)),
     Format("mce-record", by_lines(mce_record.is_mce_record), in_lines(mce_record.decode)),
     Format("xen", by_lines(xen_console.is_xen_console), in_lines(xen_console.decode)),
-    Format("mcelog", by_lines(mcelog_text.is_mcelog_text), in_lines(mcelog_text.decode)),
+    Format("mcelog", by_lines(mcelog_text.is_mcelog_text), mcelog_fast.decode),
     Format("edac", by_lines(kernel_log.is_kernel_log), in_lines(kernel_log.decode)),
 )
 NAMES = tuple(form.name for form in FORMATS)

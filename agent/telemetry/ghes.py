@@ -72,7 +72,7 @@ class Section:
         if not address or mask is None:
             return address or None
         page_bits = ((1 << address.bit_length()) - 1) & ~_WITHIN_PAGE
-        return address & mask if mask & page_bits == page_bits else None
+        return address if mask & page_bits == page_bits else None
 
     @property
     def time_ns(self) -> None:

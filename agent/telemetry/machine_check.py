@@ -17,7 +17,8 @@ The bits are those of Intel's manual (volume 3, "Machine-Check Architecture") an
 (volume 2, the same chapter).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from agent.telemetry.record import Decoded, Outcome, Refused, checked
@@ -91,24 +92,123 @@ class MachineCheck:
         return self.bank == _FIRMWARE
 
 
-def judged(check: MachineCheck, line: int, otherwise_ns: int, host: str | None = None) -> Outcome:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a source tells besides the registers, because it has made something of them."""
+
+    words: str = ""
+    count: int = 0
+    rank: int | None = None
+    bank: int | None = None
+    row: int | None = None
+    column: int | None = None
+
+
+def judged(
+    check: MachineCheck,
+    line: int,
+    otherwise_ns: int,
+    host: str | None = None,
+    told: Told | None = None,
+) -> Outcome:
     """The error of memory that `check`, from line `line`, reports, or why it is none.
 
     Its time is `otherwise_ns` where it says none.
     """
-    reason = _refusal(check)
-    if reason:
-        return Refused(line, f"{reason} ({_where(check)})")
-    return checked(
-        Decoded(
-            line=line,
-            time_ns=check.time_ns or otherwise_ns,
-            kind=_kind(check),
-            count=_count(check),
-            address=_address(check),
-            detail=_detail(check),
-            host=host,
+    verdict = verdict_of(check, told)
+    if isinstance(verdict, str):
+        return Refused(line, f"{verdict} ({_where(check)})")
+    return verdict.of(line, check.time_ns or otherwise_ns, check.addr, check.misc, host)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An error of memory, but for its time and address, and whether an address can be believed."""
+
+    kind: Literal["ce", "ue"]
+    count: int
+    detail: str
+    has_address: bool
+    needs_misc: bool
+    told: Told = Told()
+
+    def of(
+        self, line: int, time_ns: int, addr: int | None, misc: int | None, host: str | None
+    ) -> Outcome:
+        """The error at this time, with this ADDR and MISC."""
+        told = self.told
+        return checked(
+            Decoded(
+                line=line,
+                time_ns=time_ns,
+                kind=self.kind,
+                count=self.count,
+                address=addr if self._believes(misc) else None,
+                rank=told.rank,
+                bank=told.bank,
+                row=told.row,
+                column=told.column,
+                detail=self.detail,
+                host=host,
+            )
         )
+
+    def explained(self, told: Told) -> "Verdict":
+        """The same with what else is told, whose count stands where the registers have none."""
+        return replace(
+            self,
+            count=self.count or told.count,
+            detail=f"{self.detail}; {told.words}" if told.words else self.detail,
+            told=told,
+        )
+
+    def _believes(self, misc: int | None) -> bool:
+        """True if ADDR is a physical address of one page; what the firmware reported always is."""
+        if not self.has_address or not self.needs_misc:
+            return self.has_address
+        return misc is not None and misc >> 6 & 7 == _PHYSICAL and misc & 0x3F <= _PAGE_SHIFT
+
+
+def verdict_of(check: MachineCheck, told: Told | None = None) -> Verdict | str:
+    """What follows from the registers that repeat, or why they are of no error of memory."""
+    verdict = _verdict(
+        check.status,
+        check.bank,
+        check.socket,
+        check.mcgcap,
+        check.vendor,
+        check.ipid,
+        check.synd,
+    )
+    return verdict.explained(told) if told and isinstance(verdict, Verdict) else verdict
+
+
+# A failing DIMM says nearly the same thousands of times, so it is thought about once.
+@lru_cache(maxsize=4096)
+def _verdict(  # noqa: PLR0913, PLR0917 - each is a register, and the cache asks for them singly
+    status: int,
+    bank: int | None,
+    socket: int | None,
+    mcgcap: int | None,
+    vendor: int | None,
+    ipid: int | None,
+    synd: int | None,
+) -> Verdict | str:
+    check = MachineCheck(
+        status=status,
+        bank=bank,
+        socket=socket,
+        mcgcap=mcgcap,
+        vendor=vendor,
+        ipid=ipid,
+        synd=synd,
+    )
+    return _refusal(check) or Verdict(
+        _kind(check),
+        _count(check),
+        _detail(check),
+        has_address=_has_address(check),
+        needs_misc=not check.is_firmwares,
     )
 
 
@@ -168,16 +268,12 @@ def _is_intels(check: MachineCheck) -> bool:
     return check.vendor in _INTEL
 
 
-def _address(check: MachineCheck) -> int | None:
-    if not check.status & ADDRV or _is_umcs(check):
-        return None
-    if check.is_firmwares:
-        return check.addr or None
-    return check.addr if check.status & MISCV and _is_physical(check.misc) else None
-
-
-def _is_physical(misc: int | None) -> bool:
-    return misc is not None and misc >> 6 & 7 == _PHYSICAL and misc & 0x3F <= _PAGE_SHIFT
+def _has_address(check: MachineCheck) -> bool:
+    """True if STATUS says that ADDR is one, and MISC what kind where that is not known anyway."""
+    if _is_umcs(check):
+        return False
+    wanted = ADDRV if check.is_firmwares else ADDRV | MISCV
+    return check.status & wanted == wanted
 
 
 def _detail(check: MachineCheck) -> str:

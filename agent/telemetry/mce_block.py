@@ -38,15 +38,14 @@ _HANDLING = re.compile(r"\bEDAC (\w+(?: MC\d+)?): HANDLING MCE MEMORY ERROR", re
 _OF_DRIVER = re.compile(r"\bEDAC (\w+(?: MC\d+)?): ", re.ASCII)
 _HARDWARE = re.compile(r"(?<!\})\[Hardware Error\]: ", re.ASCII)
 _HEAD = re.compile(
-    r"\bCPU (?P<cpu>\d{1,6}): Machine Check[ \w]*: (?:0x)?[0-9a-f]+ "
+    r"\bCPU \d{1,6}: Machine Check[ \w]{0,20}: (?:0x)?[0-9a-f]{1,16} "
     r"Bank (?P<bank>\d{1,3}): (?:0x)?(?P<status>[0-9a-f]{1,16})\b",
     re.ASCII,
 )
 _AMDS_HEAD = re.compile(
-    r"(?:\bCPU:(?P<cpu>\d{1,6}) .*)?\bMC(?P<bank>\d{1,3})_STATUS\[[^]]*\]: "
-    r"0x(?P<status>[0-9a-f]{1,16})\b",
-    re.ASCII,
+    r"\bMC(?P<bank>\d{1,3})_STATUS\[[^]]{0,100}\]: 0x(?P<status>[0-9a-f]{1,16})\b", re.ASCII
 )
+_CPU = re.compile(r"\bCPU ?:?(\d{1,6})\b", re.ASCII)
 _REGISTER = re.compile(
     r"\b(?:MC\d{1,3}_|Error )?(?P<name>ADDR|Addr|MISC|SYND|Syndrome|IPID|PROCESSOR|TIME|SOCKET):? "
     r"(?:0x)?(?P<value>[0-9a-f]{1,16})\b",
@@ -128,7 +127,8 @@ def _read(text: str) -> dict[str, int]:
     registers: dict[str, int] = {}
     if head:
         registers = {"bank": int(head["bank"]), "status": int(head["status"], 16)}
-        registers |= {"cpu": int(head["cpu"])} if head["cpu"] else {}
+        cpu = _CPU.search(text)
+        registers |= {"cpu": int(cpu[1])} if cpu else {}
     for name, value in _REGISTER.findall(text):
         number = _number(name, value)
         if number is not None:

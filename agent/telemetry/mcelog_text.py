@@ -15,17 +15,16 @@ apart: its address could be another's, so it is refused.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from datetime import UTC, datetime
 
 from agent.telemetry.coordinates import coordinates
-from agent.telemetry.exact import nanoseconds
-from agent.telemetry.machine_check import MachineCheck, judged
+from agent.telemetry.machine_check import MachineCheck, Told, judged
 from agent.telemetry.prefixes import Stamped, Unsaid, unprefixed
 from agent.telemetry.reader import read
-from agent.telemetry.record import Decoded, Outcome, Refused, checked
+from agent.telemetry.record import Outcome, Refused
 
-_PROSE_LINES_MAX = 32
-_PROSE_CHARS_MAX = 1024
+_WORDS_LINES_MAX = 32
+_WORDS_CHARS_MAX = 1024
 
 _HEADER = re.compile(
     r"\s*(?:Hardware event\. This is not a software error\.|HARDWARE ERROR\. This is NOT a "
@@ -36,13 +35,13 @@ _END = r"(?=\s|$)"
 _NUMBER = r"(?:0x)?[0-9a-fA-F]{1,16}"
 _TOKEN = re.compile(
     rf"\s*(?:CPU (?P<CPU>\d{{1,5}})"
-    rf"(?: (?:BANK )?(?P<BANK>\d{{1,3}})| (?P<THERMAL>THERMAL EVENT)"
-    rf"|: Machine Check(?: Exception)?:\s+(?:{_NUMBER}) Bank (?P<ITS_BANK>\d{{1,3}}):"
-    rf"\s+(?P<ITS_STATUS>{_NUMBER})){_END}"
+    rf"(?: (?:BANK )?(?P<BANK>\d{{1,3}})| (?P<thermal>THERMAL EVENT)"
+    rf"|: Machine Check(?: Exception)?:\s+(?:{_NUMBER}) Bank (?P<bank>\d{{1,3}}):"
+    rf"\s+(?P<status>{_NUMBER})){_END}"
     rf"|(?P<name>STATUS|ADDR|MISC|MCGSTATUS|MCGCAP|TSC|SYND|IPID|PPIN|MICROCODE|APICID)"
     rf"\s+(?P<hex>{_NUMBER}){_END}"
-    rf"|(?P<counted>TIME|SOCKETID)\s+(?P<decimal>\d{{1,20}}){_END}"
-    rf"|PROCESSOR\s+(?P<VENDOR>\d{{1,3}}):(?P<CPUID>{_NUMBER}){_END}"
+    rf"|(?P<counted>TIME|SOCKETID)\s+(?P<decimal>\d{{1,11}}){_END}"
+    rf"|PROCESSOR\s+(?P<PROCESSOR>\d{{1,3}}:{_NUMBER}){_END}"
     r"|(?P<RIP>RIP(?: !INEXACT!)? [0-9a-f]{1,4}:<?[0-9a-fx]{1,18}>?(?: ?\{[^}]{0,200}\})?)"
     r"|CPUID Vendor (?P<MAKER>\w{1,20}) Family \d{1,5} Model \d{1,5}[^\n]*)",
     re.ASCII,
@@ -59,7 +58,11 @@ _KEPT = re.compile(r"(?:MCA: |Memory |Transaction: |bank: |rank: |ecc mode: )", 
 _COUNT = re.compile(r"Memory corrected error count \(CORE_ERR_CNT\): (\d{1,5})\b", re.ASCII)
 _MAKERS: Mapping[str, int] = {"Intel": 0, "AMD": 2, "Hygon": 9}
 _OTHER_MAKER = 255
-_THERMAL_BANK = 128
+# What no two records have in common.
+_OWN = frozenset({"CPU", "BANK", "ADDR", "MISC", "TIME", "TSC"})
+_SOME = Unsaid(latest=datetime.max.replace(tzinfo=UTC))  # whether there is a prefix says any
+_SECOND_NS = 1_000_000_000
+_THERMAL_BANK = "128"
 
 
 def is_mcelog_text(opening: Sequence[str], unsaid: Unsaid) -> bool:
@@ -97,8 +100,13 @@ class McelogText:
             return self._registers(number, said, tokens, rest)
         if self._record is None or self._record.program != said.program or _FOREIGN.search(text):
             return () if said.program else None
-        self._record.add_prose(rest)
+        self._record.add_words(text)
         return ()
+
+    @property
+    def awaits_a_cpu(self) -> bool:
+        """True if a record has begun by its header alone."""
+        return self._record is not None and self._record.awaits_its_cpu
 
     def close(self) -> Sequence[Outcome]:
         record, self._record = self._record, None
@@ -124,20 +132,65 @@ class McelogText:
         return ended
 
 
+def rest_of(text: str) -> tuple[dict[str, str], Told | None] | None:
+    """The registers and words in the rest of a record; None if it is not whole, or not the rest.
+
+    The rest is what stands behind the registers that no two records have in common. A blank line
+    may end it.
+    """
+    registers: dict[str, str] = {}
+    words: list[str] = []
+    *whole, torn = (
+        text.removesuffix("\n").split("\n") if text.endswith("\n\n") else text.split("\n")
+    )
+    for line in whole:
+        tokens, rest = _tokens(line)
+        if _is_of_others(line) or tokens.keys() & (registers.keys() | _OWN):
+            return None
+        if _BROKEN.match(rest) or _TOKEN.match(rest):
+            return None
+        registers |= tokens
+        if not tokens:
+            _keep(words, line)
+    return None if torn or "STATUS" not in registers else (registers, told_by(words))
+
+
+def _is_of_others(line: str) -> bool:
+    """True if `line` ends a record, or is of none of mcelog's."""
+    ends = not line.strip() or _HEADER.fullmatch(line)
+    return bool(ends or _FOREIGN.search(line) or unprefixed(line, _SOME).text != line)
+
+
+def _keep(words: list[str], line: str) -> None:
+    if _KEPT.match(line) and len(words) < _WORDS_LINES_MAX:
+        words.append(line.strip())
+
+
 def _tokens(text: str) -> tuple[dict[str, str], str]:
     """The registers that `text` begins with, by their names, and what stands after them."""
     tokens: dict[str, str] = {}
     at = 0
     while found := _TOKEN.match(text, at):
-        said = {name: value for name, value in found.groupdict().items() if value is not None}
-        for name, value in (("name", "hex"), ("counted", "decimal")):
-            if name in said:
-                said = {said[name]: said[value]}
+        said = _named(found)
         if tokens.keys() & said.keys():
             break
         tokens |= said
         at = found.end()
     return tokens, text[at:]
+
+
+def _named(found: re.Match[str]) -> dict[str, str]:
+    """One token's registers, by the names that they have in every form of it."""
+    for name, value in (("name", "hex"), ("counted", "decimal")):
+        if found[name]:
+            return {found[name]: found[value]}
+    said = {name: value for name, value in found.groupdict().items() if value is not None}
+    if said.pop("thermal", None):
+        said["BANK"] = _THERMAL_BANK
+    for name in ("bank", "status"):
+        if name in said:
+            said[name.upper()] = said.pop(name)
+    return said
 
 
 class _Record:
@@ -149,7 +202,7 @@ class _Record:
         self._said = said
         self._is_whole = is_whole
         self._registers: dict[str, str] = {}
-        self._prose: list[str] = []
+        self._words: list[str] = []
         self._trouble: str | None = None
 
     def is_headed_by(self, program: str | None) -> bool:
@@ -171,17 +224,16 @@ class _Record:
         if _BROKEN.match(rest) or _TOKEN.match(rest):
             self._trouble = f"cut off, or mixed with another line, at {rest.strip()[:40]!r}"
 
-    def add_prose(self, text: str) -> None:
-        if _KEPT.match(text) and len(self._prose) < _PROSE_LINES_MAX:
-            self._prose.append(text.strip())
+    def add_words(self, text: str) -> None:
+        _keep(self._words, text)
 
     def outcome(self, unsaid: Unsaid) -> Outcome:
         reason = self._trouble or self._gap()
         if reason:
             return Refused(self._line, f"mcelog: {reason}")
         time_ns = unsaid.boot_ns if self._said.time_ns is None else self._said.time_ns
-        outcome = judged(_check(self._registers), self._line, time_ns, self._said.host)
-        return outcome if isinstance(outcome, Refused) else explained(outcome, self._prose)
+        told = told_by(self._words)
+        return judged(check_of(self._registers), self._line, time_ns, self._said.host, told)
 
     def _gap(self) -> str | None:
         """What is missing."""
@@ -189,50 +241,49 @@ class _Record:
             return "registers without the line of their CPU: the rest of a record torn apart"
         if not self._registers:
             return "a header without a record"
-        if "THERMAL" not in self._registers and not _status(self._registers):
+        if "STATUS" not in self._registers and self._registers.get("BANK") != _THERMAL_BANK:
             return "a record without its STATUS: torn apart"
         return None
 
 
-def _status(registers: Mapping[str, str]) -> str | None:
-    return registers.get("STATUS") or registers.get("ITS_STATUS")
-
-
-def _check(registers: Mapping[str, str]) -> MachineCheck:
-    def number(*names: str, base: int = 10) -> int | None:
-        told = next((registers[name] for name in names if name in registers), None)
-        return None if told is None else int(told, base)
-
-    maker = registers.get("MAKER")
-    named = None if maker is None else _MAKERS.get(maker, _OTHER_MAKER)
-    vendor = number("VENDOR")
+def check_of(registers: Mapping[str, str]) -> MachineCheck:
+    """The machine check that these registers, under mcelog's names, are."""
+    told = registers.get
+    time = told("TIME")
     return MachineCheck(
-        status=int(_status(registers) or "0", 16),
-        cpu=number("CPU"),
-        bank=_THERMAL_BANK if "THERMAL" in registers else number("BANK", "ITS_BANK"),
-        addr=number("ADDR", base=16),
-        misc=number("MISC", base=16),
-        mcgcap=number("MCGCAP", base=16),
-        synd=number("SYND", base=16),
-        ipid=number("IPID", base=16),
-        time_ns=nanoseconds(registers.get("TIME", "0")),
-        socket=number("SOCKETID"),
-        vendor=named if vendor is None else vendor,
-        cpuid=number("CPUID", base=16),
+        status=int(told("STATUS", "0"), 16),
+        cpu=_decimal(told("CPU")),
+        bank=_decimal(told("BANK")),
+        addr=_hexadecimal(told("ADDR")),
+        misc=_hexadecimal(told("MISC")),
+        mcgcap=_hexadecimal(told("MCGCAP")),
+        synd=_hexadecimal(told("SYND")),
+        ipid=_hexadecimal(told("IPID")),
+        time_ns=int(time) * _SECOND_NS if time else None,
+        socket=_decimal(told("SOCKETID")),
+        vendor=_vendor(told("PROCESSOR"), told("MAKER")),
     )
 
 
-def explained(record: Decoded, prose: Sequence[str]) -> Outcome:
-    """`record` with the coordinates and the count that mcelog found, and its words."""
-    if not prose:
-        return record
-    words = "; ".join(prose)
-    counted = _COUNT.search(words)
-    return checked(
-        replace(
-            record,
-            count=record.count or (int(counted[1]) if counted else 0),
-            detail=f"{record.detail}; {words}"[:_PROSE_CHARS_MAX],
-            **coordinates(words),
-        )
-    )
+def _decimal(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
+def _hexadecimal(text: str | None) -> int | None:
+    return None if text is None else int(text, 16)
+
+
+def _vendor(processor: str | None, maker: str | None) -> int | None:
+    """Who made it, by the kernel's number, or else by the name that mcelog gives."""
+    if processor:
+        return int(processor.partition(":")[0])
+    return None if maker is None else _MAKERS.get(maker, _OTHER_MAKER)
+
+
+def told_by(words: Sequence[str]) -> Told | None:
+    """What mcelog's words tell: the coordinates and the count that it found."""
+    if not words:
+        return None
+    text = "; ".join(words)[:_WORDS_CHARS_MAX]
+    counted = _COUNT.search(text)
+    return Told(words=text, count=int(counted[1]) if counted else 0, **coordinates(text))

@@ -32,6 +32,12 @@ _SENDER = re.compile(
     r"(?:(?P<host>[\w.:-]{1,253}) )?(?P<program>kernel|(?:mcelog|rasdaemon)(?:\[\d{1,10}\])?): ?",
     re.ASCII,
 )
+# What every prefix begins with: most lines of most files have none, and cost one look.
+_SOMETHING = re.compile(
+    rf"[<\[\d]|kern|mcelog|rasdaemon|(?:{'|'.join(_MONTHS)}) |[^\[]{{1,64}}\[\d{{3,5}}\] "
+    r"|[\w.:-]{1,253} (?:kernel|mcelog|rasdaemon)",
+    re.ASCII,
+)
 _UPTIME = re.compile(r"\[ *(?P<seconds>\d{1,11}\.\d{1,9})\] ?(?:\[ *[TC]\d+\] ?)?", re.ASCII)
 _TRACED = re.compile(
     r" *\S.{0,31}?[- ]\d{1,10} +(?:\([ \d-]{1,16}\) +)?\[\d{3,5}\] +(?:[\w.#]{3,6} +)?"
@@ -70,6 +76,8 @@ class Stamped:
 
 def unprefixed(line: str, unsaid: Unsaid) -> Stamped:
     """`line` without what stands before the kernel's own words."""
+    if _SOMETHING.match(line) is None:
+        return Stamped(line)
     rest = line[_end(_SHELL.match(line)) :]
     date_ns, rest = _dated(rest, unsaid)
     uptime_ns, rest = _upped(rest, unsaid)

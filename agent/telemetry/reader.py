@@ -35,8 +35,13 @@ _OF_ERRORS = re.compile(
 def read(reader: Reader, lines: Iterable[str], unsaid: Unsaid) -> Iterator[Outcome]:
     """What `reader` makes of `lines`, which hold its format alone."""
     for number, line in enumerate(lines, 1):
-        outcomes = reader.feed(number, unprefixed(line, unsaid))
-        if outcomes is None and _OF_ERRORS.search(line):
-            yield Refused(number, "an error in another format: read the log as a kernel log")
-        yield from outcomes or ()
+        yield from fed(reader, number, line, unsaid)
     yield from reader.close()
+
+
+def fed(reader: Reader, number: int, line: str, unsaid: Unsaid) -> Sequence[Outcome]:
+    """What `reader` makes of one line of a log that holds its format alone."""
+    outcomes = reader.feed(number, unprefixed(line, unsaid))
+    if outcomes is None and _OF_ERRORS.search(line):
+        return (Refused(number, "an error in another format: read the log as a kernel log"),)
+    return outcomes or ()

@@ -4,13 +4,14 @@ A line about anything else gives neither. Bounds are those of the contract, so t
 was `checked` always makes an ereport.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
 from agent.contract.ereport import Ereport
 
 DIMM_CHARS_MAX = 128
+DETAIL_CHARS_MAX = 4096
 UNTIMED = "no time: the line has neither a date nor seconds since boot"
 
 BOUNDS: dict[str, int] = {
@@ -76,11 +77,13 @@ Outcome = Decoded | Refused
 
 
 def checked(record: Decoded) -> Outcome:
-    """`record`, if every number of it is one that an ereport may carry."""
+    """`record`, if an ereport may carry every number of it; a detail that is too long is cut."""
     for name, below in BOUNDS.items():
         value: int | None = getattr(record, name)
         if value is not None and not 0 <= value < below:
             return Refused(record.line, f"{name} must be 0 to {below - 1} (got {value})")
+    if record.detail and len(record.detail) > DETAIL_CHARS_MAX:
+        return replace(record, detail=f"{record.detail[: DETAIL_CHARS_MAX - 1]}…")
     return record
 
 

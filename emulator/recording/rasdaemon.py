@@ -77,9 +77,17 @@ def _mce_record(record: Record, machine: Machine) -> tuple[object, ...]:
         *(_signed(record.misc), 0, 0, record.seconds, 0),
         *(machine.cpu_of(record), machine.cpuid, machine.apicid_of(record), record.socket),
         *(0, machine.bank_of(record), machine.vendor, machine.microcode),
-        f"bank={machine.bank_of(record):x}",
-        *("", "", "", "", "", ""),
+        *_words(record, machine),
     )
+
+
+def _words(record: Record, machine: Machine) -> tuple[str, ...]:
+    """What it makes of the registers: of AMD's, which it does not keep, where the error was."""
+    bank = machine.bank_of(record)
+    if machine.layout is not Layout.AMD:
+        return (f"bank={bank:x}", "", "", "", "", "", "")
+    where = f"memory_channel={record.channel},csrow={record.synd & 7}"
+    return (f"Unified Memory Controller (bank={bank})", "", "", "", "", "", where)
 
 
 def _timestamp(record: Record) -> str:

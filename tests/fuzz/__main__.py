@@ -28,8 +28,10 @@ from agent.telemetry.record import Outcome, Refused
 from agent.telemetry.source import Stream
 from tests.fuzz import gigabyte, pieces
 from tests.fuzz.mutator import mutated
+from tests.fuzz.rows import Rows
 
 LINES = 1_000_000
+IN_ROWS = "rasdaemon-db"
 LINE_SECONDS_MAX = 1e-3
 GROWTH_BYTES_MAX = 32 << 20
 MEASURED_AGAIN = 200  # of the slowest lines: a busy machine makes others slow, too
@@ -81,7 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.gigabyte:
         return gigabyte.run(options.bytes)
     chosen = [form for form in FORMATS if options.format in {None, form.name}]
-    troubles = [f"{form.name}: {trouble}" for form in chosen for trouble in fuzz(form, options)]
+    troubles = [
+        f"{form.name}: {trouble}"
+        for form in chosen
+        for trouble in (fuzz_rows if form.name == IN_ROWS else fuzz)(form, options)
+    ]
     _tell(*troubles, "held" if not troubles else f"{len(troubles)} troubles")
     return bool(troubles)
 
@@ -113,6 +119,21 @@ def fuzz(form: Format, options: argparse.Namespace) -> list[str]:
     return list(_troubles(slowest, grown, one_by_one, in_chunks))
 
 
+def fuzz_rows(form: Format, options: argparse.Namespace) -> list[str]:
+    """The same of a decoder that asks a database for rows; their number is all it has of lines."""
+    since = perf_counter()
+    try:
+        _, grown = _digested(form.decode(Rows(options.seed, options.lines), UNSAID))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
+        return [f"raised {error!r}"]
+    seconds = perf_counter() - since
+    _tell(
+        f"{form.name:12} {options.lines:>9,} rows  {seconds:6.1f} s, grew by {grown >> 10:,} KiB, "
+        f"{seconds / options.lines * 1e6:,.0f} us each"
+    )
+    return list(_troubles((seconds / options.lines, b"a row"), grown, [], []))
+
+
 def _troubles(
     slowest: tuple[float, bytes], grown: int, one_by_one: list[str], in_chunks: list[str]
 ) -> Iterator[str]:
@@ -137,8 +158,12 @@ def _chunks(form: Format, options: argparse.Namespace, size: int) -> Iterator[by
 
 def _read(form: Format, chunks: Iterator[bytes]) -> tuple[list[str], int]:
     """Digests of all that was said, and by how much memory grew after a tenth of it."""
+    return _digested(form.decode(Stream(next(chunks), chunks), UNSAID))
+
+
+def _digested(outcomes: Iterable[Outcome]) -> tuple[list[str], int]:
     digests, digest, early = [], sha256(), 0
-    for number, outcome in enumerate(form.decode(Stream(next(chunks), chunks), UNSAID)):
+    for number, outcome in enumerate(outcomes):
         digest.update(_checked(outcome))
         if number % DIGEST_EVERY == 0:
             digests.append(digest.hexdigest())

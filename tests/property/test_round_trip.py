@@ -6,6 +6,8 @@ something else.
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import numpy as np
@@ -13,8 +15,18 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from agent.adapters.recordings import opened
 from agent.contract.ereport import Ereport
-from agent.telemetry import kernel_log, mce_inject, mce_record, mce_struct, smartmem, xen_console
+from agent.telemetry import (
+    formats,
+    kernel_log,
+    mce_inject,
+    mce_record,
+    mce_struct,
+    mcelog_text,
+    smartmem,
+    xen_console,
+)
 from agent.telemetry.formats import Decode, in_lines
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Decoded
@@ -23,6 +35,7 @@ from emulator.machine.harvests import Harvester, Logged
 from emulator.machine.lies import Lies
 from emulator.machine.memory import Geometry
 from emulator.machine.reporting import How, Reporting
+from emulator.recording import rasdaemon
 from emulator.recording.ereports import ereport_of
 from emulator.recording.formats import FORMATS
 from emulator.recording.record import Layout, Machine, Record
@@ -52,6 +65,9 @@ class Room:
 OF_BANKS = (Layout.INTEL, Layout.AMD)
 ROOM: dict[str, Room] = {
     "edac": Room(in_lines(kernel_log.decode), ALL, SECOND),
+    "ghes": Room(in_lines(kernel_log.decode), ALL - {"count"}, MICROSECOND, tuple(Layout)),
+    "mc-event": Room(in_lines(kernel_log.decode), ALL, MICROSECOND, tuple(Layout)),
+    "mcelog": Room(in_lines(mcelog_text.decode), REGISTERS, SECOND),
     "smartmem": Room(in_lines(smartmem.decode), ALL - {"count"}, SECOND, tuple(Layout)),
     "mce-struct": Room(mce_struct.decode, REGISTERS, SECOND, OF_BANKS, 112),
     "mce-struct-128": Room(mce_struct.decode, REGISTERS, SECOND, OF_BANKS, 128),
@@ -59,6 +75,7 @@ ROOM: dict[str, Room] = {
     "mce-inject": Room(in_lines(mce_inject.decode), REGISTERS, SECOND),
     "xen-console": Room(in_lines(xen_console.decode), REGISTERS, MILLISECOND),
 }
+DATABASE = Room(formats.decode, ALL, SECOND, tuple(Layout))
 CASES = [(name, layout) for name, room in ROOM.items() for layout in room.layouts]
 
 # Not the first cache line: in most formats an address of 0 says that there is none.
@@ -107,6 +124,18 @@ def read_back(name: str, made: list[Record], layout: Layout) -> list[Ereport]:
     ]
 
 
+def read_from_database(made: list[Record], layout: Layout) -> list[Ereport]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "ras-mc_event.db"
+        rasdaemon.write(path, made, machine(layout))
+        with opened([str(path)]) as (recording,):
+            found = list(formats.decode(recording, UNSAID))
+    return [
+        each.ereport("hv-1", BOOT, seq) if isinstance(each, Decoded) else pytest.fail(each.reason)
+        for seq, each in enumerate(found)
+    ]
+
+
 def kept(ereport: Ereport, room: Room, layout: Layout) -> dict[str, object]:
     """What is to come back of it."""
     if room.fields == REGISTERS and layout is Layout.AMD:  # no count in STATUS, no system address
@@ -128,6 +157,18 @@ def test_what_is_written_is_read_back(name: str, layout: Layout, data: st.DataOb
     found = read_back(name, made, layout)
     wanted = [ereport_of(record, machine(layout), seq) for seq, record in enumerate(made)]
     assert [of(each, room) for each in found] == [kept(each, room, layout) for each in wanted]
+
+
+@pytest.mark.parametrize("layout", Layout)
+@given(st.data())
+def test_a_database_is_read_back_with_each_error_once(layout: Layout, data: st.DataObject) -> None:
+    """Where there are machine checks, each error is in two tables."""
+    made = data.draw(written(layout))
+    found = read_from_database(made, layout)
+    wanted = [ereport_of(record, machine(layout), seq) for seq, record in enumerate(made)]
+    assert [of(each, DATABASE) for each in found] == [
+        kept(each, DATABASE, layout) for each in wanted
+    ]
 
 
 @pytest.mark.parametrize(("name", "layout"), CASES)

@@ -92,9 +92,10 @@ def test_address_zero_is_no_address() -> None:
     assert decoded(changed(address="  physical_address: 0x0000000000000000")).address is None
 
 
-def test_the_low_bits_that_the_mask_leaves_open_are_cleared() -> None:
+def test_a_mask_that_leaves_open_where_in_its_page_an_address_is_changes_nothing() -> None:
+    """The EDAC line that follows has those bits, too."""
     text = block(*HEAD, *SECTION, "  physical_address_mask: 0x00003fffffffff00")
-    assert decoded(text).address == 0xB50C68CE00
+    assert decoded(text).address == 0xB50C68CE80
 
 
 def test_an_address_whose_page_the_mask_leaves_open_is_not_known() -> None:

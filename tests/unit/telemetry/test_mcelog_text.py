@@ -193,7 +193,7 @@ def test_errors_in_other_formats_between_them_are_not_lost() -> None:
 
 def test_words_are_kept_within_a_bound() -> None:
     text = INPUT + f"MCA: {'x' * 4000}\n" * 100
-    assert len(decoded(text).detail or "") <= 1024
+    assert len(decoded(text).detail or "") <= 1100
 
 
 def test_mcelogs_messages_about_itself_are_passed_over() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.contract.ereport import Ereport
 from agent.telemetry.exact import coordinate, nanoseconds, whole
-from agent.telemetry.record import BOUNDS, Decoded, Refused, checked
+from agent.telemetry.record import BOUNDS, DETAIL_CHARS_MAX, Decoded, Refused, checked
 
 A_RECORD = Decoded(line=7, time_ns=0)
 BOOT = UUID(int=1)
@@ -53,3 +53,9 @@ def test_what_is_no_plain_number_is_none(text: str) -> None:
 @pytest.mark.parametrize(("text", "number"), [("0x1F", 31), ("010", 10), ("7", 7)])
 def test_a_coordinate_is_hexadecimal_only_behind_0x(text: str, number: int) -> None:
     assert coordinate(text) == number
+
+
+def test_a_detail_that_is_too_long_for_an_ereport_is_cut() -> None:
+    record = checked(Decoded(line=1, time_ns=1, detail="x" * 5000))
+    assert isinstance(record, Decoded)
+    assert (len(record.detail or ""), (record.detail or "")[-1]) == (DETAIL_CHARS_MAX, "…")
