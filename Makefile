@@ -35,6 +35,7 @@ bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BE
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.frame_table
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.retirement
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.stream
+	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.decode
 
 check: $(VENV)/.check         ## what continuous integration checks besides the tests
 	$(BIN)/ruff check

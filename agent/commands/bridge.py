@@ -66,12 +66,20 @@ def parse_source(text: str) -> Wanted:
         raise typer.BadParameter(str(error)) from None
 
 
-def parse_listen(text: str) -> tuple[str, int]:
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where metrics are served."""
+
+    host: str
+    port: int
+
+
+def parse_listen(text: str) -> Listen:
     """`PORT` or `HOST:PORT`."""
     host, _, port = text.rpartition(":")
     if not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
         raise typer.BadParameter(f"neither PORT nor HOST:PORT: {text!r} (try 9465)")
-    return host or "127.0.0.1", int(port)
+    return Listen(host or "127.0.0.1", int(port))
 
 
 def bridge(
@@ -105,7 +113,7 @@ def bridge(
         float, typer.Option("--patience", min=0.1, help="With --once: seconds to wait for it.")
     ] = 60.0,
     metrics: Annotated[
-        tuple[str, int] | None,
+        Listen | None,
         typer.Option(
             "--metrics", parser=parse_listen, metavar="[HOST:]PORT", help="Serve /metrics here."
         ),
@@ -184,7 +192,7 @@ def bridge(
         manner.unsaid(datetime.now(UTC)),
         _broker(broker, host, protocol, username, files),
         state or _default_state(),
-        metrics,
+        None if metrics is None else (metrics.host, metrics.port),
         log_level.value,
     )
     _conclude(setting, asyncio.run(run(setting)), as_json=as_json)

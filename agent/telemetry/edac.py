@@ -62,6 +62,10 @@ class EdacError:
         """True if this is an error at `address`, whatever the size of a page."""
         return any(self.address(shift) == address for shift in PAGE_SHIFTS)
 
+    def page_shift_of(self, address: int) -> int:
+        """The size of a page by which this is an error at `address`, as it `means`."""
+        return next(shift for shift in PAGE_SHIFTS if self.address(shift) == address)
+
 
 def is_error(text: str) -> bool:
     """True for whatever looks like an EDAC error line, whole or broken."""

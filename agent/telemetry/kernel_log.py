@@ -8,7 +8,6 @@ The others are held, because a full line may explain them, and come out if none 
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 from agent.telemetry import edac, ghes, mc_event, mce_block
 from agent.telemetry.edac import EdacError
@@ -25,11 +24,13 @@ from agent.telemetry.xen_console import XenConsole
 # Every line of interest holds one of these words, begins as mcelog's do, or is blank, which ends a
 # record of mcelog; the others cost two searches.
 _WORDS = re.compile(
-    r"EDAC |\[Hardware Error\]|Machine Check|\(XEN\)|mc(?:elog|e_record|_event)", re.ASCII
+    r"EDAC |\[Hardware Error\]|Machine Check|\(XEN\)|mc(?:elog|e_record|_event)|extlog_|cxl_",
+    re.ASCII,
 )
 _MCELOGS = re.compile(
     r"\s*(?:$|CPU \d|MCE \d|[A-Z]{3,9} |Hardware event|MCA: |Memory |Transaction: )"
 )
+_UNREAD = re.compile(r"\b(extlog_mem_event|cxl_(?:dram|general_media|poison)): ", re.ASCII)
 _OF_BLOCKS = re.compile(r"EDAC |\[Hardware Error\]")
 _EDAC_AT = re.compile(r"EDAC MC\d*: ", re.ASCII)
 
@@ -57,6 +58,7 @@ class KernelLog:
 
     def __init__(self, unsaid: Unsaid) -> None:
         self._unsaid = unsaid
+        self._page_shift = unsaid.page_shift
         self._once = Once()
         self._last = Stamped("")
         self._events = ghes.Events()
@@ -78,6 +80,8 @@ class KernelLog:
         yield from self._once.overdue(number, said.time_ns)
         if edac.is_error(said.text):
             yield from self._edac(number, said)
+        elif unread := _UNREAD.search(said.text):
+            yield Refused(number, f"the tracepoint {unread[1]} is not read")
         elif mc_event.is_event(said.text):
             yield from self._mc_event(number, said)
         elif _OF_BLOCKS.search(said.text):
@@ -130,10 +134,10 @@ class KernelLog:
         if time_ns is None:
             return Refused(number, UNTIMED)
         address = self._known_address(error, explained, time_ns)
-        if address is None and error.offset >> self._unsaid.page_shift:
+        if address is None and error.offset >> self._page_shift:
             return Refused(
                 number,
-                f"offset {error.offset:#x} lies outside a page of {1 << self._unsaid.page_shift} "
+                f"offset {error.offset:#x} lies outside a page of {1 << self._page_shift} "
                 "bytes: tell the machine's page size with --page-size",
             )
         return checked(
@@ -142,7 +146,7 @@ class KernelLog:
                 time_ns=time_ns,
                 kind=error.kind,
                 count=error.count,
-                address=error.address(self._unsaid.page_shift) if address is None else address,
+                address=error.address(self._page_shift) if address is None else address,
                 dimm=error.dimm,
                 rank=error.rank,
                 bank=error.bank,
@@ -157,7 +161,9 @@ class KernelLog:
         """The address in full, from those who need no page size for it."""
         if not error.is_located:
             return None
-        told = (held.place for held in explained if held.place and error.means(held.place))
+        told = next((h.place for h in explained if h.place and error.means(h.place)), None)
+        if told and error.page:  # it shows how large pages are, to all lines that follow
+            self._page_shift = error.page_shift_of(told)
         meant = (error.address(shift) for shift in edac.PAGE_SHIFTS)
         known = (place for place in meant if self._once.is_told(EDAC_LINE, place, (time_ns,)))
-        return next(chain(told, known), None)
+        return told or next(known, None)

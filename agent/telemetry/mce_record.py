@@ -36,7 +36,7 @@ _EVENT = re.compile(
 
 
 def is_mce_record(opening: Sequence[str], _unsaid: Unsaid) -> bool:
-    """True if the opening holds this tracepoint and nothing else."""
+    """True if the opening holds this tracepoint and no other: those are for the kernel log."""
     events = [line for line in opening if line.strip() and not line.startswith("#")]
     return bool(events) and all(_TRACED.search(line) for line in events)
 

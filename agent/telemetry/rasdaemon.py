@@ -46,7 +46,7 @@ _WELCOME = {
     ),
 }
 # Tables about memory that are not read.
-_UNREAD = ("extlog_event",)
+_UNREAD = ("extlog_event", "cxl_general_media_event", "cxl_dram_event", "cxl_poison_event")
 
 _BITS_64 = (1 << 64) - 1
 _UMC = 0x96 << 32  # IPID: a memory controller of AMD

@@ -103,6 +103,12 @@ def test_the_firmwares_address_tells_that_pages_are_larger() -> None:
     assert record.address == 0x123450680
 
 
+def test_what_firmware_showed_of_pages_holds_for_the_lines_that_follow() -> None:
+    """Firmware's block is printed for the first of many errors; the EDAC line for each."""
+    outcomes = of(f"{FIRMWARE}{LINE}\n{LINE.replace('0x12345 ', '0x12346 ')}\n")
+    assert [o.address for o in outcomes if isinstance(o, Decoded)] == [0x123450680, 0x123460680]
+
+
 def test_a_page_size_that_is_said_is_believed() -> None:
     assert decoded(LINE, replace(UNSAID, page_shift=16)).address == 0x123450680
 
@@ -157,6 +163,12 @@ def test_xens_console_may_be_in_the_same_log() -> None:
     elsewhere = LINE.replace("0x12345 ", "0x77777 ")
     addresses = {o.address for o in of(f"{elsewhere}\n{XEN}") if isinstance(o, Decoded)}
     assert addresses == {0x77777680, 0x12345680}
+
+
+@pytest.mark.parametrize("name", ["extlog_mem_event", "cxl_dram"])
+def test_a_tracepoint_about_memory_that_is_not_read_is_refused(name: str) -> None:
+    line = f"  kworker/0:4-1042 [000] ..... 5.037895: {name}: {{1}} corrected error"
+    assert refused(line) == Refused(1, f"the tracepoint {name} is not read")
 
 
 def test_a_tracepoint_that_is_cut_off_is_refused_inside_a_block_too() -> None:

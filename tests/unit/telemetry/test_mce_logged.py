@@ -76,3 +76,9 @@ def test_all_four_forms_of_one_error_are_one() -> None:
     )
     kernels = [f"Nov 23 18:40:05 hv-1 kernel: {line}" for line in block]
     assert errors(of(*kernels, INTEL, EVENT)) == 2
+
+
+def test_rasdaemons_layout_is_no_tracepoint_of_the_kernel() -> None:
+    """Both are called mce_record; what the kernel prints is told by its first field."""
+    bare = INTEL.partition("rasdaemon[1337]:")[2]
+    assert [o.address for o in decoded_all(bare) if isinstance(o, Decoded)] == [0x91B2F55C0]
