@@ -111,7 +111,7 @@ class Course:
                 logged = self._logged(chunk)
                 last_ns = int(logged.time_ns[-1])
                 yield harvester.harvest(logged)
-        rest = harvester.finish(last_ns + _AFTERWARDS_NS)
+        rest = harvester.finish(last_ns + _AFTERWARDS_NS + self.reporting.reporting.poll_ns)
         if rest is not None:
             yield rest
 
@@ -163,4 +163,5 @@ def course_of(scenario: Scenario, config: EmulatorConfig, *, is_amd: bool = Fals
 
 
 def _of_hardware() -> list[str]:
-    return [name for name in scenario.names() if scenario.load(name).memory_faults]
+    loaded = {name: scenario.load(name) for name in scenario.names()}
+    return [name for name, each in loaded.items() if each.memory_faults or each.wear]

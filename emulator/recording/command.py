@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _HELP = """
 Write emulated memory errors as a real machine would, for this and for other tools.
 
-What fails is a scenario, or what memory of a kind does by itself in so long a
-time. Banks are read, addresses lost and counts lumped as the scenario says, so
-that a format shows what such a host knows and no more. Nothing is taken out of
-use meanwhile. The same options make the same bytes.
+What fails is a scenario, or what memory of a kind does by itself in a time.
+Banks are read, addresses lost and counts lumped as the scenario says, so that
+a format shows what such a host knows and no more. Nothing is taken out of use
+meanwhile. The same options make the same bytes.
 
 \b
 ereports        JSON lines of pagewarden's own, with all that is known
@@ -34,16 +34,16 @@ xen-console     Xen's console
 smartmem        SmartMem CSV (a row a record, no counts)
 rasdaemon       its sqlite database, version 0.8 (a file, not stdout)
 
-Behind firmware there are no machine checks to write; AMD's need a format with
-room for IPID. Such a choice is refused with those that there are. Traces count
-from the boot, which is at 2026-01-01 UTC: tell `decode` with --boot-time.
+Behind firmware there are no machine checks to write; AMD's need a format
+with room for IPID. Such a choice is refused with those that there are. Traces
+count from the boot, 2026-01-01 UTC: tell `decode` with --boot-time.
 
 \b
 Examples:
   pagewarden emulator record storm.log --format edac --scenario ce-storm
   pagewarden emulator record - --format mcelog --scenario row-failing | head
   pagewarden emulator record ras.db --format rasdaemon --preset ddr4 --wear 50
-  pagewarden emulator record - --format edac --scenario polled | pagewarden decode -
+  pagewarden decode ras.db
 
 \b
 Exit codes: 0 it is written, be it empty; 1 it could not be, and one line on

@@ -167,12 +167,20 @@ def _scenario(worn: Worn) -> Scenario:
 def _machine(course: Course, host: str) -> Machine:
     """Its boot's id follows from what it is to go through, so that the same bytes come out."""
     boot_id = uuid5(NAMESPACE_URL, f"pagewarden:course:{course.scenario.title}:{course.seed}")
-    return Machine(host, boot_id, course.started_ns, course.layout, course.geometry.banks_per_group)
+    return Machine(
+        host,
+        boot_id,
+        course.started_ns,
+        course.layout,
+        course.geometry.banks_per_group,
+        has_threshold=course.reporting.yellow_from is not None,
+    )
 
 
 def _records(course: Course) -> Iterator[Record]:
     for found in course.harvests():
-        yield from records(found, course.geometry, course.layout)
+        yellow_from = course.reporting.yellow_from
+        yield from records(found, course.geometry, course.layout, yellow_from)
 
 
 def _write(choice: Choice, form: Format, found: Iterator[Record], machine: Machine) -> None:

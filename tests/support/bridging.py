@@ -11,7 +11,7 @@ from uuid import UUID
 
 from agent.adapters.broker_settings import BrokerSettings
 from agent.adapters.this_host import ThisHost
-from agent.bridge.events import Event
+from agent.bridge.events import Event, SourceTold
 from agent.bridge.keeping import open_keeping
 from agent.bridge.service import Bridge, Plan
 from agent.bridge.wanted import Making, Wanted
@@ -71,8 +71,9 @@ class Bridging:
         boot = self.host.boot()
         inventory = self.host.inventory(HOST, boot.id)
         async with open_keeping(self.folder / "state", boot, inventory) as keeping:
-            follows = self.plan.follows
-            making = Making(keeping, lambda _: None, UNSAID, form="", follows=follows)
+            making = Making(
+                keeping, self._tell, UNSAID, self.plan.follows, self.plan.settle_seconds
+            )
             source, reader_at = self.source.made(making)
             settings = BrokerSettings(
                 self.url, "bridge", session_expiry_seconds=0, retry_seconds_max=0.5
@@ -98,6 +99,9 @@ class Bridging:
     def seen(self, kind: type[Kind]) -> list[Kind]:
         """Every event of that kind so far."""
         return [event for event in self.events if isinstance(event, kind)]
+
+    def _tell(self, text: str) -> None:
+        self.events.append(SourceTold(self.source.name, text))
 
     async def until(self, done: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):

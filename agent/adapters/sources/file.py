@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.adapters.sources.log_file import FilePlace, LogFile
-from agent.adapters.sources.port import POLL_SECONDS, Piece, Tell
+from agent.adapters.sources.port import MUCH, POLL_SECONDS, Piece, Tell
 from agent.adapters.sources.rotation import generations, successor
 from agent.contract.errors import AgentError
 from agent.telemetry.window import Line
@@ -74,7 +74,7 @@ class FileSource:
         while True:
             piece = await asyncio.to_thread(self._look)
             yield piece
-            if not piece.items and piece.begins is None:
+            if len(piece.items) < MUCH and piece.begins is None:
                 await asyncio.sleep(POLL_SECONDS)
 
     def _look(self) -> Piece[Line]:
