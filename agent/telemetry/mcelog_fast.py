@@ -27,7 +27,7 @@ from agent.telemetry.source import Source
 
 _N = "(?:0x)?[0-9a-fA-F]{1,16}"
 _HEADER = "Hardware event. This is not a software error.\n"
-_FIRST = "CPU "
+_FIRST, _FIRST_OF_HEADER = "CPU ", "Hardware event. "
 _BEGIN = re.compile(
     rf"(?P<header>{re.escape(_HEADER)})?(?:MCE \d{{1,10}}\n)?"
     r"CPU (?P<CPU>\d{1,5}) (?:BANK )?(?P<BANK>\d{1,3})"
@@ -107,7 +107,7 @@ class _Walk:
 
     def _following(self, text: str, begin: re.Match[str]) -> re.Match[str] | None:
         """The beginning of the next record: without it, it is not known that this one is over."""
-        after = _HEADER if begin["header"] else _FIRST
+        after = _FIRST_OF_HEADER if begin["header"] else _FIRST
         at = text.find(after, begin.end(), begin.end() + _REST_CHARS_MAX)
         return _BEGIN.match(text, at) if at >= 0 and not self._reader.awaits_a_cpu else None
 

@@ -128,10 +128,11 @@ def test_lines_of_other_programs_may_stand_between() -> None:
     assert record.address == RECORD.address
 
 
-def test_a_record_of_two_writers_is_refused_on_both_sides() -> None:
-    """Its registers could be anyone's."""
+@pytest.mark.parametrize("change", [("[812]", "[813]"), ("hv-1", "hv-2")])
+def test_what_one_writer_began_takes_no_register_of_another(change: tuple[str, str]) -> None:
+    """They could be of any error: the first stays without, the others are refused."""
     lines = logged(INPUT).splitlines()
-    mixed = [*lines[:3], *(line.replace("[812]", "[813]") for line in lines[3:])]
+    mixed = [*lines[:3], *(line.replace(*change) for line in lines[3:])]
     first, second = text_of("\n".join(mixed))
     assert isinstance(first, Decoded)
     assert first.address is None
