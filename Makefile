@@ -34,6 +34,7 @@ fuzz: $(VENV)/.run            ## does every decoder survive a million broken lin
 bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.frame_table
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.retirement
+	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.stream
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.decode
 
 check: $(VENV)/.check         ## what continuous integration checks besides the tests

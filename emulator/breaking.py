@@ -63,8 +63,8 @@ def host(
 ) -> None:
     """Crash, hang or reboot the host.
 
-    A crashed or rebooted one comes back by itself after host.reboot_seconds, with a new boot_id;
-    a hung one answers nobody until it is rebooted.
+    A crashed or rebooted one comes back by itself after host.reboot_seconds,
+    with a new boot_id; a hung one answers nobody until it is rebooted.
     """
     from emulator.edges.truth import ControlCall, HostRequest, Truth  # noqa: PLC0415 - see above
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emulator import breaking
+from emulator.describing import command as describing
 from emulator.errors import EmulatorError, first_of
+from emulator.recording import command as recording
 
 if TYPE_CHECKING:
     from emulator.edges.host import Script
@@ -59,6 +61,8 @@ def register(app: typer.Typer) -> None:
     """Add the emulator's commands to `pagewarden`."""
     group = typer.Typer(invoke_without_command=True, help=_EMULATOR_HELP)
     group.callback()(emulator)
+    describing.register(group)
+    recording.register(group)
     app.add_typer(group, name="emulator")
     app.command("broker", help=_BROKER_HELP, hidden=True)(broker)
     breaking.register(app)
@@ -86,6 +90,7 @@ def emulator(
 ) -> None:
     """Run an emulated host until it is told to stop; unless it was another command below it."""
     if context.invoked_subcommand is not None:
+        _refuse_options_of_another(context)
         return
     chosen: dict[tuple[str, ...], object] = {
         ("scenario",): scenario,
@@ -97,6 +102,15 @@ def emulator(
     }
     overrides = {key: value for key, value in chosen.items() if value is not None}
     _run(lambda: _emulate(_script(config, overrides, replay), _announce(json=json)))
+
+
+def _refuse_options_of_another(context: typer.Context) -> None:
+    for name, value in context.params.items():
+        if value:
+            raise typer.BadParameter(
+                f"--{name} before `{context.invoked_subcommand}` is an option of the emulator that "
+                "runs; put the command's own options behind it"
+            )
 
 
 def broker(

@@ -37,13 +37,16 @@ PlannedFlaw = tuple[Flaw, Model]
 
 
 class ReportingSettings(Settings):
-    """`without_address` is the share of reports whose address is not valid; with `wrong_counts`
+    """With `yellow_from`, banks show by a light of their own that they have had so many errors.
+
+    `without_address` is the share of reports whose address is not valid; with `wrong_counts`
     what they count means nothing.
     """
 
     how: How = How.EACH
     threshold: Annotated[int, Field(ge=1, le=COUNT_MAX)] = 1
     poll: Span = 8.0
+    yellow_from: Annotated[int, Field(ge=1, le=COUNT_MAX)] | None = None
     without_address: Annotated[float, Field(ge=0, le=1)] = 0.0
     wrong_counts: bool = False
 
@@ -60,7 +63,12 @@ class ReportingSettings(Settings):
 
     @property
     def reporting(self) -> Reporting:
-        return Reporting(self.how, self.threshold, round(self.poll * SECOND_NS))
+        return Reporting(
+            self.how,
+            self.threshold,
+            round(self.poll * SECOND_NS),
+            yellow_from=self.yellow_from,
+        )
 
     @property
     def lies(self) -> Lies:

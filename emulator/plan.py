@@ -13,6 +13,7 @@ from emulator.machine.memory import Geometry
 from emulator.needs import NEEDS
 from emulator.scenario import FaultSettings, GuestSettings, MappingSettings, Scenario
 from emulator.sizes import shown
+from emulator.timeline import Event, GuestDo, of_the_host
 from emulator.xen.layout import GuestSpec, Layout
 from emulator.xen.pages import PLACES_OF_XEN_FRAMES, Place, places_of_xen
 
@@ -37,6 +38,7 @@ def layout_of(config: EmulatorConfig, scenario: Scenario) -> Layout:
     _check_room(config, guests)
     _check_kinds(config, scenario)
     _check_mappings(guests, scenario.mappings)
+    _check_timeline(guests, scenario.timeline)
     try:
         return Layout(
             host.memory >> PAGE_SHIFT,
@@ -117,6 +119,17 @@ def _check_mappings(guests: Sequence[GuestSettings], mappings: Sequence[MappingS
         for key, name in {"guest": mapping.guest, "by": mapping.by}.items():
             if name is not None and name not in names:
                 raise EmulatorError(f"mappings.{key}: there is no guest {name!r}")
+
+
+def _check_timeline(guests: Sequence[GuestSettings], timeline: Sequence[Event]) -> None:
+    names = {guest.name for guest in guests}
+    for event in of_the_host(timeline):
+        if event.guest is None:
+            continue
+        if event.do is GuestDo.START:
+            names.add(event.guest)
+        elif event.guest not in names:
+            raise EmulatorError(f"timeline.guest: there is no guest {event.guest!r} by then")
 
 
 def _check_kinds(config: EmulatorConfig, scenario: Scenario) -> None:

@@ -19,6 +19,7 @@ from emulator.machine.banks import Uncorrected
 from emulator.mischief import RULES_MAX, Rule
 from emulator.sizes import Size
 from emulator.spans import Span
+from emulator.timeline import EVENTS_MAX, Event
 from emulator.toml import Settings, checked, read_table
 from emulator.xen.layout import repeated
 
@@ -221,6 +222,7 @@ class Scenario(Settings):
     wear: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     reporting: ReportingSettings | None = None
     clock_steps: Annotated[tuple[ClockStep, ...], Field(max_length=64)] = ()
+    timeline: Annotated[tuple[Event, ...], Field(max_length=EVENTS_MAX)] = ()
     mappings: tuple[MappingSettings, ...] = ()
     peers: Peers = ()
     agent: dict[str, dict[str, AgentValue]] = Field(default_factory=dict)
@@ -241,7 +243,8 @@ class Scenario(Settings):
     @model_validator(mode="after")
     def _expects_no_more_than_it_breaks(self) -> Self:
         broken = sum(fault.pages for fault in self.faults)
-        if self.expect.pages > broken and not self.memory_faults:
+        is_open = self.memory_faults or any(event.operator for event in self.timeline)
+        if self.expect.pages > broken and not is_open:
             raise ValueError(f"[expect] names more pages than [[faults]] break ({broken})")
         return self
 

@@ -23,8 +23,8 @@ PACE_STEP_SECONDS = 0.01
 class Pacing:
     """At most `batch` ereports a message.
 
-    `speed` is times real time, for records; `rate` is ereports a second, for what has no pace of its
-    own. 0 is at once.
+    `speed` is times real time, for records; `rate` is ereports a second, for what has no pace of
+    its own. 0 is at once.
     """
 
     batch: int

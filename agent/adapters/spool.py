@@ -37,8 +37,7 @@ SCHEMA = (
     """CREATE TABLE places (
         source TEXT PRIMARY KEY,
         mark TEXT,
-        taken INTEGER NOT NULL,
-        form TEXT NOT NULL)""",
+        taken INTEGER NOT NULL)""",
     """CREATE TABLE boots (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         boot_id TEXT NOT NULL UNIQUE,
@@ -73,14 +72,10 @@ OTHERS = "in use by another bridge; stop that one, or give --state another direc
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far a source was read: up to `mark`, and `taken` outcomes beyond it.
-
-    `form` is what the source was recognised to be, so that it is recognised once.
-    """
+    """How far a source was read: up to `mark`, and `taken` outcomes beyond it."""
 
     mark: str | None = None
     taken: int = 0
-    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +156,7 @@ class Spool:
     def place(self, source: str) -> Place:
         """How far `source` was read; from its beginning, if it never was."""
         row = self._db.execute(
-            "SELECT mark, taken, form FROM places WHERE source = ?", (source,)
+            "SELECT mark, taken FROM places WHERE source = ?", (source,)
         ).fetchone()
         return Place(*row) if row else Place()
 
@@ -175,8 +170,8 @@ class Spool:
         """
         with transaction(self._db):
             self._db.execute(
-                "INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?)",
-                (source, place.mark, place.taken, place.form),
+                "INSERT OR REPLACE INTO places VALUES (?, ?, ?)",
+                (source, place.mark, place.taken),
             )
             for boot_id, group in groupby(records, key=lambda record: record.boot_id):
                 self._append(boot_id, [record.decoded for record in group], at_ns)

@@ -34,7 +34,6 @@ class Setting:
     unsaid: Unsaid
     broker: BrokerSettings
     state: Path
-    form: str = ""
     listen: tuple[str, int] | None = None
     log_level: str = "info"
 
@@ -97,7 +96,8 @@ def _bridge(setting: Setting, keeping: Keeping, observe: Observer) -> Bridge[Any
     def tell(text: str) -> None:
         observe(SourceTold(wanted.name, text))
 
-    making = Making(keeping, tell, setting.unsaid, setting.form, setting.plan.follows)
+    plan = setting.plan
+    making = Making(keeping, tell, setting.unsaid, plan.follows, plan.settle_seconds)
     source, reader_at = wanted.made(making)
     return Bridge(setting.plan, source, reader_at, keeping, setting.broker, observe)
 

@@ -11,7 +11,7 @@ oldest ereports make room, and that is counted and told.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -44,6 +44,7 @@ from agent.waiting import Changes
 
 Item = TypeVar("Item")
 
+SETTLE_SECONDS = 6.0  # decoders remember for 5 s what was told, in case it is told again
 BEAT_SECONDS = 1.0
 TEXT_MAX = 200  # characters of a refused line, for the log
 
@@ -58,7 +59,7 @@ class Plan:
 
     host: str
     follows: bool = True
-    settle_seconds: float = 2.0
+    settle_seconds: float = SETTLE_SECONDS
     keep_max: int = 100_000
     patience_seconds: float = 60.0
 
@@ -151,7 +152,7 @@ class Bridge(Generic[Item]):
         """A reader where the last life stopped, or at the start if the source lost that place."""
         place = await self._keeping.do(lambda spool: spool.place(self._source.name))
         if not await self._source.begin(place.mark):
-            place = replace(place, mark=None, taken=0)
+            place = Place()
         self._place = place
         return self._reader_at(place)
 

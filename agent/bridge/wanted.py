@@ -13,14 +13,12 @@ from agent.adapters.sources.file import FileSource
 from agent.adapters.sources.journalctl import JournalSource
 from agent.adapters.sources.mcelog_device import DEVICE, DeviceSource
 from agent.adapters.sources.port import Reader, Source, Tell
+from agent.adapters.sources.rasdaemon_db import DATABASE, DatabaseSource
 from agent.adapters.sources.reader import LogReader, RowReader
 from agent.adapters.spool import Place
 from agent.bridge.keeping import Keeping
 from agent.contract.errors import AgentError
 from agent.telemetry.prefixes import Unsaid
-
-# Of what systemd's journal hands out; a log's is recognised.
-JOURNAL_FORMAT = "edac"
 
 _SLACK = timedelta(days=1)  # clocks and zones differ
 
@@ -34,8 +32,8 @@ class Making:
     keeping: Keeping
     tell: Tell
     unsaid: Unsaid
-    form: str
     follows: bool
+    settle_seconds: float
 
     def unsaid_now(self) -> Unsaid:
         """What lines leave unsaid: seconds since boot are of this boot, unless said otherwise."""
@@ -80,12 +78,12 @@ def parse(text: str) -> Wanted:
 def _journal(_path: Path, making: Making) -> Made:
     boot_id = making.keeping.inventory.boot_id
     source = JournalSource(boot_id, making.tell, follows=making.follows)
-    return source, lambda place: LogReader(place, making.unsaid_now, JOURNAL_FORMAT)
+    return source, lambda place: LogReader(place, making.unsaid_now)
 
 
 def _file(path: Path, making: Making) -> Made:
     source = FileSource(path, making.tell)
-    return source, lambda place: LogReader(place, making.unsaid_now, making.form)
+    return source, lambda place: LogReader(place, making.unsaid_now)
 
 
 def _device(path: Path, making: Making) -> Made:
@@ -93,9 +91,15 @@ def _device(path: Path, making: Making) -> Made:
     return source, RowReader
 
 
+def _database(path: Path, making: Making) -> Made:
+    source = DatabaseSource(path, making.tell, making.unsaid_now, making.settle_seconds)
+    return source, RowReader
+
+
 _MAKERS: dict[str, Callable[[Path, Making], Made]] = {
     "journal": _journal,
     "file": _file,
+    "rasdaemon-db": _database,
     "mcelog-device": _device,
 }
-_PATHS = {"mcelog-device": DEVICE}
+_PATHS = {"rasdaemon-db": DATABASE, "mcelog-device": DEVICE}

@@ -15,15 +15,13 @@ from pydantic import BaseModel
 from agent.adapters.broker_settings import BrokerSettings, parse_url
 from agent.adapters.this_host import ThisHost
 from agent.bridge.run import Setting, Summary, run
-from agent.bridge.service import Plan
+from agent.bridge.service import SETTLE_SECONDS, Plan
 from agent.bridge.wanted import Wanted, parse
 from agent.commands.decode import tell
 from agent.commands.feed import Mqtt
 from agent.commands.options import JsonOption
 from agent.commands.reading import (
-    AUTO,
     BootTimeOption,
-    FormatOption,
     Manner,
     PageSize,
     ZoneOption,
@@ -68,12 +66,20 @@ def parse_source(text: str) -> Wanted:
         raise typer.BadParameter(str(error)) from None
 
 
-def parse_listen(text: str) -> tuple[str, int]:
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where metrics are served."""
+
+    host: str
+    port: int
+
+
+def parse_listen(text: str) -> Listen:
     """`PORT` or `HOST:PORT`."""
     host, _, port = text.rpartition(":")
     if not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
         raise typer.BadParameter(f"neither PORT nor HOST:PORT: {text!r} (try 9465)")
-    return host or "127.0.0.1", int(port)
+    return Listen(host or "127.0.0.1", int(port))
 
 
 def bridge(
@@ -99,7 +105,7 @@ def bridge(
     settle: Annotated[
         float,
         typer.Option("--settle", min=0.1, help="Seconds of quiet after which a block is complete."),
-    ] = 2.0,
+    ] = SETTLE_SECONDS,
     keep_max: Annotated[
         int, typer.Option("--keep-max", min=1, help="Ereports kept for an agent that is away.")
     ] = 100_000,
@@ -107,7 +113,7 @@ def bridge(
         float, typer.Option("--patience", min=0.1, help="With --once: seconds to wait for it.")
     ] = 60.0,
     metrics: Annotated[
-        tuple[str, int] | None,
+        Listen | None,
         typer.Option(
             "--metrics", parser=parse_listen, metavar="[HOST:]PORT", help="Serve /metrics here."
         ),
@@ -120,7 +126,6 @@ def bridge(
     ca_file: Annotated[Path | None, typer.Option("--ca-file", help="For mqtts://.")] = None,
     cert_file: Annotated[Path | None, typer.Option("--cert-file", help="Ours, for mqtts.")] = None,
     key_file: Annotated[Path | None, typer.Option("--key-file", help="Its key.")] = None,
-    form: FormatOption = AUTO,
     zone: ZoneOption = None,
     boot_time: BootTimeOption = None,
     page_size: Annotated[
@@ -178,15 +183,16 @@ def bridge(
     """
     plan = Plan(host, follow, settle, keep_max, patience)
     files = Files(password_file, ca_file, cert_file, key_file)
-    manner = Manner(form, None, zone or ThisHost().zone(), boot_time or 0, page_size or _page())
+    manner = Manner(
+        zone=zone or ThisHost().zone(), boot_ns=boot_time or 0, page_size=page_size or _page()
+    )
     setting = Setting(
         plan,
         source,
         manner.unsaid(datetime.now(UTC)),
         _broker(broker, host, protocol, username, files),
         state or _default_state(),
-        "" if form == AUTO else form,
-        metrics,
+        None if metrics is None else (metrics.host, metrics.port),
         log_level.value,
     )
     _conclude(setting, asyncio.run(run(setting)), as_json=as_json)

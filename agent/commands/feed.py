@@ -139,8 +139,8 @@ def feed(
     Examples:
       pagewarden feed --broker mqtt://127.0.0.1:1883 --host hv-1 /var/log/kern.log
       pagewarden feed --broker mqtt://127.0.0.1 --host hv-1 --speed 3600 dimm.csv
-      pagewarden feed --broker mqtt://127.0.0.1 --host hv-1 --scenario year-of-a-host
-      pagewarden feed --broker mqtt://127.0.0.1 --host hv-1 --scenario ce-storm --rate 500
+      pagewarden feed --broker mqtt://mq-1 --host hv-1 --scenario dimm-dying
+      pagewarden feed --broker mqtt://mq-1 --host hv-1 --scenario polled --rate 5
       zcat kern.log.*.gz | pagewarden feed --broker mqtt://127.0.0.1 --host hv-1 -
 
     Exit codes: 0 all is applied; 1 it is not, or nothing was decoded; 2 wrong

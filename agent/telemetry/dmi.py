@@ -7,7 +7,6 @@ Texts are numbers of strings that follow the record. Many firmwares leave fields
 with a phrase that says so: then there is none.
 """
 
-import struct
 from dataclasses import dataclass
 
 MEMORY_DEVICE = 17
@@ -42,12 +41,12 @@ def memory_device(raw: bytes) -> MemoryDevice | None:
 
 
 def _size(record: bytes) -> int:
-    (size,) = struct.unpack_from("<H", record, _SIZE)
+    size = int.from_bytes(record[_SIZE : _SIZE + 2], "little")
     if size == _UNKNOWN_SIZE:
         return 0
     if size == _IN_EXTENDED_SIZE and len(record) >= _EXTENDED_SIZE + 4:
-        (size,) = struct.unpack_from("<I", record, _EXTENDED_SIZE)
-        return (int(size) & 0x7FFF_FFFF) << 20
+        size = int.from_bytes(record[_EXTENDED_SIZE : _EXTENDED_SIZE + 4], "little")
+        return (size & 0x7FFF_FFFF) << 20
     return (size & ~_IN_KIB) << 10 if size & _IN_KIB else size << 20
 
 

@@ -15,14 +15,15 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
-        yield from map(_text, whole)
+        yield from map(text_of, whole)
         # Two bytes more than the bound tell a longer line from one that ends in CR LF.
         rest = rest[: LINE_BYTES_MAX + 2]
     if rest:
-        yield _text(rest)
+        yield text_of(rest)
 
 
-def _text(line: bytes) -> str:
+def text_of(line: bytes) -> str:
+    """One line, without its end and within the bound."""
     line = line.removesuffix(b"\r")
     text = line[:LINE_BYTES_MAX].decode(errors="replace").removeprefix("\ufeff")
     return text + CUT if len(line) > LINE_BYTES_MAX else text

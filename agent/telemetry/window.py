@@ -1,20 +1,18 @@
 """A log that still grows, read as if it were whole: nothing is said twice, whenever reading stops.
 
-A decoder says of a whole log what it reports. Of a log that grows, only a part is there, and its
-last lines may begin a block whose rest is yet to come. So the lines since a *mark* are kept, and
-decoded anew as often as lines are added:
+Of a log that grows, only a part is there, and its last lines may begin a block whose rest is yet to
+come. So a place in it is a *mark* and a number: how many outcomes of what lies behind were taken.
 
-    mark ─ line line line line line line line line line line ─ what is yet to come
-             └─ taken: 3 outcomes ─┘  └─ concluded ─┘ └ open ┘
+    mark ─ line line line line line line line line line line line ─ what is yet to come
+            └─ taken: 3 outcomes ─┘  └─ said, not taken ─┘ └ held ┘
 
-What a decoder says before it asks for the line that is not there yet is *concluded*: more lines
-change nothing of it. What it says only because the lines end is *open*. All that is to be written
-down of a reading is the mark and how many outcomes behind it were taken. Read again from the mark,
-the same lines say the same, and that many are passed over.
+A walk over the lines from the mark on says the same each time. After a stop it is made again, and
+as many outcomes as were taken are passed over. What the walk still holds is said when nothing came
+for a while (`conclude`); then the mark moves up to the end, and another walk begins there.
 
-The mark moves up when nothing came for a while (`conclude`), and where a log never rests, at a
-*cut*: a line behind which both halves, decoded apart, say what the whole says. No decoder has to
-tell that it remembers something; a cut that it would notice is not made.
+Where a log never rests, the mark moves up to a *cut*: a place where a new walk, begun there, says
+what the old one said from there on, and where the old one, ended there, would have said the rest.
+No walk has to tell what it remembers; a cut that would show is not made.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,12 +21,13 @@ from itertools import islice
 from typing import Protocol
 from uuid import UUID
 
+from agent.telemetry.lines import text_of
 from agent.telemetry.record import Outcome
 
-LINES_MAX = 1024  # with more in the window, a cut is looked for
-LINES_BEHIND = 256  # a cut; far more than any block has
-LINES_LIMIT = 8 * LINES_MAX  # a log that cannot be cut for so long is concluded where it is
-TRIES_MAX = 16  # at a cut, each of which decodes the window once more
+LINES_MAX = 4096  # with more since the mark, a cut is looked for
+LINES_BEHIND = 1024  # a cut: more than a walk holds anything for
+LINES_LIMIT = 4 * LINES_MAX  # a log that cannot be cut for so long is concluded where it is
+TRIES_MAX = 4  # at a cut, each of which walks the window once more
 
 
 class Mark(Protocol):
@@ -37,9 +36,21 @@ class Mark(Protocol):
     def __str__(self) -> str: ...
 
 
+class Walk(Protocol):
+    """A decoder between two lines."""
+
+    def line(self, number: int, line: str) -> Iterable[Outcome]:
+        """What can be said now that this line has come."""
+        ...
+
+    def close(self) -> Iterable[Outcome]:
+        """What is left to say if no other comes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line with its end; `mark` is None where the source cannot go on right behind it.
+    """One line as it is written; `mark` is None where the source cannot go on right behind it.
 
     `number` is for people, `boot_id` the boot that wrote it, where the source says so.
     """
@@ -58,39 +69,61 @@ class Found:
     line: Line
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """An outcome, how many lines had been read for it, and whether they had ended by then."""
+class _Walked:
+    """Lines, walked from the first of them on, and what was said of them by now."""
 
-    outcome: Outcome
-    lines: int
-    is_open: bool
+    def __init__(self, walk: Walk, lines: Iterable[Line] = ()) -> None:
+        self._walk = walk
+        self.lines: list[Line] = []
+        self.said: list[Outcome] = []
+        self.said_at: list[int] = []  # how many lines had been walked by then
+        for line in lines:
+            self.go(line)
+
+    def go(self, line: Line) -> None:
+        self.lines.append(line)
+        self._say(self._walk.line(len(self.lines), text_of(line.raw.removesuffix(b"\n"))))
+
+    def end(self) -> None:
+        """Have the walk say what it holds; it goes no further."""
+        self._say(self._walk.close())
+
+    def _say(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            self.said.append(outcome)
+            self.said_at.append(len(self.lines))
+
+    def found(self, first: int) -> list[Found]:
+        """What was said from outcome number `first` on."""
+        return [Found(said, self.lines[said.line - 1]) for said in self.said[first:]]
 
 
 @dataclass(slots=True)
 class Window:
     """The lines since `mark`. `taken` counts the outcomes of them that were handed out before."""
 
-    decode: Callable[[Iterable[bytes]], Iterator[Outcome]]
+    begin_walk: Callable[[], Walk]
     mark: str | None = None
     taken: int = 0
-    _lines: list[Line] = field(default_factory=list[Line])
+    _walked: _Walked = field(init=False)
+    _cut_at: int = field(init=False, default=LINES_MAX)
+
+    def __post_init__(self) -> None:
+        self._begin()
 
     @property
     def is_settled(self) -> bool:
         """True when to conclude would change nothing."""
-        return not self._lines
+        return not self._walked.lines
 
     def feed(self, lines: Sequence[Line]) -> list[Found]:
-        """What is concluded, now that there are `lines` too."""
-        self._lines += lines
-        said = list(self._said(self._lines))
-        concluded = sum(not each.is_open for each in said)
-        fresh = [self._found(each.outcome) for each in said[self.taken : concluded]]
-        self.taken = max(self.taken, concluded)
-        if len(self._lines) > LINES_MAX:
-            self._shorten(said, concluded)
-        if len(self._lines) > LINES_LIMIT:
+        """What is said now that there are `lines` too."""
+        for line in lines:
+            self._walked.go(line)
+        fresh = self._fresh()
+        if len(self._walked.lines) > self._cut_at:
+            self._cut()
+        if len(self._walked.lines) > LINES_LIMIT:
             fresh += self.conclude()
         return fresh
 
@@ -102,68 +135,50 @@ class Window:
 
     def conclude(self) -> list[Found]:
         """What there is to say if nothing follows: what comes from here on is read for itself."""
-        said = list(self._said(self._lines))
-        fresh = [self._found(each.outcome) for each in said[self.taken :]]
-        self._begin_behind(len(self._lines), len(said))
+        self._walked.end()
+        fresh = self._fresh()
+        if self._walked.lines:
+            self.mark = str(self._walked.lines[-1].mark)
+        self.taken = 0
+        self._begin()
         return fresh
 
-    def _said(self, lines: Sequence[Line]) -> Iterator[_Said]:
-        read = _Counted(lines)
-        for outcome in self.decode(read):
-            yield _Said(outcome, read.count, read.is_over)
+    def _begin(self) -> None:
+        self._walked = _Walked(self.begin_walk())
+        self._cut_at = LINES_MAX
 
-    def _found(self, outcome: Outcome) -> Found:
-        return Found(outcome, self._lines[outcome.line - 1])
+    def _fresh(self) -> list[Found]:
+        fresh = self._walked.found(self.taken)
+        self.taken += len(fresh)
+        return fresh
 
-    def _shorten(self, said: Sequence[_Said], concluded: int) -> None:
+    def _cut(self) -> None:
         """Move the mark up to the last cut that leaves `LINES_BEHIND` lines, if there is one."""
-        whole = [each.outcome for each in said]
-        for lines in islice(self._candidates(said), TRIES_MAX):
-            before = self._outcomes(self._lines[:lines])
-            behind = self._outcomes(self._lines[lines:])
-            if len(before) <= concluded and before + [_moved(o, lines) for o in behind] == whole:
-                self._begin_behind(lines, len(before))
+        for lines in islice(self._candidates(), TRIES_MAX):
+            before = _Walked(self.begin_walk(), self._walked.lines[:lines])
+            before.end()
+            behind = _Walked(self.begin_walk(), self._walked.lines[lines:])
+            if self._is_said_alike(before, behind) and len(before.said) <= self.taken:
+                self.mark = str(self._walked.lines[lines - 1].mark)
+                self.taken -= len(before.said)
+                self._walked, self._cut_at = behind, LINES_MAX
                 return
+        self._cut_at = len(self._walked.lines) + LINES_BEHIND
 
-    def _candidates(self, said: Sequence[_Said]) -> Iterator[int]:
-        """Where to cut, the best first: behind what was said last, or where nothing was said."""
-        limit = len(self._lines) - LINES_BEHIND
-        spoken = {lines for each in said for lines in (each.lines, each.lines - 1)}
+    def _is_said_alike(self, before: _Walked, behind: _Walked) -> bool:
+        lines = len(before.lines)
+        moved = [replace(said, line=said.line + lines) for said in behind.said]
+        return before.said + moved == self._walked.said
+
+    def _candidates(self) -> Iterator[int]:
+        """Where a cut may be, the best first: behind what was said last, as a rule."""
+        limit = len(self._walked.lines) - LINES_BEHIND
+        spoken = {lines for at in self._walked.said_at for lines in (at, at - 1)}
         places = {self._marked(min(lines, limit)) for lines in (limit, *spoken)}
         yield from sorted(places - {0}, reverse=True)
 
     def _marked(self, lines: int) -> int:
-        """The last place up to `lines` where a source can go on; 0 if there is none."""
-        while lines and self._lines[lines - 1].mark is None:
+        """The last place up to `lines` where the source can go on; 0 if there is none."""
+        while lines and self._walked.lines[lines - 1].mark is None:
             lines -= 1
         return lines
-
-    def _outcomes(self, lines: Sequence[Line]) -> list[Outcome]:
-        return [each.outcome for each in self._said(lines)]
-
-    def _begin_behind(self, lines: int, outcomes: int) -> None:
-        if lines:
-            self.mark = str(self._lines[lines - 1].mark)
-        self._lines = self._lines[lines:]
-        self.taken = max(self.taken - outcomes, 0)
-
-
-class _Counted(Iterator[bytes]):
-    """The bytes of `lines`, which knows how many were asked for."""
-
-    def __init__(self, lines: Sequence[Line]) -> None:
-        self._lines = lines
-        self.count = 0
-        self.is_over = False
-
-    def __next__(self) -> bytes:
-        if self.count == len(self._lines):
-            self.is_over = True
-            raise StopIteration
-        self.count += 1
-        return self._lines[self.count - 1].raw
-
-
-def _moved(outcome: Outcome, lines: int) -> Outcome:
-    """`outcome` of a half as the whole numbers it."""
-    return replace(outcome, line=outcome.line + lines)

@@ -16,11 +16,11 @@ import typer
 from rich.console import Console
 
 from emulator import scenario as scenarios
-from emulator.demo.agent_config import Tables
 from emulator.demo.play import Verdict, play
 from emulator.demo.screen import print_summary, watching
 from emulator.demo.stage import PAGEWARDEN, BrokerKind, last_words, stage
 from emulator.errors import EmulatorError
+from emulator.timeline import of_the_operator
 
 DECODE_LOG = "decode.log"
 REASONS_SHOWN = 3
@@ -88,8 +88,8 @@ def demo(
             host = _host(scenario, files, seed, folder)
             if files:
                 _tell_decoded(folder / DECODE_LOG, is_kept=keep is not None)
-            agent = {} if files else scenarios.load(scenario).agent
-            verdict = asyncio.run(_run(console, folder, broker, host, agent, seconds, as_json))
+            found = None if files else scenarios.load(scenario)
+            verdict = asyncio.run(_run(console, folder, broker, host, found, seconds, as_json))
     except EmulatorError as error:
         typer.echo(f"pagewarden: {error}", err=True)
         raise typer.Exit(1) from None
@@ -104,14 +104,16 @@ async def _run(
     folder: Path,
     broker: BrokerKind,
     host: tuple[str, ...],
-    agent: Tables,
+    scenario: scenarios.Scenario | None,
     seconds: float | None,
     quiet: bool,
 ) -> Verdict:
     _end_on(signal.SIGTERM, signal.SIGHUP)
+    agent = {} if scenario is None else scenario.agent
+    operator = () if scenario is None else of_the_operator(scenario.timeline)
     async with stage(folder, broker, host, agent) as running:
         with watching(console, running, quiet=quiet) as watch:
-            return await play(running, watch, seconds, replays="--replay" in host)
+            return await play(running, watch, seconds, operator, replays=scenario is None)
 
 
 def _end_on(*signals: signal.Signals) -> None:

@@ -1,15 +1,17 @@
 """One run from start to verdict: watch until everything rests, let the world stand still, judge."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from agent.contract.status import Rest
 from emulator.demo.asking import Asking
 from emulator.demo.judge import Evidence, disagreements, harm, is_at_rest, is_settled
+from emulator.demo.operator import operate
 from emulator.demo.stage import Stage, last_words
 from emulator.errors import EmulatorError
+from emulator.timeline import Event
 
 LOOK_SECONDS = 0.2
 START_SECONDS_MAX = 20.0
@@ -57,14 +59,24 @@ class Verdict:
 _ORDER = (Rest.RETIRED, Rest.PARKED, Rest.UNRETIRABLE, Rest.OPEN)
 
 
-async def play(stage: Stage, watch: Watch, seconds: float | None, *, replays: bool) -> Verdict:
-    """Watch the run to its end, or for `seconds`; then say whether the agent told the truth."""
+async def play(
+    stage: Stage,
+    watch: Watch,
+    seconds: float | None,
+    operator: Sequence[Event] = (),
+    *,
+    replays: bool,
+) -> Verdict:
+    """Watch the run to its end, or for `seconds`; then say whether the agent told the truth.
+
+    Meanwhile `operator` asks of the agent what the scenario says.
+    """
     asking = Asking(stage.agent_socket, stage.control_socket)
     await _started(stage)
     ended_by_itself = True
     try:
-        async with asyncio.timeout(seconds):
-            await _rested(asking, stage, watch, replays=replays)
+        async with asyncio.timeout(seconds), _operating(stage, operator) as operating:
+            await _rested(asking, stage, watch, operating, replays=replays)
     except TimeoutError:
         ended_by_itself = False
     await asking.quiesce()
@@ -85,12 +97,28 @@ async def _started(stage: Stage) -> None:
         raise EmulatorError(f"the agent did not start: {words}") from None
 
 
-async def _rested(asking: Asking, stage: Stage, watch: Watch, *, replays: bool) -> None:
+@asynccontextmanager
+async def _operating(stage: Stage, events: Sequence[Event]) -> AsyncGenerator[asyncio.Task[None]]:
+    """The operator at work."""
+    operating = asyncio.create_task(operate(stage.agent_socket, events), name="operator")
+    try:
+        yield operating
+    finally:
+        operating.cancel()
+        await asyncio.wait({operating})
+
+
+async def _rested(
+    asking: Asking, stage: Stage, watch: Watch, operating: asyncio.Task[None], *, replays: bool
+) -> None:
     looks = 0
     while looks < LOOKS_AT_REST:
         evidence = await _evidence(asking, stage)
         watch(evidence)
+        if operating.done():
+            operating.result()  # what it could not do ends the run
         at_rest = is_at_rest(evidence, evidence.truth.expect, replays=replays)
+        at_rest = at_rest and operating.done()
         looks = looks + 1 if at_rest else 0
         await asyncio.sleep(LOOK_SECONDS)
 

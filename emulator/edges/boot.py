@@ -65,6 +65,7 @@ class Life:
     started_at: float
     past: PastTruth = field(default_factory=PastTruth)
     is_replaying: bool = False
+    events_left: int = 0
 
     @property
     def now(self) -> float:

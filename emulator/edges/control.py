@@ -70,7 +70,8 @@ class Control:
         life, world, hypervisor = self.life, self.world, self.world.hypervisor
         telemetry, state = life.boot.telemetry, life.boot.fate.state
         domains = await life.boot.toolstack.domains()
-        is_over = world.is_done and not life.is_replaying and state is HostState.UP
+        to_come = life.is_replaying or life.events_left > 0
+        is_over = world.is_done and not to_come and state is HostState.UP
         return Truth(
             host=world.firmware.host,
             boot_id=world.firmware.boot_id,

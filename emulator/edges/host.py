@@ -20,12 +20,14 @@ from emulator.config import EmulatorConfig
 from emulator.edges.boot import Boot, Life, Say
 from emulator.edges.control import Control
 from emulator.edges.door import door
+from emulator.edges.events import play
 from emulator.edges.fate import wrapped
 from emulator.edges.truth import Ready
 from emulator.mischief import Mischief
 from emulator.plan import layout_of
 from emulator.replay import Recording, dealt
 from emulator.scenario import Scenario
+from emulator.timeline import of_the_host
 from emulator.world import World
 
 
@@ -59,7 +61,15 @@ class Host:
             mischief.add(rule)
         boot = Boot(world, mischief, script.config, say)
         now = asyncio.get_running_loop().time()
-        self._life = Life(world, mischief, boot, now, is_replaying=script.recording is not None)
+        self._events = of_the_host(script.scenario.timeline)
+        self._life = Life(
+            world,
+            mischief,
+            boot,
+            now,
+            is_replaying=script.recording is not None,
+            events_left=len(self._events),
+        )
 
     async def run(self, stop: asyncio.Event, ready: Callable[[Ready], None]) -> None:
         """Live until `stop`; `ready` is called once every door is open."""
@@ -84,9 +94,13 @@ class Host:
 
     async def _live(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            boots = group.create_task(self._boots(), name="boots")
+            living = (
+                group.create_task(self._boots(), name="boots"),
+                group.create_task(play(self._life, self._events, self._say), name="timeline"),
+            )
             await stop.wait()
-            boots.cancel()
+            for task in living:
+                task.cancel()
 
     async def _boots(self) -> None:
         """One after another; a host that hangs stays so until somebody reboots it."""

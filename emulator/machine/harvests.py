@@ -200,7 +200,7 @@ def _cut_by_cmci(bank: _Bank, times: I64, offset: int, until_ns: int, cuts: _Cut
     start = 0
     while start < len(times):
         if bank.is_storm:
-            stop = int(next(iter(calms[np.searchsorted(calms, start, "right") :]), len(times)))
+            stop = int(next(iter(calms[np.searchsorted(calms, start) :]), len(times)))
             until = until_ns if stop == len(times) else int(times[stop])
             polls = bank.reporting.storm_poll_ns
             _add_polls(times[start:stop], start + offset, polls, until, cuts)

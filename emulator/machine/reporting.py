@@ -37,7 +37,10 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """One host's way. Polls fall on whole multiples of their period."""
+    """One host's way. Polls fall on whole multiples of their period.
+
+    Banks with a threshold of their own are yellow from `yellow_from` errors on, and green below.
+    """
 
     how: How = How.EACH
     threshold: int = 1
@@ -45,6 +48,7 @@ class Reporting:
     storm_cmcis: int = 15  # Linux before 6.8, and so the calm
     storm_poll_ns: int = SECOND_NS
     calm_ns: int = 30 * SECOND_NS
+    yellow_from: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.threshold <= COUNT_MAX:
@@ -74,7 +78,7 @@ class Reporter:
     def __init__(self, reporting: Reporting, channel: int) -> None:
         self._reporting = reporting
         self._channel = channel
-        self._bank = Bank()
+        self._bank = Bank(reporting.yellow_from)
         self._is_storm = False
         self._poll_at: int | None = None
         self._last_ns: int | None = None

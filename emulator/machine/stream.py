@@ -27,7 +27,6 @@ from emulator.machine.model import Model
 CHUNK_MAX = 1 << 16
 _BLOCK = 1 << 16
 _GATHERED = 1 << 18
-_LINE_BYTES = 64
 _FOR_EVER_NS = 1 << 62
 _GAP_NS_MAX = 1e17  # three years: the sum of a block's gaps stays within 64 bits
 
@@ -106,7 +105,7 @@ def _lives(flaws: Sequence[Flaw], model: Model, geometry: Geometry) -> list["_Li
 
 
 class _Life:
-    """What one flaw does, in its order. All its errors before `known_ns` have been given."""
+    """What one flaw does, in its order. All that comes later comes after `known_ns`."""
 
     def __init__(self, index: int, flaw: Flaw, model: Model, geometry: Geometry) -> None:
         self.known_ns = flaw.begins_ns
@@ -129,16 +128,20 @@ class _Life:
         scrubbed = self._scrubbed(wakes)
         time_ns = self._times(wakes, scrubbed, address, is_first=given == 0)
         self.left -= count
-        self.known_ns = int(time_ns[-1]) + 1
-        kind = np.full(count, Kind.CE, np.uint8)
-        uncorrected_at = self._flaw.uncorrected_at
-        if uncorrected_at is not None and given <= uncorrected_at < given + count:
-            kind[uncorrected_at - given] = Kind.UE
+        self.known_ns = int(time_ns[-1])
         transaction = np.full(count, Transaction.READ, np.uint8)
         transaction[scrubbed] = Transaction.SCRUB
         index = np.full(count, self._index, np.int64)
         mode = np.full(count, self._flaw.mode, np.uint8)
-        return Chunk(time_ns, address, kind, transaction, index, mode)
+        return Chunk(time_ns, address, self._kinds(given, count), transaction, index, mode)
+
+    def _kinds(self, given: int, count: int) -> U8:
+        """All are corrected but one, if that is among these."""
+        kinds = np.full(count, Kind.CE, np.uint8)
+        at = self._flaw.uncorrected_at
+        if at is not None and given <= at < given + count:
+            kinds[at - given] = Kind.UE
+        return kinds
 
     def _addresses(self, count: int) -> I64:
         rows = self._model.subarray_rows
@@ -162,7 +165,7 @@ class _Life:
         gaps = self._gaps(wakes)
         if is_first:
             gaps[0] = 0
-        time_ns = self.known_ns - (not is_first) + np.cumsum(gaps)
+        time_ns = self.known_ns + np.cumsum(gaps)
         round_ns = self._model.arrivals.scrub_period_ns
         put_off = (self._passes(address[scrubbed]) - time_ns[scrubbed]) % round_ns
         steps = np.zeros_like(time_ns)
@@ -181,5 +184,5 @@ class _Life:
 
     def _passes(self, address: I64) -> I64:
         """When in its round the scrubber comes by, in nanoseconds."""
-        a_line = _LINE_BYTES * self._model.arrivals.scrub_period_ns // self._geometry.capacity
-        return address // _LINE_BYTES * a_line
+        way = address / self._geometry.capacity
+        return (way * self._model.arrivals.scrub_period_ns).astype(np.int64)

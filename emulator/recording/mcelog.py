@@ -4,7 +4,7 @@ Carries the registers and the time to the second. It has no room for AMD's IPID,
 place beyond the channel: who reads it needs the memory's map.
 """
 
-from emulator.machine.banks import ADDRV, EN, MISCV, OVER, UC
+from emulator.machine.banks import ADDRV, EN, MISCV, OVER, UC, YELLOW
 from emulator.recording.record import Machine, Record
 
 _FLAGS = (
@@ -31,6 +31,7 @@ def text(record: Record, machine: Machine, number: int) -> str:
         "MCi status:",
         *(name for bit, name in _FLAGS if record.status & bit),
         *(() if record.status & UC else ("Corrected error",)),
+        *_lights(record, machine),
         f"MCA: MEMORY CONTROLLER {what}_CHANNEL{record.channel}_ERR",
         f"Transaction: {words}",
         f"STATUS {record.status:x} MCGSTATUS 0",
@@ -39,6 +40,12 @@ def text(record: Record, machine: Machine, number: int) -> str:
         f"CPUID Vendor Intel Family {machine.family} Model {machine.model} Step {machine.stepping}",
     )
     return "".join(f"{line}\n" for line in lines)
+
+
+def _lights(record: Record, machine: Machine) -> tuple[str, ...]:
+    if not machine.has_threshold or record.status & UC:
+        return ()
+    return (f"Threshold based error status: {'yellow' if record.status & YELLOW else 'green'}",)
 
 
 def _registers(record: Record) -> tuple[str, ...]:

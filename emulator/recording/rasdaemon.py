@@ -39,6 +39,7 @@ def write(path: Path, records: Iterable[Record], machine: Machine) -> None:
     """Make the database `path` of them; what is there already is added to."""
     rest = iter(records)
     with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA synchronous = OFF")  # it can be made again
         for table, columns in _TABLES.items():
             fields = ", ".join(f"{name} {kind}" for name, kind in columns)
             database.execute(f"CREATE TABLE IF NOT EXISTS {table} ({fields})")

@@ -11,6 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 SECOND_NS = 10**9
+_MCG_TES_P = 1 << 11  # banks have a threshold status
 
 
 class Layout(StrEnum):
@@ -90,6 +91,7 @@ class Machine:
     boot_ns: int
     layout: Layout
     banks_per_group: int
+    has_threshold: bool = False
     cores: int = 56
 
     @property
@@ -103,7 +105,8 @@ class Machine:
 
     @property
     def mcgcap(self) -> int:
-        return 0x120 if self.layout is Layout.AMD else 0x0F000420
+        tes_p = _MCG_TES_P if self.has_threshold else 0
+        return 0x120 if self.layout is Layout.AMD else 0x0F000420 | tes_p
 
     @property
     def microcode(self) -> int:

@@ -14,12 +14,14 @@ from emulator.machine.memory import COLUMN_BYTES, Geometry, Places
 from emulator.recording.record import Layout, Place, Record
 
 
-def records(found: Harvests, geometry: Geometry, layout: Layout) -> Iterator[Record]:
+def records(
+    found: Harvests, geometry: Geometry, layout: Layout, yellow_from: int | None = None
+) -> Iterator[Record]:
     """A record a reading. Behind an AMD driver, and behind firmware, a count is not known."""
     address = np.where(found.is_located, found.address, 0).astype(np.int64)
     places = geometry.places(address)
     socket, channel = np.divmod(found.source.astype(np.int64), geometry.channels)
-    read = _registers(found, channel, geometry, places, layout)
+    read = _registers(found, channel, geometry, places, layout, yellow_from)
     count = np.where(found.uncorrected | (layout is not Layout.INTEL), 1, found.count)
     columns: tuple[NDArray[Any], ...] = (
         *(found.time_ns, found.uncorrected, found.is_scrub, found.is_over, found.is_located),
@@ -54,11 +56,16 @@ def _record(row: tuple[Any, ...], geometry: Geometry) -> Record:
 
 
 def _registers(
-    found: Harvests, channel: I64, geometry: Geometry, places: Places, layout: Layout
+    found: Harvests,
+    channel: I64,
+    geometry: Geometry,
+    places: Places,
+    layout: Layout,
+    yellow_from: int | None,
 ) -> RegisterColumns:
     match layout:
         case Layout.INTEL:
-            return intel.registers(found, channel)
+            return intel.registers(found, channel, yellow_from)
         case Layout.AMD:
             chip_select = places.slot * geometry.ranks + places.rank
             return smca.registers(found, channel, chip_select, _normalised(places, geometry))

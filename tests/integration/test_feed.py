@@ -244,9 +244,9 @@ async def test_a_broker_that_is_away_is_named(mosquitto: Mosquitto, log: Path) -
 
 
 async def test_speed_keeps_the_records_distances(mosquitto: Mosquitto, slow_log: Path) -> None:
-    """100 s at 200 times real time are half a second."""
+    """100 s at 100 times real time are a second."""
     async with an_agent(mosquitto) as agent:
-        feeding = start(mosquitto, "--speed", "200", slow_log)
+        feeding = start(mosquitto, "--speed", "100", slow_log)
         assert await agent.take(1) == [0]
         before = monotonic()
         assert await agent.take(1) == [1]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emulator.machine.banks import Registers
@@ -22,6 +22,7 @@ reportings = st.builds(
     st.integers(2, 5),
     st.sampled_from([200 * MS, 1000 * MS]),
     st.sampled_from([100 * MS, 3000 * MS]),
+    st.sampled_from([None, 1, 3]),
 )
 gaps = st.one_of(st.integers(0, 400 * MS), st.integers(0, 8_000 * MS))
 bursts = st.tuples(  # quiet before it, errors, quiet between them, lines, bank
@@ -85,13 +86,26 @@ def one_by_one(reporting: Reporting, logged: Logged, until: int) -> list[tuple[i
     return found
 
 
+def at(*milliseconds: int) -> Logged:
+    """Corrected errors in one line of one bank."""
+    zeros = np.zeros(len(milliseconds), np.int64)
+    never = zeros.astype(np.bool_)
+    times = np.array(milliseconds) * MS
+    return Logged(times, zeros.astype(np.uint64), zeros.astype(np.int16), never, never)
+
+
+# A storm that begins with the last error before a calm is over before the next.
+SHORT_STORM = Reporting(How.CMCI, 2, 1, 2, 200 * MS, 100 * MS)
+
+
+@example(SHORT_STORM, at(0, 0, 150, 300, 450), [])
 @given(reportings, streams(), st.lists(st.integers(1, 40), max_size=6))
 def test_columns_tell_what_a_bank_tells_error_by_error(
     reporting: Reporting, logged: Logged, sizes: list[int]
 ) -> None:
     until = int(logged.time_ns[-1]) + 5000 * MS
     found = by_columns(reporting, logged, sizes, until)
-    read = registers(found, found.source.astype(np.int64))
+    read = registers(found, found.source.astype(np.int64), reporting.yellow_from)
     columns = (found.time_ns, read.status, read.address, read.misc)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     told = [(time_ns, Registers(*rest)) for time_ns, *rest in rows]

@@ -6,7 +6,8 @@
     not there yet   waited for
 
 Only whole lines are read. The last one of a file that was left behind counts as whole when it has
-not grown for a while.
+not grown for a while. One thing cannot be seen: that a log of which nothing was read yet was copied
+away and emptied while nobody looked.
 """
 
 import asyncio
@@ -16,12 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.adapters.sources.log_file import FilePlace, LogFile
-from agent.adapters.sources.port import POLL_SECONDS, Piece, Tell
+from agent.adapters.sources.port import MUCH, POLL_SECONDS, Piece, Tell
 from agent.adapters.sources.rotation import generations, successor
 from agent.contract.errors import AgentError
 from agent.telemetry.window import Line
 
-LINGER_SECONDS = 1.0  # whoever writes the log notices later than we do that it was renamed
+LINGER_SECONDS = 1.0  # after it was renamed: who writes it notices that later
 
 
 class FileSource:
@@ -35,7 +36,6 @@ class FileSource:
         self._tell = tell
         self._told = ""
         self._file: LogFile | None = None
-        self._left_at: float | None = None
 
     async def begin(self, mark: str | None) -> bool:
         """Find the file that has the place, under whatever name it is now."""
@@ -43,7 +43,7 @@ class FileSource:
         if mark is None:
             return True
         place = FilePlace.parse(mark)
-        self._file = place and await asyncio.to_thread(self._holder_of, place)
+        self._file = await asyncio.to_thread(self._holder_of, place) if place else None
         if self._file is None:
             self._say(
                 f"{self._path}: what was read last is in no file that is left; "
@@ -74,7 +74,7 @@ class FileSource:
         while True:
             piece = await asyncio.to_thread(self._look)
             yield piece
-            if not piece.items:
+            if len(piece.items) < MUCH and piece.begins is None:
                 await asyncio.sleep(POLL_SECONDS)
 
     def _look(self) -> Piece[Line]:
@@ -92,7 +92,6 @@ class FileSource:
             return self._replaced(self._file)
         lines = self._file.read()
         if lines:
-            self._left_at = None
             return Piece(lines)
         after = successor(self._path, self._file.id, self._file.modified_ns)
         return Piece(ends=True) if after is None else self._leave(self._file, after)
@@ -107,12 +106,12 @@ class FileSource:
 
     def _leave(self, file: LogFile, after: Path) -> Piece[Line]:
         """Go on to `after`, but not before nobody has written to this one for a while."""
-        self._left_at = self._left_at or time.monotonic()
-        if time.monotonic() - self._left_at < LINGER_SECONDS:
+        quiet_ns = time.time_ns() - file.changed_ns
+        if 0 <= quiet_ns < LINGER_SECONDS * 1_000_000_000:
             return Piece()
         rest = file.rest()
         self._go_on_with(file, LogFile(after))
-        return Piece(rest)
+        return Piece(rest) if rest else self._read()
 
     def _replaced(self, file: LogFile) -> Piece[Line]:
         """It is not what was read any more: go on in a copy, or from the start."""
@@ -128,7 +127,7 @@ class FileSource:
         return Piece(begins=None if copy else after.mark)
 
     def _go_on_with(self, file: LogFile, after: LogFile) -> None:
-        self._file, self._left_at = after, None
+        self._file = after
         file.close()
 
     def _holder_of(self, place: FilePlace) -> LogFile | None:

@@ -1,10 +1,13 @@
 """`--from journal`: the kernel's messages out of systemd's journal, which `journalctl` hands out.
 
-    journalctl --output=json --all --follow --no-tail [--after-cursor=…] _TRANSPORT=kernel
+    journalctl --output=json --all --follow --no-tail [--cursor=…] _TRANSPORT=kernel
 
 The cursor of an entry is the place behind it, across boots: what was logged last before a reboot is
 read after it, in the boot that each entry names. The first time, the boot is read from its start.
 Should `journalctl` end, another one goes on behind the last entry.
+
+`--after-cursor` would pass over an entry even where the cursor's own is not there any more (systemd
+252 does). So the cursor's entry is asked for too, and passed over here if it is the first.
 
 What it prints is hostile like any log: an entry that is not read is passed over and told.
 """
@@ -19,7 +22,7 @@ from shutil import which
 from typing import Any, cast
 from uuid import UUID
 
-from agent.adapters.sources.port import Piece, Tell
+from agent.adapters.sources.port import MUCH, POLL_SECONDS, Piece, Tell
 from agent.contract.errors import AgentError
 from agent.telemetry.window import Line
 
@@ -27,7 +30,6 @@ PROGRAM = "journalctl"
 BOOT = "boot:"  # before the boot whose start is the place: there is no cursor yet
 CHUNK_BYTES = 64 << 10
 ENTRY_BYTES_MAX = 1 << 20
-QUIET_SECONDS = 0.2
 RESTART_SECONDS = 5.0
 TEXT_BYTES_MAX = 200  # of what the program says for itself
 
@@ -45,6 +47,7 @@ class JournalSource:
         self._tell = tell
         self._follows = follows
         self._cursor: str | None = None
+        self._read_last: str | None = None
         self._number = 0
         self._process: Process | None = None
 
@@ -78,7 +81,7 @@ class JournalSource:
                 yield piece
             while not self._follows:
                 yield Piece(ends=True)
-                await asyncio.sleep(QUIET_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
             await asyncio.sleep(RESTART_SECONDS)
 
     async def _of_one_process(self, *, follows: bool) -> AsyncGenerator[Piece[Line], None]:
@@ -90,10 +93,13 @@ class JournalSource:
             stderr=PIPE,
         )
         assert process.stdout is not None  # noqa: S101 - it is PIPE
-        rest = b""
+        rest, self._read_last = b"", self._cursor
         while (chunk := await _chunk(process.stdout)) != b"":
             *entries, rest = (rest + (chunk or b"")).split(b"\n")
-            yield Piece(self._lines(entries), ends=follows and chunk is None)
+            piece = Piece(self._lines(entries), ends=follows and chunk is None)
+            yield piece
+            if 0 < len(piece.items) < MUCH:
+                await asyncio.sleep(POLL_SECONDS)
             if len(rest) > ENTRY_BYTES_MAX:
                 rest = b""
                 self._tell(f"an entry of more than {ENTRY_BYTES_MAX} bytes is passed over")
@@ -101,9 +107,7 @@ class JournalSource:
 
     def _arguments(self, *, follows: bool) -> Sequence[str]:
         where = (
-            f"_BOOT_ID={self._boot_id.hex}"
-            if self._cursor is None
-            else f"--after-cursor={self._cursor}"
+            f"_BOOT_ID={self._boot_id.hex}" if self._cursor is None else f"--cursor={self._cursor}"
         )
         follow = ("--follow", "--no-tail") if follows else ()
         options = ("--output=json", "--all", "--quiet", "--no-pager")
@@ -136,6 +140,8 @@ class JournalSource:
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             self._tell(f"entry {self._number} is not one of {PROGRAM}'s: {error!r:.80}")
             return []
+        if self._is_read(cursor):
+            return []
         self._cursor = cursor
         raws = [f"{prefix}{text}\n".encode(errors="replace") for text in texts]
         return [
@@ -143,11 +149,18 @@ class JournalSource:
             Line(raws[-1], cursor, self._number, boot_id),
         ]
 
+    def _is_read(self, cursor: str) -> bool:
+        """True for the entry at which we stopped; it is the first, unless it is gone."""
+        expected, self._read_last = self._read_last, None
+        if expected is not None and cursor != expected:
+            self._tell("the entry that was read last is gone; what followed it may be missing")
+        return cursor == expected
+
 
 async def _chunk(stream: asyncio.StreamReader) -> bytes | None:
     """What there is; None if nothing came for a while, and nothing at all at the end."""
     try:
-        async with asyncio.timeout(QUIET_SECONDS):
+        async with asyncio.timeout(POLL_SECONDS):
             return await stream.read(CHUNK_BYTES)
     except TimeoutError:
         return None
@@ -160,12 +173,12 @@ def _fields(entry: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", fields)
 
 
-def _message(value: object) -> str:
+def _message(value: Any) -> str:  # noqa: ANN401 - whatever JSON holds
     """The text of a message; one that is not UTF-8 comes as a list of bytes."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        parts = cast("list[Any]", value)
+        parts: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType] # of JSON
         if all(isinstance(part, str) for part in parts):  # the field was given more than once
             return "\n".join(parts)
         return bytes(parts).decode(errors="replace")

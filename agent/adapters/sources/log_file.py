@@ -103,6 +103,11 @@ class LogFile:
         return os.fstat(self._fd).st_mtime_ns
 
     @property
+    def changed_ns(self) -> int:
+        """When it was written to or renamed last."""
+        return os.fstat(self._fd).st_ctime_ns
+
+    @property
     def mark(self) -> FileMark:
         """Where it is read on."""
         return FileMark(self.id, self._offset, self._line, self._before)

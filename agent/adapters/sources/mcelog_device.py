@@ -169,5 +169,6 @@ class DeviceSource:
 
 
 def _decoded(record: bytes, unsaid: Unsaid) -> Outcome:
-    outcomes = mce_struct.decode(Stream(record), unsaid)
-    return next(outcomes, Refused(1, f"{len(record)} bytes that are no record"))
+    if len(record) < mce_struct.RECORD_BYTES_MIN:
+        return Refused(1, f"{len(record)} bytes, too few for a record")
+    return next(mce_struct.decode(Stream(record), unsaid))

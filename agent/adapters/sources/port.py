@@ -16,7 +16,8 @@ from agent.telemetry.window import Found, Mark
 Item = TypeVar("Item")
 Fed_contra = TypeVar("Fed_contra", contravariant=True)
 
-POLL_SECONDS = 0.2  # between two looks at a source that cannot call
+POLL_SECONDS = 0.2  # between two looks, unless there was much to see
+MUCH = 100  # items in a piece: there may be more already
 
 Tell = Callable[[str], None]  # what an operator should know of a source
 

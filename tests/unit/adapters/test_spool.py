@@ -82,9 +82,9 @@ def test_many_records_are_several_parcels(path: Path) -> None:
 
 def test_a_place_is_that_of_its_source(path: Path) -> None:
     with a_spool(path) as spool:
-        spool.commit("journal", Place("here", 3, "edac"), (), 7)
+        spool.commit("journal", Place("here", 3), (), 7)
     with a_spool(path) as spool:
-        assert spool.place("journal") == Place("here", 3, "edac")
+        assert spool.place("journal") == Place("here", 3)
         assert spool.place("file:/x") == Place()
 
 

@@ -15,8 +15,11 @@ def texts() -> dict[str, str]:
     """The help of each command, and of the program."""
     program = get_command(build())
     assert isinstance(program, TyperGroup)
-    commands = {name: command.help or "" for name, command in program.commands.items()}
-    return {"": program.help or "", **commands}
+    commands = dict(program.commands)
+    for name, group in program.commands.items():
+        below = group.commands if isinstance(group, TyperGroup) else {}
+        commands |= {f"{name} {command}": found for command, found in below.items()}
+    return {"": program.help or "", **{name: each.help or "" for name, each in commands.items()}}
 
 
 @pytest.mark.parametrize(("name", "text"), texts().items())

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from agent.cli import build
 from emulator import cli
 from emulator.errors import EmulatorError
 
@@ -44,3 +46,13 @@ def test_what_the_loop_finds_lying_about_is_a_line_too(capsys: pytest.CaptureFix
 
     cli._run(drop_an_exception)
     assert capsys.readouterr().err == "emulator: a loose end: never retrieved (OSError('gone'))\n"
+
+
+def test_options_of_the_emulator_are_refused_before_a_command_below_it() -> None:
+    """They would be ignored in silence otherwise."""
+    told = CliRunner().invoke(build(), ["emulator", "--seed", "7", "describe"])
+    assert (told.exit_code, "--seed before `describe`" in told.stderr) == (2, True)
+
+
+def test_the_emulator_says_which_commands_are_below_it() -> None:
+    assert "describe" in CliRunner().invoke(build(), ["emulator", "--help"]).output

@@ -20,7 +20,8 @@ from emulator.scenario import Scenario
 
 BOOT = UUID(int=7)
 DAY_NS = 24 * 3600 * 10**9
-OF_HARDWARE = [name for name in scenario.names() if scenario.load(name).memory_faults]
+LOADED = {name: scenario.load(name) for name in scenario.names()}
+OF_HARDWARE = [name for name, s in LOADED.items() if s.memory_faults and not s.timeline]
 
 
 def batches(found: Scenario, seed: int = 1) -> list[Batch]:

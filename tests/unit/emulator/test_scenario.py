@@ -1,5 +1,6 @@
 """Scenarios: every file loads, and nothing in them is misspelt in silence."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_every_scenario_says_what_becomes_of_each_page_it_breaks(name: str) -> N
     """How many pages a fault of the hardware breaks is seen when it is played."""
     loaded = scenario.load(name)
     broken = sum(fault.pages for fault in loaded.faults)
-    assert loaded.expect.pages == broken or loaded.memory_faults
+    assert loaded.expect.pages == broken or loaded.memory_faults or loaded.timeline
 
 
 def test_a_scenario_that_is_not_there_is_answered_with_those_that_are() -> None:
@@ -80,6 +81,12 @@ def test_a_scenario_that_is_not_there_is_answered_with_those_that_are() -> None:
             "memory_faults.0: errors: a transient fault makes 1; leave it out",
         ),
         ('title = "x"\nwear = 2.0', "wear: memory wears out within a span"),
+        ('title = "x"\n[[timeline]]\nat = "1 s"', "timeline.0: an event is one of guest, host, "),
+        ('title = "x"\n[[timeline]]\nguest = "a"', "timeline.0: guest and do belong together"),
+        (
+            'title = "x"\n[[timeline]]\noperator = "offline"\nfirst = 5',
+            "timeline.0: operator: offline names first and last",
+        ),
     ],
 )
 def test_a_mistake_in_a_scenario_is_one_line(tmp_path: Path, text: str, says: str) -> None:
@@ -101,6 +108,28 @@ def test_a_mistake_names_the_file_it_is_in(tmp_path: Path) -> None:
 def test_a_fault_on_many_pages_starts_them_one_after_another() -> None:
     fault = FaultSettings(on=On.FREE, at_seconds=1.0, pages=3, every_seconds=0.5)
     assert [at for at, _ in planned(fault)] == [1.0, 1.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("events", "is_fine"),
+    [
+        ([{"at": "1 s", "guest": "late", "do": "reboot"}], False),
+        (
+            [
+                {"at": "3 s", "guest": "late", "do": "reboot"},
+                {"at": "1 s", "guest": "late", "do": "start"},
+            ],
+            True,
+        ),
+    ],
+)
+def test_a_guest_must_have_been_started_before_anything_is_done_to_it(
+    events: list[dict[str, str]], is_fine: bool
+) -> None:
+    found = scenario.Scenario.model_validate({"title": "Late guests.", "timeline": events})
+    expected = nullcontext() if is_fine else pytest.raises(EmulatorError, match="no guest 'late'")
+    with expected:
+        layout_of(EmulatorConfig(), found)
 
 
 def test_a_fault_on_a_kind_of_guest_that_is_not_there_is_refused() -> None:

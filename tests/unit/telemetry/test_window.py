@@ -1,6 +1,6 @@
 """A growing log, read in any pieces and with any stops, says what the whole log says."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.telemetry import kernel_log, window
-from agent.telemetry.lines import lines
+from agent.telemetry.kernel_log import KernelLog
 from agent.telemetry.record import Decoded, Outcome, Refused
 from agent.telemetry.window import Line, Window
 from tests.support.logs import EDAC, LINE, UNSAID
@@ -28,7 +28,7 @@ def numbered(texts: Sequence[str], first: int = 0) -> list[Line]:
 
 
 def a_window(mark: str | None = None, taken: int = 0) -> Window:
-    return Window(lambda chunks: kernel_log.decode(lines(chunks), UNSAID), mark, taken)
+    return Window(lambda: KernelLog(UNSAID), mark, taken)
 
 
 def whole(texts: Sequence[str]) -> list[Outcome]:
@@ -82,7 +82,7 @@ def test_what_was_found_knows_its_line() -> None:
 
 def test_a_log_that_never_rests_moves_the_mark_all_the_same() -> None:
     reading = a_window()
-    for at in range(0, 4 * window.LINES_MAX, 64):
+    for at in range(0, 3 * window.LINES_MAX, 64):
         reading.feed(numbered([OTHER] * 63 + [LINE], first=at))
     assert reading.mark is not None
     assert int(reading.mark) > 2 * window.LINES_MAX
@@ -113,10 +113,17 @@ def test_a_source_that_cannot_go_on_behind_a_line_is_not_cut_there() -> None:
 def test_a_block_that_never_ends_is_concluded_at_last() -> None:
     """A log that cannot be cut anywhere must not fill the memory."""
 
-    def never_done(texts: Iterable[bytes]) -> Iterator[Outcome]:
-        yield Refused(1, f"one block of {len(list(texts))} lines")
+    class Endless:
+        lines = 0
 
-    reading = Window(never_done)
+        def line(self, number: int, _line: str) -> list[Outcome]:
+            self.lines = number
+            return []
+
+        def close(self) -> list[Outcome]:
+            return [Refused(1, f"one block of {self.lines} lines")] if self.lines else []
+
+    reading = Window(Endless)
     found = reading.feed(numbered([OTHER] * (window.LINES_LIMIT + 1)))
     assert (len(found), reading.is_settled) == (1, True)
 
@@ -147,7 +154,7 @@ class Log:
         self.said += [replace(each.outcome, line=each.line.number) for each in found]
 
 
-@pytest.mark.parametrize("bounds", [(8, 3, 64), (1024, 256, 8192)])
+@pytest.mark.parametrize("bounds", [(24, 12, 96), (4096, 1024, 16384)])
 @given(
     texts=st.lists(st.sampled_from([OPENING, ADDRESS, LINE, OTHER, BROKEN, EDAC]), max_size=60),
     lives=st.lists(st.lists(st.integers(1, 9), max_size=8), max_size=8),

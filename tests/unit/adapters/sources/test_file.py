@@ -62,6 +62,13 @@ async def reading(path: Path, mark: str | None = None) -> Reading:
     return life
 
 
+async def mark_behind_all(path: Path) -> str | None:
+    """What a life that read all that is there would leave to the next one."""
+    life = await reading(path)
+    life.lines()
+    return life.mark
+
+
 def append(path: Path, text: str) -> None:
     with path.open("a", newline="") as log:
         log.write(text)
@@ -89,7 +96,7 @@ async def test_a_file_that_is_not_there_yet_is_waited_for(path: Path) -> None:
 
 async def test_the_next_life_goes_on_behind_the_last_line(path: Path) -> None:
     append(path, "one\ntwo\n")
-    mark = (life := await reading(path)).lines() and life.mark
+    mark = await mark_behind_all(path)
     append(path, "three\n")
     assert (await reading(path, mark)).lines() == ["three\n"]
 
@@ -113,7 +120,7 @@ async def test_a_renamed_file_is_read_to_its_end_first(path: Path) -> None:
 
 async def test_a_file_renamed_while_nobody_read_is_found_by_the_next_life(path: Path) -> None:
     append(path, "one\n")
-    mark = (life := await reading(path)).lines() and life.mark
+    mark = await mark_behind_all(path)
     append(path, "two\n")
     rotate(path)
     append(path, "three\n")
@@ -122,7 +129,7 @@ async def test_a_file_renamed_while_nobody_read_is_found_by_the_next_life(path: 
 
 async def test_whole_generations_that_nobody_read_are_read_in_their_order(path: Path) -> None:
     append(path, "one\n")
-    mark = (life := await reading(path)).lines() and life.mark
+    mark = await mark_behind_all(path)
     append(path, "two\n")
     rotate(path, "kern.log.2")
     append(path, "three\n")
@@ -133,7 +140,7 @@ async def test_whole_generations_that_nobody_read_are_read_in_their_order(path: 
 
 async def test_a_copy_that_somebody_made_is_not_read(path: Path) -> None:
     append(path, "one\n")
-    mark = (life := await reading(path)).lines() and life.mark
+    mark = await mark_behind_all(path)
     rotate(path)
     shutil.copy(path.with_name("kern.log.1"), path.with_name("kern.log.bak"))
     append(path, "two\n")
@@ -175,7 +182,7 @@ async def test_an_emptied_file_is_seen_though_it_has_grown_past_the_place(path: 
 
 async def test_a_copied_and_emptied_file_is_found_by_the_next_life(path: Path) -> None:
     append(path, "one\n")
-    mark = (life := await reading(path)).lines() and life.mark
+    mark = await mark_behind_all(path)
     append(path, "two\n")
     copy_and_truncate(path)
     append(path, "three and more\n")
@@ -193,7 +200,7 @@ async def test_a_file_emptied_without_a_copy_is_told_and_read_from_its_start(pat
 
 async def test_a_place_that_is_gone_is_told_and_the_file_read_from_its_start(path: Path) -> None:
     append(path, "one\n")
-    mark = (life := await reading(path)).lines() and life.mark
+    mark = await mark_behind_all(path)
     rotate(path, "elsewhere")
     append(path, "two\n")
     later = Reading(path)
@@ -210,7 +217,7 @@ async def test_a_line_without_end_is_bounded(path: Path) -> None:
 
 async def test_the_rest_of_a_long_line_is_no_line_in_the_next_life_either(path: Path) -> None:
     append(path, "x" * (3 * log_file.CHUNK_BYTES))
-    mark = (life := await reading(path)).lines() and life.mark
+    mark = await mark_behind_all(path)
     append(path, "tail\nnext\n")
     assert (await reading(path, mark)).lines() == ["next\n"]
 
@@ -222,7 +229,7 @@ async def test_lines_end_with_a_newline_and_nothing_else(path: Path) -> None:
 
 async def test_lines_know_their_number_in_every_life(path: Path) -> None:
     append(path, "one\ntwo\n")
-    mark = (life := await reading(path)).lines() and life.mark
+    mark = await mark_behind_all(path)
     append(path, "three\n")
     (line,) = (await reading(path, mark))._all()
     assert line.number == 3

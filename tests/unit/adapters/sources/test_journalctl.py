@@ -22,7 +22,7 @@ import json, sys, time
 after, boot, follows = 0, None, "--follow" in sys.argv
 for argument in sys.argv[1:]:
     name, _, value = argument.partition("=")
-    after = int(value) if name == "--after-cursor" else after
+    after = int(value) - 1 if name == "--cursor" else after
     boot = value if name == "_BOOT_ID" else boot
 assert "_TRANSPORT=kernel" in sys.argv and "--output=json" in sys.argv
 printed = 0
@@ -127,6 +127,13 @@ async def test_later_lives_go_on_behind_the_cursor_across_boots(journal: Journal
     assert [(line.mark, line.boot_id) for line in lines] == [("2", EARLIER), ("3", BOOT)]
 
 
+async def test_an_entry_that_is_gone_takes_no_other_with_it(journal: Journal) -> None:
+    """The nearest one is handed out in its place."""
+    journal.write(entry(1, "a"), entry(5, "b"))
+    lines = await journal.read("3")
+    assert ([line.mark for line in lines], len(journal.told)) == (["5"], 1)
+
+
 async def test_a_message_of_several_lines_has_one_place(journal: Journal) -> None:
     """To go on in the middle of it is not possible."""
     journal.write(entry(1, "a\nb"))
@@ -153,7 +160,7 @@ async def test_a_message_that_is_not_text_comes_as_bytes(journal: Journal) -> No
 )
 async def test_what_is_no_entry_is_told_and_passed_over(journal: Journal, bad: str) -> None:
     journal.write(bad, entry(2, "good"))
-    lines = await journal.read("0")
+    lines = await journal.read()
     assert ([line.mark for line in lines], len(journal.told)) == (["2"], 1)
 
 
@@ -162,7 +169,7 @@ async def test_an_entry_without_end_is_bounded(
 ) -> None:
     monkeypatch.setattr(journalctl, "ENTRY_BYTES_MAX", 1000)
     journal.write(entry(1, "x" * 500_000), entry(2, "good"))
-    lines = await journal.read("0")
+    lines = await journal.read()
     assert lines[-1].mark == "2"
     assert "is passed over" in journal.told[0]
 
@@ -170,7 +177,7 @@ async def test_an_entry_without_end_is_bounded(
 async def test_when_the_program_ends_another_goes_on_behind_its_last(journal: Journal) -> None:
     journal.write(*(entry(number, "x") for number in range(1, 6)))
     journal.install(ends_after=2)
-    lines = await journal.read("0", count=5)
+    lines = await journal.read(count=5)
     assert [line.mark for line in lines] == ["1", "2", "3", "4", "5"]
     assert "it was killed" in journal.told[0]
 
@@ -187,4 +194,4 @@ async def test_a_program_that_may_not_read_anything_says_so(journal: Journal) ->
     journal.write(entry(1, "x"))
     journal.install(ends_after=0)
     with pytest.raises(AgentError, match="it was killed"):
-        await journal.read("0")
+        await journal.read()

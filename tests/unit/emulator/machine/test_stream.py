@@ -80,8 +80,17 @@ def test_a_stream_ends_where_it_is_to_end_and_is_the_same_until_then() -> None:
 
 
 def test_a_flaw_begins_with_an_error_that_a_program_reads() -> None:
-    chunk = all_of([a_flaw(begins_ns=77)])
-    assert (int(chunk.time_ns[0]), int(chunk.transaction[0])) == (77, Transaction.READ)
+    flaws = [a_flaw(Mode.CELL, errors=10, begins_ns=77, seed=seed) for seed in range(30)]
+    chunk = all_of(flaws)[: len(flaws)]
+    assert set(chunk.time_ns.tolist()) == {77}
+    assert set(chunk.transaction.tolist()) == {Transaction.READ}
+
+
+def test_errors_of_one_moment_keep_the_order_of_their_flaws() -> None:
+    flaws = [a_flaw(errors=1, begins_ns=77 - at % 3) for at in range(1000)]
+    chunk = all_of(flaws)
+    together = zip(chunk.time_ns.tolist(), chunk.flaw.tolist(), strict=True)
+    assert list(together) == sorted((flaw.begins_ns, at) for at, flaw in enumerate(flaws))
 
 
 def test_a_storm_of_many_blocks_has_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:

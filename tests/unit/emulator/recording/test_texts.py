@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from emulator.errors import EmulatorError
+from emulator.machine.banks import YELLOW
 from emulator.recording import edac, ghes, mce_struct, mcelog, traces, xen_console
 from emulator.recording.formats import FORMATS
 from emulator.recording.record import Layout, Machine, Place, Record
@@ -54,6 +55,12 @@ def test_mcelogs_text_has_the_lines_of_mcelog() -> None:
         "TIME 1700925409 Sat Nov 25 15:16:49 2023",
         "MCG status:",
     ]
+
+
+def test_mcelogs_text_names_the_light_of_a_bank_that_has_one() -> None:
+    yellow = replace(ERROR, status=ERROR.status | YELLOW)
+    text = mcelog.text(yellow, replace(INTEL, has_threshold=True), 0)
+    assert "Threshold based error status: yellow\n" in text
 
 
 def test_a_struct_mce_has_its_fields_where_the_kernel_has_them() -> None:

@@ -1,0 +1,210 @@
+"""Rows that rasdaemon adds: read when no more come, matched across tables, each error once."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.sources import rasdaemon_db
+from agent.adapters.sources.rasdaemon_db import DatabaseSource
+from agent.telemetry.record import Decoded
+from tests.support.logs import UNSAID
+
+FIRST = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "ras-mc_event.db"
+    make(path)
+    return path
+
+
+def make(path: Path) -> None:
+    """Tables of rasdaemon 0.6, as far as they matter."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "CREATE TABLE mc_event (id INTEGER PRIMARY KEY, timestamp TEXT, err_count INTEGER,"
+            " err_type TEXT, err_msg TEXT, label TEXT, address INTEGER, driver_detail TEXT)"
+        )
+        db.execute(
+            "CREATE TABLE mce_record (id INTEGER PRIMARY KEY, timestamp TEXT, status INTEGER,"
+            " addr INTEGER, misc INTEGER, mcgcap INTEGER, walltime INTEGER, bank INTEGER,"
+            " cpuvendor INTEGER)"
+        )
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def spoil(path: Path) -> None:
+    path.write_text("not a database at all, and long enough to be looked at" * 10)
+
+
+def written(seconds: int) -> str:
+    return f"{FIRST + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S +0000}"
+
+
+def event(path: Path, number: int, seconds: int) -> None:
+    """An error at page `number`."""
+    row = (written(seconds), 1, "Corrected", "memory read error", "DIMM_A", number << 12, "")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO mc_event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def check(path: Path, number: int, seconds: int) -> None:
+    """The machine check of the same error."""
+    status = 0x8C00004000010091 - (1 << 64)
+    walltime = int((FIRST + timedelta(seconds=seconds)).timestamp())
+    row = (written(seconds), status, number << 12, 0x86, 0xF000C16, walltime, 7, 0)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO mce_record VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+class Reading:
+    """One life, which remembers its place for the next one."""
+
+    def __init__(self, path: Path, settle_seconds: float = 0.0) -> None:
+        self.told: list[str] = []
+        self.source = DatabaseSource(path, self.told.append, lambda: UNSAID, settle_seconds)
+        self.mark: str | None = None
+
+    def pages(self, looks: int = 100) -> list[int]:
+        """The pages of all errors that are there by now."""
+        found: list[int] = []
+        for _ in range(looks):
+            piece = self.source._look()
+            if piece.begins is not None:
+                self.mark = str(piece.begins)
+            if piece.items:
+                self.mark = str(piece.items[-1].mark)
+            outcomes = [row.outcome for row in piece.items]
+            found += [(o.address or 0) >> 12 for o in outcomes if isinstance(o, Decoded)]
+            if piece.ends:
+                break
+        return found
+
+
+async def reading(path: Path, mark: str | None = None, settle_seconds: float = 0.0) -> Reading:
+    life = Reading(path, settle_seconds)
+    await life.source.begin(mark)
+    return life
+
+
+async def test_new_rows_are_read_as_they_come(path: Path) -> None:
+    event(path, 1, 0)
+    life = await reading(path)
+    first = life.pages()
+    event(path, 2, 100)
+    assert (first, life.pages()) == ([1], [2])
+
+
+async def test_an_error_in_both_tables_counts_once(path: Path) -> None:
+    check(path, 1, 0)
+    event(path, 1, 0)
+    assert (await reading(path)).pages() == [1]
+
+
+async def test_rows_wait_for_their_company(path: Path) -> None:
+    """The second row comes a moment later: a piece in between would count the error twice."""
+    check(path, 1, 0)
+    life = await reading(path, settle_seconds=3600)
+    assert life.pages(looks=3) == []
+
+
+async def test_the_next_life_goes_on_behind_the_last_rows(path: Path) -> None:
+    event(path, 1, 0)
+    check(path, 2, 50)
+    (life := await reading(path)).pages()
+    event(path, 3, 100)
+    assert (await reading(path, life.mark)).pages() == [3]
+
+
+async def test_many_rows_are_read_in_parts_that_do_not_tear_pairs(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors come in pairs of rows a second apart, a minute from the next; one table is ahead."""
+    monkeypatch.setattr(rasdaemon_db, "ROWS_MAX", 7)
+    check(path, 31, 0)
+    for number in range(1, 31):
+        check(path, number, number * 60)
+        event(path, number, number * 60 + 1)
+    assert sorted((await reading(path)).pages()) == list(range(1, 32))
+
+
+async def test_a_storm_without_a_pause_is_read_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rasdaemon_db, "ROWS_MAX", 5)
+    for number in range(1, 21):
+        event(path, number, 0)
+    assert (await reading(path)).pages() == list(range(1, 21))
+
+
+async def test_rows_that_are_no_errors_move_the_place_too(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO mce_record (timestamp, status, addr) VALUES ('?', 0, 0)")
+    (life := await reading(path)).pages()
+    event(path, 1, 100)
+    assert (await reading(path, life.mark)).pages() == [1]
+
+
+async def test_a_database_made_anew_is_read_from_its_start(path: Path) -> None:
+    event(path, 1, 0)
+    event(path, 2, 100)
+    life = await reading(path)
+    life.pages()
+    remove(path)
+    make(path)
+    event(path, 3, 200)
+    assert (life.pages(), len(life.told)) == ([3], 1)
+
+
+async def test_a_database_made_anew_is_noticed_though_it_has_more_rows(path: Path) -> None:
+    event(path, 1, 0)
+    (life := await reading(path)).pages()
+    remove(path)
+    make(path)
+    for number in (3, 4):
+        event(path, number, 200)
+    later = await reading(path, life.mark)
+    assert (later.pages(), len(later.told)) == ([3, 4], 1)
+
+
+async def test_rows_that_were_deleted_behind_us_do_not_matter(path: Path) -> None:
+    event(path, 1, 0)
+    (life := await reading(path)).pages()
+    event(path, 2, 100)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM mc_event WHERE id = 1")
+    later = await reading(path, life.mark)
+    assert (later.pages(), later.told) == ([2], [])
+
+
+async def test_a_database_that_is_not_there_yet_is_waited_for(path: Path) -> None:
+    remove(path)
+    life = await reading(path)
+    first = life.pages(looks=3)
+    make(path)
+    event(path, 1, 0)
+    assert (first, life.pages(), len(life.told)) == ([], [1], 1)
+
+
+async def test_what_is_no_database_is_told_once(path: Path) -> None:
+    remove(path)
+    spoil(path)
+    life = await reading(path)
+    life.pages(looks=3)
+    assert len(life.told) == 1
+
+
+async def test_a_table_that_is_not_read_is_told_for_its_new_rows(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE extlog_event (id INTEGER PRIMARY KEY, timestamp TEXT)")
+        db.execute("INSERT INTO extlog_event VALUES (1, '2024-03-01 00:00:00 +0000')")
+    life = await reading(path)
+    (row,) = life.source._look().items
+    assert "extlog_event is not read" in str(row.outcome)
