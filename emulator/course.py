@@ -19,10 +19,11 @@ from emulator.config import EmulatorConfig
 from emulator.errors import EmulatorError
 from emulator.firmware import Firmware
 from emulator.hardware import ReportingSettings, by_the_clock
+from emulator.machine.faults import Flaw
 from emulator.machine.harvests import Harvester, Harvests, Logged
 from emulator.machine.memory import Geometry
 from emulator.machine.merge import merged
-from emulator.machine.model import flaws_in
+from emulator.machine.model import Model, flaws_in
 from emulator.machine.reporting import SECOND_NS, How
 from emulator.machine.stream import Chunk, Transaction, stream
 from emulator.plan import flaws_of
@@ -50,11 +51,11 @@ class Course:
         """Complain before anything is made.
 
         Raises:
-            EmulatorError: if the memory has no such place, or nothing of the scenario is in memory:
-                what is put on pages of a kind needs a host with guests.
+            EmulatorError: if the memory has no such place, or wears out too fast, or if all
+                faults are on pages of a kind: these need a host with guests.
         """
         self._streams()
-        if not (self.scenario.memory_faults or self.scenario.wear):
+        if self.scenario.faults and not (self.scenario.memory_faults or self.scenario.wear):
             raise EmulatorError(
                 "scenario: it puts faults on pages of guests, and those live in `pagewarden demo` "
                 "and `pagewarden emulator` alone; there are: "
@@ -140,9 +141,15 @@ class Course:
         ]
         if self.scenario.wear:
             model = presets.load(self.scenario.preset).model
-            flaws = flaws_in(model, self.geometry, 1, until_ns, self.seed, scale=self.scenario.wear)
+            flaws = self._worn_out(model, until_ns)
             streams.append(stream(flaws, model, self.geometry, until_ns))
         return streams
+
+    def _worn_out(self, model: Model, until_ns: int) -> list[Flaw]:
+        try:
+            return flaws_in(model, self.geometry, 1, until_ns, self.seed, scale=self.scenario.wear)
+        except ValueError as error:
+            raise EmulatorError(f"wear: {error}") from None
 
     @property
     def _until_ns(self) -> int:

@@ -44,13 +44,8 @@ def decode(lines: Iterable[str], unsaid: Unsaid) -> Iterator[Outcome]:
     """The errors that `lines` report."""
     log = KernelLog(unsaid)
     for number, line in enumerate(lines, 1):
-        if _is_worth_a_look(line):
-            yield from log.feed(number, unprefixed(line, unsaid))
+        yield from log.line(number, line)
     yield from log.close()
-
-
-def _is_worth_a_look(line: str) -> bool:
-    return (_WORDS.search(line) or _MCELOGS.match(line)) is not None
 
 
 class KernelLog:
@@ -71,7 +66,7 @@ class KernelLog:
 
     def line(self, number: int, line: str) -> Iterator[Outcome]:
         """As `feed`, with the line as it is written."""
-        if _is_worth_a_look(line):
+        if _WORDS.search(line) or _MCELOGS.match(line):
             yield from self.feed(number, unprefixed(line, self._unsaid))
 
     def feed(self, number: int, said: Stamped) -> Iterator[Outcome]:
@@ -97,12 +92,13 @@ class KernelLog:
 
     def _block(self, number: int, said: Stamped) -> None:
         """A line that begins a block of the kernel, or that one goes on with."""
+        text = said.text
         block = mce_block.begun(number, said) or self._events.begun(number, said)
+        if block is None and not self._once.goes_on(mce_block.key_of(text), text):
+            self._once.goes_on(ghes.key_of(text), text)
+            block = mce_block.torn(number, said)
         if block:
             self._once.hold(block)
-            return
-        self._once.goes_on(ghes.key_of(said.text), said.text)
-        self._once.goes_on(mce_block.key_of(said.text), said.text)
 
     def _other(self, number: int, said: Stamped) -> Iterator[Outcome]:
         """A line of which another decoder may know more."""

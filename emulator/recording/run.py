@@ -135,8 +135,9 @@ def _course(choice: Choice, loaded: EmulatorConfig) -> Course:
     if (choice.scenario is None) == (choice.worn is None):
         raise EmulatorError("name a --scenario or a --preset, one of them")
     if choice.worn is not None:
-        return _by_itself(choice.worn, choice.seed, is_amd=choice.is_amd)
-    course = course_of(scenario.load(choice.scenario or ""), loaded, is_amd=choice.is_amd)
+        course = _by_itself(choice.worn, choice.seed, is_amd=choice.is_amd)
+    else:
+        course = course_of(scenario.load(choice.scenario or ""), loaded, is_amd=choice.is_amd)
     course.check()
     return course
 

@@ -69,6 +69,10 @@ def test_a_file_that_is_there_is_left_alone_unless_forced(tmp_path: Path) -> Non
             ["--format", "edac", "--preset", "ddr4", "--span", "2 moons"],
             "command line: span: must be",
         ),
+        (
+            ["--format", "edac", "--preset", "ddr4", "--span", "36500d", "--wear", "1000000"],
+            "wear: ",
+        ),
         (["--format", "edac", "--scenario", "straight-line"], "it puts faults on pages of guests"),
         (["--format", "rasdaemon", "--scenario", "polled"], "is a database: name a file"),
         (
@@ -85,6 +89,12 @@ def test_what_cannot_be_recorded_is_one_line(choice: list[str], says: str) -> No
     result = run("-", *choice)
     assert (result.exit_code, says in result.stderr) == (1, True)
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_memory_that_does_not_wear_out_has_nothing_to_record(tmp_path: Path) -> None:
+    file = tmp_path / "none.log"
+    result = run(file, "--format", "edac", "--preset", "ddr4", "--wear", "0")
+    assert (result.exit_code, file.read_bytes()) == (0, b"")
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
