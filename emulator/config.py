@@ -58,6 +58,15 @@ class HostSettings(Settings):
     reboot_seconds: Seconds = 3.0
 
 
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError("must be a power of two")
+    return value
+
+
+PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
+
+
 class MemorySettings(Settings):
     """Counts are of each thing one level up; sizes are bytes."""
 
@@ -65,11 +74,11 @@ class MemorySettings(Settings):
     channels: Annotated[int, Field(gt=0, le=12)] = 8
     dimms_per_channel: Annotated[int, Field(gt=0, le=3)] = 1
     ranks: Annotated[int, Field(gt=0, le=8)] = 2
-    bank_groups: Annotated[int, Field(gt=0, le=16)] = 8
-    banks_per_group: Annotated[int, Field(gt=0, le=16)] = 4
-    row_bytes: Annotated[int, Field(ge=64, le=1 << 20)] = 8192
-    socket_run: Annotated[int, Field(ge=0, le=1 << 30)] = 0
-    channel_run: Annotated[int, Field(ge=64, le=1 << 30)] = 4096
+    bank_groups: Annotated[PowerOfTwo, Field(gt=0, le=16)] = 8
+    banks_per_group: Annotated[PowerOfTwo, Field(gt=0, le=16)] = 4
+    row_bytes: Annotated[PowerOfTwo, Field(ge=64, le=1 << 20)] = 8192
+    socket_run: Annotated[PowerOfTwo, Field(ge=0, le=1 << 30)] = 0
+    channel_run: Annotated[PowerOfTwo, Field(ge=64, le=1 << 30)] = 4096
     bank_hash: bool = True
     channel_hash: bool = False
     part: Annotated[str, Field(max_length=128)] = "PGWD-DDR5-4800"

@@ -86,7 +86,7 @@ class Geometry:
         if min(self.row_bytes, self.channel_run, self.socket_run or 64) < 64:
             raise ValueError("row_bytes and runs must be at least 64: a cache line stays whole")
         if self.channel_hash and not _is_power_of_two(self.channels):
-            raise ValueError(f"channel_hash needs 1, 2, 4 or 8 channels (got {self.channels})")
+            raise ValueError(f"channel_hash needs 1, 2, 4 or 8 channels, and not {self.channels}")
         if self.memory < 1:
             raise ValueError(f"memory must be at least 1 (got {self.memory})")
 

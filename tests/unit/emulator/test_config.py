@@ -56,6 +56,13 @@ def test_an_unknown_key_like_no_other_is_answered_with_all_there_are(tmp_path: P
         ('[broker]\nurl = "http://x"', "broker.url: must be mqtt://HOST"),
         ('[broker]\nurl = "mqtt://x:99999"', "broker.url: must be mqtt://HOST"),
         ('[[guests]]\nkind = "pv"', "guests.0.name: is missing"),
+        ("[memory]\nbank_groups = 3", "memory.bank_groups: must be a power of two (got 3)"),
+        ("[memory]\nsocket_run = 100", "memory.socket_run: must be a power of two (got 100)"),
+        ("[memory]\nsocket_run = 32", "memory: row_bytes and runs must be at least 64"),
+        (
+            "[memory]\nchannels = 12\nchannel_hash = true",
+            "memory: channel_hash needs 1, 2, 4 or 8 channels, and not 12",
+        ),
         ("[telemetry]\nbatch_max = 1025", "telemetry.batch_max: Input should be less than"),
         ("host = 3", "host: Input should be a valid"),
         ("[host", "not TOML"),
