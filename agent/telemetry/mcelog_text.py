@@ -64,6 +64,8 @@ _SOME = Unsaid(latest=datetime.max.replace(tzinfo=UTC))  # whether there is a pr
 _SECOND_NS = 1_000_000_000
 _THERMAL_BANK = "128"
 
+Writer = tuple[str | None, str | None]  # a program on a host: another's lines are of other errors
+
 
 def is_mcelog_text(opening: Sequence[str], unsaid: Unsaid) -> bool:
     """True if a record begins, and no line is of a log in which others write too."""
@@ -98,7 +100,7 @@ class McelogText:
         tokens, rest = _tokens(text)
         if tokens or _BROKEN.match(rest):
             return self._registers(number, said, tokens, rest)
-        if self._record is None or self._record.program != said.program or _FOREIGN.search(text):
+        if self._record is None or self._record.writer != _writer(said) or _FOREIGN.search(text):
             return () if said.program else None
         self._record.add_words(text)
         return ()
@@ -113,7 +115,7 @@ class McelogText:
         return (record.outcome(self._unsaid),) if record else ()
 
     def _header(self, number: int, said: Stamped) -> Sequence[Outcome]:
-        if self._record and self._record.is_headed_by(said.program):
+        if self._record and self._record.is_headed_by(_writer(said)):
             return ()  # the second line of the same header
         ended = self.close()
         self._record = _Record(number, said, is_whole=True)
@@ -125,11 +127,15 @@ class McelogText:
         record = self._record
         ended: Sequence[Outcome] = ()
         is_first = "CPU" in tokens and not (record and record.awaits_its_cpu)
-        if record is None or record.program != said.program or is_first:
+        if record is None or record.writer != _writer(said) or is_first:
             ended = self.close()
             record = self._record = _Record(number, said, is_whole="CPU" in tokens)
         record.add_registers(number, tokens, rest)
         return ended
+
+
+def _writer(said: Stamped) -> Writer:
+    return said.host, said.program
 
 
 def rest_of(text: str) -> tuple[dict[str, str], Told | None] | None:
@@ -197,7 +203,7 @@ class _Record:
     """What was told since the first line of a record."""
 
     def __init__(self, line: int, said: Stamped, *, is_whole: bool) -> None:
-        self.program = said.program
+        self.writer = _writer(said)
         self._line = line
         self._said = said
         self._is_whole = is_whole
@@ -205,9 +211,9 @@ class _Record:
         self._words: list[str] = []
         self._trouble: str | None = None
 
-    def is_headed_by(self, program: str | None) -> bool:
-        """True if only a header of this program has been told yet."""
-        return self.program == program and not self._registers and self._trouble is None
+    def is_headed_by(self, writer: Writer) -> bool:
+        """True if only a header of this writer has been told yet."""
+        return self.writer == writer and not self._registers and self._trouble is None
 
     @property
     def awaits_its_cpu(self) -> bool:

@@ -128,10 +128,11 @@ def test_lines_of_other_programs_may_stand_between() -> None:
     assert record.address == RECORD.address
 
 
-def test_a_record_of_two_writers_is_refused_on_both_sides() -> None:
-    """Its registers could be anyone's."""
+@pytest.mark.parametrize("change", [("[812]", "[813]"), ("hv-1", "hv-2")])
+def test_what_one_writer_began_takes_no_register_of_another(change: tuple[str, str]) -> None:
+    """They could be of any error: the first stays without, the others are refused."""
     lines = logged(INPUT).splitlines()
-    mixed = [*lines[:3], *(line.replace("[812]", "[813]") for line in lines[3:])]
+    mixed = [*lines[:3], *(line.replace(*change) for line in lines[3:])]
     first, second = text_of("\n".join(mixed))
     assert isinstance(first, Decoded)
     assert first.address is None
@@ -200,3 +201,16 @@ def test_mcelogs_messages_about_itself_are_passed_over() -> None:
     text = f"mcelog: failed to prefill DIMM database from DMI data\n{INPUT}"
     (record,) = text_of(text)
     assert isinstance(record, Decoded)
+
+
+def test_the_words_of_another_writer_do_not_join_a_record() -> None:
+    other = "Jan  3 22:28:25 hv-1 mcelog[813]: rank: 3\n"
+    (record,) = text_of(logged(INPUT) + other)
+    assert isinstance(record, Decoded)
+    assert record.rank is None
+
+
+@pytest.mark.parametrize("line", ["ADDR 0x45678040", "CPU 3 BANK 13"])
+def test_a_register_that_comes_twice_in_one_line_is_refused(line: str) -> None:
+    again = line.replace("BANK ", "")
+    assert "mixed" in refused(INPUT.replace(line, f"{again} {again}")).reason
