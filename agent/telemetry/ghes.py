@@ -52,7 +52,10 @@ _WITHIN_PAGE = 0xFFF
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One memory section of an event, as far as its lines have come. What is told first counts."""
+    """One memory section of an event, as far as its lines have come.
+
+    What comes twice, and differently, is of another event, of which nothing tells it apart.
+    """
 
     line: int
     key: str
@@ -60,6 +63,7 @@ class Section:
     severity: str
     told: dict[str, str]
     is_over: bool = False
+    is_mixed: bool = False
 
     @property
     def form(self) -> str:
@@ -88,9 +92,12 @@ class Section:
         if self.is_over or _SECTION.match(body) or _SECTION_TYPE.match(body):
             return replace(self, is_over=True)
         found = _TOLD.match(body)
-        if found is None or found["name"] in self.told:
+        if found is None:
             return self
-        return replace(self, told={**self.told, found["name"]: found["value"].strip()})
+        name, value = found["name"], found["value"].strip()
+        if self.told.get(name, value) != value:
+            return replace(self, is_mixed=True)
+        return replace(self, told={**self.told, name: value})
 
     def outcome(self) -> Outcome:
         """The error that it reports by itself."""
@@ -99,6 +106,8 @@ class Section:
             return Refused(
                 self.line, f"{FORM} that tells of no error: {self.severity or 'cut off'}"
             )
+        if self.is_mixed:
+            return Refused(self.line, f"{FORM} mixed with another: a line comes twice")
         if any(name in self.told and self._number(name) is None for name in (_ADDRESS, _MASK)):
             return Refused(self.line, f"{FORM} whose address is cut off")
         if self.said.time_ns is None:

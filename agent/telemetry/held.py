@@ -60,6 +60,10 @@ class Whole:
     def is_of_memory(self) -> bool:
         return True
 
+    @property
+    def is_over(self) -> bool:
+        return True
+
     def continued(self, _text: str) -> "Whole":
         return self
 
@@ -85,12 +89,14 @@ class Waiting:
     def remove(self, held: Held) -> None:
         self._held.remove(held)
 
-    def goes_on(self, key: str | None, text: str) -> None:
-        """Add `text` to the newest that has this key."""
+    def goes_on(self, key: str | None, text: str) -> bool:
+        """Add `text` to the newest that has this key, unless that is over; false if it is."""
         for at in range(len(self._held) - 1, -1, -1):
-            if key is not None and self._held[at].key == key:
-                self._held[at] = self._held[at].continued(text)
-                return
+            held = self._held[at]
+            if key is not None and held.key == key:
+                self._held[at] = held if held.is_over else held.continued(text)
+                return not held.is_over
+        return False
 
     def overdue(self, line: int, now_ns: int | None) -> list[Held]:
         """Those that are held no longer at this line, which says that it is `now_ns`."""

@@ -97,12 +97,13 @@ class KernelLog:
 
     def _block(self, number: int, said: Stamped) -> None:
         """A line that begins a block of the kernel, or that one goes on with."""
+        text = said.text
         block = mce_block.begun(number, said) or self._events.begun(number, said)
+        if block is None and not self._once.goes_on(mce_block.key_of(text), text):
+            self._once.goes_on(ghes.key_of(text), text)
+            block = mce_block.torn(number, said)
         if block:
             self._once.hold(block)
-            return
-        self._once.goes_on(ghes.key_of(said.text), said.text)
-        self._once.goes_on(mce_block.key_of(said.text), said.text)
 
     def _other(self, number: int, said: Stamped) -> Iterator[Outcome]:
         """A line of which another decoder may know more."""

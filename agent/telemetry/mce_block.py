@@ -18,6 +18,9 @@
 With an EDAC driver the lines are company of the EDAC line, and worth reading all the same: they
 hold the time in UTC, and the address in full where the size of a page is not known. Older kernels
 leave out `0x`, and print several registers on one line.
+
+The line of the processor is the last of a block. Registers that come without a block are of one
+that has lost its first lines, and a register that comes twice is of another: neither is guessed at.
 """
 
 import re
@@ -32,6 +35,7 @@ ANNOUNCED = "a machine-check block"
 AMDS = "an AMD machine-check block"
 RAW = "a raw machine check"
 
+_KERNELS = "kernel"  # wrote it, and not a driver
 _AMD = 2  # as the kernel numbers the makers of processors
 
 _HANDLING = re.compile(r"\bEDAC (\w+(?: MC\d+)?): HANDLING MCE MEMORY ERROR", re.ASCII)
@@ -64,13 +68,18 @@ _DECIMAL = {"PROCESSOR": "vendor", "SOCKET": "socket", "TIME": "time_ns"}
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One machine check, as far as its lines have come. What is said first counts."""
+    """One machine check, as far as its lines have come."""
 
     line: int
     key: str
     said: Stamped
     form: str
     registers: dict[str, int] = field(default_factory=dict[str, int])
+    is_mixed: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return "time_ns" in self.registers
 
     @property
     def place(self) -> int | None:
@@ -88,7 +97,11 @@ class Block:
 
     def continued(self, text: str) -> "Block":
         """The block with what another of its lines adds."""
-        return replace(self, registers=_read(text) | self.registers)
+        added = _read(text)
+        known = self.registers.items()
+        is_mixed = any(added.get(name, value) != value for name, value in known)
+        registers = added | self.registers
+        return replace(self, registers=registers, is_mixed=self.is_mixed or is_mixed)
 
     def outcome(self) -> Outcome:
         """The error that it reports by itself."""
@@ -96,6 +109,8 @@ class Block:
             return Refused(
                 self.line, f"{self.form} without its STATUS, which no EDAC line explains"
             )
+        if self.is_mixed:
+            return Refused(self.line, f"{self.form} mixed with another: a register comes twice")
         time_ns = self.time_ns or self.said.time_ns
         if time_ns is None:
             return Refused(self.line, UNTIMED)
@@ -109,17 +124,25 @@ def begun(line: int, said: Stamped) -> Block | None:
     if not _HARDWARE.search(said.text):
         return None
     if _HEAD.search(said.text):
-        return Block(line, "hardware", said, RAW, _read(said.text))
+        return Block(line, _KERNELS, said, RAW, _read(said.text))
     if _AMDS_HEAD.search(said.text):
-        return Block(line, "hardware", said, AMDS, {"vendor": _AMD} | _read(said.text))
+        return Block(line, _KERNELS, said, AMDS, {"vendor": _AMD} | _read(said.text))
     return None
+
+
+def torn(line: int, said: Stamped) -> Block | None:
+    """A machine check whose first lines are lost, if this is a line of one."""
+    key, registers = key_of(said.text), _read(said.text)
+    if key is None or not registers:
+        return None
+    return Block(line, key, said, RAW if key == _KERNELS else ANNOUNCED, registers)
 
 
 def key_of(text: str) -> str | None:
     """What the lines of one machine check have in common; None if this is none of them."""
     if found := _OF_DRIVER.search(text):
         return found[1]
-    return "hardware" if _HARDWARE.search(text) else None
+    return _KERNELS if _HARDWARE.search(text) else None
 
 
 def _read(text: str) -> dict[str, int]:

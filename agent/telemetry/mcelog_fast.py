@@ -14,7 +14,7 @@ what is said here is what it would have said, only sooner.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from agent.telemetry.lines import CUT, LINE_BYTES_MAX, lines
@@ -27,7 +27,7 @@ from agent.telemetry.source import Source
 
 _N = "(?:0x)?[0-9a-fA-F]{1,16}"
 _HEADER = "Hardware event. This is not a software error.\n"
-_FIRST = "CPU "
+_FIRST, _FIRST_OF_HEADER = "CPU ", "Hardware event. "
 _BEGIN = re.compile(
     rf"(?P<header>{re.escape(_HEADER)})?(?:MCE \d{{1,10}}\n)?"
     r"CPU (?P<CPU>\d{1,5}) (?:BANK )?(?P<BANK>\d{1,3})"
@@ -74,50 +74,53 @@ class _Walk:
         self._reader = McelogText(unsaid)
         self._number = 1
 
-    def over(self, text: str) -> Iterator[Outcome]:
+    def over(self, text: str) -> list[Outcome]:
         """What the lines of `text`, plain ASCII, complete."""
+        outcomes: list[Outcome] = []
         at, begin = 0, _BEGIN.match(text)
         while at < len(text):
             following = None if begin is None else self._following(text, begin)
             outcome = self._usual(begin, following) if begin and following else None
             if following and outcome:
-                yield from self._reader.close()
-                yield outcome
-                self._number += text.count("\n", at, following.start())
-                at, begin = following.start(), following
+                outcomes += self._reader.close()
+                outcomes.append(outcome)
+                start = following.start()
+                self._number += text.count("\n", at, start)
+                at, begin = start, following
             else:
                 end = text.find("\n", at) + 1 or len(text)
-                yield from self._line(text[at:end].removesuffix("\n"))
+                outcomes += self._line(text[at:end].removesuffix("\n"))
                 at, begin = end, _BEGIN.match(text, end)
+        return outcomes
 
     def over_lines(self, texts: Iterable[str]) -> Iterator[Outcome]:
         for text in texts:
             yield from self._line(text)
 
-    def close(self) -> Iterator[Outcome]:
-        yield from self._reader.close()
+    def close(self) -> Sequence[Outcome]:
+        return self._reader.close()
 
-    def _line(self, text: str) -> Iterator[Outcome]:
+    def _line(self, text: str) -> Sequence[Outcome]:
         number, self._number = self._number, self._number + 1
         short = text if len(text) <= LINE_BYTES_MAX else text[:LINE_BYTES_MAX] + CUT
-        yield from fed(self._reader, number, short, self._unsaid)
+        return fed(self._reader, number, short, self._unsaid)
 
     def _following(self, text: str, begin: re.Match[str]) -> re.Match[str] | None:
         """The beginning of the next record: without it, it is not known that this one is over."""
-        after = _HEADER if begin["header"] else _FIRST
+        after = _FIRST_OF_HEADER if begin["header"] else _FIRST
         at = text.find(after, begin.end(), begin.end() + _REST_CHARS_MAX)
         return _BEGIN.match(text, at) if at >= 0 and not self._reader.awaits_a_cpu else None
 
     def _usual(self, begin: re.Match[str], following: re.Match[str]) -> Outcome | None:
         """What the record between two beginnings reports; None if it is not written as usual."""
-        cpu, bank, status, misc, addr, time = begin.group(
-            "CPU", "BANK", "status", "MISC", "ADDR", "TIME"
-        )
+        _, cpu, bank, _, status, misc, addr, time = begin.groups()
         rest = _rest_of(bank, (status or "") + begin.string[begin.end() : following.start()])
         if rest is None:
             return None
         registers, verdict = rest
-        line = self._number + begin.string.count("\n", begin.start(), begin.start("CPU"))
+        line = self._number
+        if begin.start("CPU") > begin.start() + len(_FIRST):
+            line += begin.string.count("\n", begin.start(), begin.start("CPU"))
         if isinstance(verdict, str):
             return judged(check_of({**registers, "CPU": cpu}), line, self._unsaid.boot_ns)
         return verdict.of(

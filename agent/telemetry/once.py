@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from agent.telemetry.company import Company, Place
 from agent.telemetry.held import Held, Waiting, Whole
-from agent.telemetry.mce_block import RAW
 from agent.telemetry.prefixes import Stamped
 from agent.telemetry.record import Decoded, Outcome, Refused
 
@@ -25,25 +24,24 @@ class Once:
     def hold(self, held: Held) -> None:
         self._waiting.add(held)
 
-    def goes_on(self, key: str | None, text: str) -> None:
-        """Add `text` to the newest held that has this key."""
-        self._waiting.goes_on(key, text)
+    def goes_on(self, key: str | None, text: str) -> bool:
+        """Add `text` to the newest held that has this key; false if that is over."""
+        return self._waiting.goes_on(key, text)
 
     def poor(self, form: str, said: Stamped, outcomes: Iterable[Outcome]) -> Iterator[Refused]:
         """Told by one that knows no DIMM. What is refused is told, whoever else may know of it."""
         for outcome in outcomes:
             if isinstance(outcome, Refused):
                 yield outcome
+                continue
+            held = Whole(outcome.line, said, form, outcome)
+            if self._is_company(held):
+                self._tell(form, {held.place}, _times(held))
             else:
-                held = Whole(outcome.line, said, form, outcome)
                 self._waiting.add(held)
-                self._settle(held)
 
     def explained(self, form: str, means: Callable[[int], bool] | None) -> list[Held]:
-        """What an error that is told in full in this form explains."""
-        for held in self._waiting:
-            if held.form == RAW:  # printed behind an EDAC line, if at all
-                self._settle(held)
+        """What an error that is told in full in this form explains, of what is held."""
         return self._waiting.explained(means, form)
 
     def is_told(self, form: str, place: Place, times: Iterable[int]) -> bool:
@@ -95,12 +93,6 @@ class Once:
         self._tell(held.form, {held.place}, _times(held))
         if is_new:
             yield outcome
-
-    def _settle(self, held: Held) -> None:
-        """Drop what was told in full before."""
-        if held.is_of_memory and self._is_company(held):
-            self._waiting.remove(held)
-            self._tell(held.form, {held.place}, _times(held))
 
     def _is_company(self, held: Held) -> bool:
         return self.is_told(held.form, held.place, _times(held))

@@ -142,3 +142,15 @@ def test_every_error_comes_out_once_however_it_was_told(log: tuple[list[Error], 
     assert Counter((record.address, record.count) for record in records) == Counter(
         (error.address, error.count) for error in errors
     )
+
+
+@given(logs(), st.data())
+def test_lines_that_are_lost_make_up_no_address(
+    log: tuple[list[Error], str], data: st.DataObject
+) -> None:
+    errors, text = log
+    lines = text.split("\n")
+    kept = data.draw(st.lists(st.booleans(), min_size=len(lines), max_size=len(lines)))
+    rest = "\n".join(line for line, is_kept in zip(lines, kept, strict=True) if is_kept)
+    records = [o for o in decoded_all(rest, name="edac") if isinstance(o, Decoded)]
+    assert {record.address for record in records} <= {None, *(e.address for e in errors)}

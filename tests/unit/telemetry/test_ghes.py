@@ -157,6 +157,13 @@ def test_an_address_that_is_cut_off_is_never_guessed() -> None:
     assert "cut off" in refused(changed(address="  physical_address: 0x000000b50c")).reason
 
 
+def test_two_old_events_that_nothing_tells_apart_are_never_guessed_at() -> None:
+    """Without numbers the lines of two processors cannot be put together again."""
+    second = "  physical_address: 0x0000000000777000"
+    text = block(*HEAD, *SECTION[:5], second, *SECTION[5:], seq=None)
+    assert "mixed with another" in refused(text).reason
+
+
 def test_a_number_that_is_given_again_is_another_event() -> None:
     """Numbers begin anew with each boot."""
     fatal = block(HEAD[0], "event severity: fatal", *SECTION[2:])

@@ -125,6 +125,35 @@ def test_a_torn_block_is_one_error_as_long_as_its_status_is_there(lost: int) -> 
     assert errors(of("\n".join(lines))) == 5
 
 
+def test_registers_whose_first_line_is_lost_are_refused_once() -> None:
+    lines = RAW.splitlines()
+    assert "without its STATUS" in refused("\n".join(lines[2:])).reason
+
+
+def test_registers_of_a_lost_block_are_not_those_of_the_block_before() -> None:
+    torn = RAW.splitlines()[2].replace("12345680", "777000")
+    outcomes = of(f"{RAW}{torn}\n")
+    assert [o.address for o in outcomes if isinstance(o, Decoded)] == [0x12345680]
+    assert [o.line for o in outcomes if isinstance(o, Refused)] == [5]
+
+
+def test_an_edac_line_explains_a_block_whose_first_lines_are_lost() -> None:
+    lines = SANDY_BRIDGE.splitlines()
+    line = (
+        "[   12.000004] EDAC MC0: 1 CE read error on A1 (channel:2 page:0x849923 offset:0x380 "
+        "grain:32 syndrome:0x0)"
+    )
+    assert errors(of("\n".join([*lines[2:], line]))) == 1
+
+
+def test_the_registers_of_two_blocks_that_are_mixed_are_never_guessed_at() -> None:
+    first, second = RAW.splitlines(), RAW.replace("12345680", "777000").splitlines()
+    mixed = [first[1], second[1], first[2], second[2], first[3], second[3]]
+    outcomes = of("\n".join(mixed))
+    assert {o.address for o in outcomes if isinstance(o, Decoded)} == {None}
+    assert "mixed with another" in next(o.reason for o in outcomes if isinstance(o, Refused))
+
+
 def test_two_blocks_without_an_end_between_them_are_two() -> None:
     torn = "\n".join(RAW.splitlines()[:2]) + "\n"
     assert [o.address for o in of(torn + RAW) if isinstance(o, Decoded)] == [None, 0x12345680]

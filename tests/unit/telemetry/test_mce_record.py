@@ -55,3 +55,10 @@ def test_other_tracepoints_are_left_to_others_but_errors_among_them_are_not_lost
     )
     first, second = decoded_all(text, name="mce-record")
     assert (type(first), second.line) == (Decoded, 3)
+
+
+def test_a_date_before_the_line_counts_before_the_traces_stamp() -> None:
+    text = f"Jan  3 22:28:25 hv-1 kernel: {PREFIX}{OLDEST.replace('TIME: 1700000000', 'TIME: 0')}"
+    (record,) = decoded_all(text, name="mce-record")
+    assert isinstance(record, Decoded)
+    assert record.time_ns == 1704320905 * 10**9

@@ -151,3 +151,8 @@ def test_a_thermal_event_counts_as_a_record_and_is_refused() -> None:
     assert isinstance(first, Decoded)
     assert isinstance(second, Refused)
     assert "thermal" in second.reason
+
+
+def test_a_record_tells_its_processor_twice_or_is_none() -> None:
+    form = formats.recognised(opening(Stream(record(112, cpu=1, extcpu=2) * 3), UNSAID))
+    assert form is None

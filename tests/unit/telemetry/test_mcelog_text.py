@@ -200,3 +200,16 @@ def test_mcelogs_messages_about_itself_are_passed_over() -> None:
     text = f"mcelog: failed to prefill DIMM database from DMI data\n{INPUT}"
     (record,) = text_of(text)
     assert isinstance(record, Decoded)
+
+
+def test_the_words_of_another_writer_do_not_join_a_record() -> None:
+    other = "Jan  3 22:28:25 hv-1 mcelog[813]: rank: 3\n"
+    (record,) = text_of(logged(INPUT) + other)
+    assert isinstance(record, Decoded)
+    assert record.rank is None
+
+
+@pytest.mark.parametrize("line", ["ADDR 0x45678040", "CPU 3 BANK 13"])
+def test_a_register_that_comes_twice_in_one_line_is_refused(line: str) -> None:
+    again = line.replace("BANK ", "")
+    assert "mixed" in refused(INPUT.replace(line, f"{again} {again}")).reason
