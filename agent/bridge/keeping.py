@@ -26,6 +26,7 @@ class Keeping:
     _disk: Disk
     _path: Path
     spool: Spool
+    boot: Boot
     boots: tuple[Boot, ...]
     inventory: Inventory
     clock: Clock
@@ -70,7 +71,7 @@ async def open_keeping(
     try:
         spool, boots = await disk.do(opened)
         try:
-            yield Keeping(disk, path, spool, boots, inventory, clock)
+            yield Keeping(disk, path, spool, boot, boots, inventory, clock)
         finally:
             await disk.do(spool.close)
     finally:

@@ -38,7 +38,7 @@ class Making:
     def unsaid_now(self) -> Unsaid:
         """What lines leave unsaid: seconds since boot are of this boot, unless said otherwise."""
         now = datetime.fromtimestamp(self.keeping.clock() / 1e9, UTC)
-        boot_ns = self.unsaid.boot_ns or self.keeping.boots[-1].began_ns
+        boot_ns = self.unsaid.boot_ns or self.keeping.boot.began_ns
         return replace(self.unsaid, latest=now + _SLACK, boot_ns=boot_ns)
 
 

@@ -118,6 +118,8 @@ class Window:
 
     def feed(self, lines: Sequence[Line]) -> list[Found]:
         """What is said now that there are `lines` too."""
+        if self.is_settled:
+            self._begin()  # now, and not when the last one was concluded: that may be months ago
         for line in lines:
             self._walked.go(line)
         fresh = self._fresh()

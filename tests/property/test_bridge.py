@@ -1,15 +1,12 @@
 """A bridge that dies at any step, again and again, brings every error over exactly once.
 
-The spool is real, the log is a real file that grows and is rotated meanwhile; the bus and the agent
-are in memory. A step is whatever outlives the process, before it and after it.
+The log is a real file that grows and is rotated meanwhile.
 """
 
-import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,60 +14,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.adapters import courier
 from agent.adapters.sources import file
 from agent.adapters.sources.file import FileSource
-from agent.adapters.sources.port import Piece
 from agent.adapters.spool import Spool
-from agent.bridge.keeping import Keeping
-from agent.bridge.service import Plan
-from agent.bridge.wanted import parse
 from agent.telemetry import window
-from agent.telemetry.window import Line
-from tests.support.books import HOST
-from tests.support.bridging import Bridging, a_host, address, block, error
+from tests.support.bridging import address, block, error
 from tests.support.effort import EXAMPLES
-from tests.support.memory_bus import DiedError, MemoryBus, Steps
+from tests.support.mortal import Mortal
 
 Work = Callable[[Spool], object]
 
 OTHER = "2026-03-02T00:00:00Z hv-1 kernel: eth0: link is up\n"
 
 
-class World:
-    """A host, its log, and what the agent has counted by now."""
+class World(Mortal):
+    """A host whose log grows and is rotated."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.log = folder / "kern.log"
-        self.bus = MemoryBus()
         self._generations = 0
-        plan = Plan(HOST, settle_seconds=3600)
-        self._bridging = Bridging(
-            folder, "mqtt://nowhere", parse(f"file:{self.log}"), a_host(folder / "root"), plan
-        )
-        patch.setattr(courier, "connected", self.bus.connected)
-        patch.setattr(Keeping, "do", self._stepping(Keeping.do))
-        patch.setattr(FileSource, "_look", self._looking(FileSource._look))
-
-    def _stepping(
-        self, do: Callable[[Keeping, Work], Awaitable[object]]
-    ) -> Callable[[Keeping, Work], Awaitable[object]]:
-        async def stepping(keeping: Keeping, work: Work) -> object:
-            self.bus.steps.step()
-            result = await do(keeping, work)
-            self.bus.steps.step()
-            return result
-
-        return stepping
-
-    def _looking(
-        self, look: Callable[[FileSource], Piece[Line]]
-    ) -> Callable[[FileSource], Piece[Line]]:
-        def looking(source: FileSource) -> Piece[Line]:
-            self.bus.steps.step()
-            return look(source)
-
-        return looking
+        super().__init__(folder, patch, f"file:{self.log}")
+        patch.setattr(FileSource, "_look", self.looking(FileSource._look))
 
     def write(self, text: str) -> None:
         with self.log.open("a") as log:
@@ -92,20 +56,6 @@ class World:
 
     def _name(self, number: int) -> Path:
         return self.log.with_name(f"kern.log.{number}")
-
-    def live(self, steps: int) -> None:
-        """A life that ends, without a word, at its step numbered `steps`."""
-        self.bus.steps = Steps(steps)
-        with pytest.raises(ExceptionGroup) as died:
-            asyncio.run(self._bridging.whole_life())
-        assert died.group_contains(DiedError)
-
-    def end(self) -> None:
-        """A life without trouble, until all is applied."""
-        self.bus.steps = Steps(1 << 30)
-        self.bus.is_applying = True
-        plan = Plan(HOST, follows=False, settle_seconds=0.01)
-        asyncio.run(replace(self._bridging, plan=plan).whole_life())
 
 
 @contextmanager

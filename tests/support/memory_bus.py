@@ -32,14 +32,14 @@ class Steps:
 class MemoryBus:
     """Stands in for `agent.adapters.publisher.connected`; the agent at its end keeps books.
 
-    `is_applying`: whether the source ever hears of it.
+    `is_applying`: whether the source ever hears of it; `is_there`: whether anything arrives.
     """
 
     def __init__(self) -> None:
         self.admission = Admission(HOST)
         self.addresses: Counter[int] = Counter()
         self.errors = 0
-        self.is_applying = True
+        self.is_applying = self.is_there = True
         self.steps = Steps(1 << 30)
 
     @asynccontextmanager
@@ -49,6 +49,8 @@ class MemoryBus:
         yield publisher
 
     def take(self, payload: bytes) -> None:
+        if not self.is_there:
+            return
         found = self.admission.admit(decode(payload))
         assert isinstance(found, Admitted), found
         self.addresses.update(found.batch.address.tolist())

@@ -12,10 +12,10 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from agent.adapters.sources.port import Piece, Tell
 from agent.adapters.sources.reader import Row
@@ -40,6 +40,9 @@ _WHY_NOT = {
     errno.EACCES: "only root may read it",
     errno.EPERM: "only root may read it",
 }
+
+
+T = TypeVar("T")
 
 
 class Device(Protocol):
@@ -139,7 +142,7 @@ class DeviceSource:
 
     async def pieces(self) -> AsyncGenerator[Piece[Row], None]:
         while True:
-            count = await self._empty()
+            count = await _whole(self._empty())
             rows = [self._row(each) for each in await self._inbox.received(self._after, ROWS_MAX)]
             if rows:
                 self._after = rows[-1].number
@@ -166,6 +169,16 @@ class DeviceSource:
     def _row(self, received: Received) -> Row:
         unsaid = replace(self._unsaid(), record_bytes=len(received.record), boot_ns=received.at_ns)
         return Row(_decoded(received.record, unsaid), str(received.id), received.id)
+
+
+async def _whole(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` comes to. Told to stop meanwhile, finish first: what was read is nowhere else."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _decoded(record: bytes, unsaid: Unsaid) -> Outcome:

@@ -1,8 +1,10 @@
 """What a machine shows of itself, from folders of the shape that Linux gives them."""
 
 import struct
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
+from zoneinfo import TZPATH
 
 import pytest
 
@@ -54,6 +56,24 @@ def test_the_boot_and_when_it_began(root: Path) -> None:
 def test_a_machine_that_is_no_linux_is_told(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="/proc"):
         ThisHost(tmp_path).boot()
+
+
+@pytest.mark.parametrize("content", [None, "no zone at all"])
+def test_a_clock_whose_zone_is_not_told_is_in_utc(root: Path, content: str | None) -> None:
+    if content is not None:
+        write(root, "etc/localtime", content)
+    assert ThisHost(root).zone() is UTC
+
+
+def test_the_zone_of_the_clock_knows_summer_and_winter(root: Path) -> None:
+    files = (Path(folder) / "Europe/Berlin" for folder in TZPATH)
+    berlin = next((file for file in files if file.is_file()), None)
+    if berlin is None:
+        pytest.skip("no zones are installed here")
+    write(root, "etc/localtime", berlin.read_bytes())
+    zone = ThisHost(root).zone()
+    hours = [datetime(2024, month, 1, tzinfo=zone).utcoffset() for month in (1, 7)]
+    assert hours == [timedelta(hours=1), timedelta(hours=2)]
 
 
 def test_a_host_that_shows_nothing_has_the_memory_that_its_kernel_uses(root: Path) -> None:

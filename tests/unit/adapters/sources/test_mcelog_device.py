@@ -1,7 +1,6 @@
 """A device that forgets what it hands out: nothing of it is lost on the way, whenever we stop."""
 
 import errno
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,45 +12,10 @@ from agent.adapters.spool import Received
 from agent.contract.errors import AgentError
 from agent.telemetry.record import Decoded, Refused
 from tests.support.logs import UNSAID
+from tests.support.mcelog import FakeDevice, a_record
 
-# What Xen's dom0 hands out: STATUS, MISC and ADDR, no time, vendor 1 (Intel), bank 7 of CPU 0.
-XENS = struct.pack(
-    "<7Q 4B I 4B 3I 4Q",
-    *(0x9C00004000010090, 0x86, 0x45678040, 0, 0, 0, 0),
-    *(1, 0, 0, 0, 0),
-    *(0, 7, 0, 1, 0, 0, 0),
-    *(0x100010A, 0, 0, 0),
-)
+XENS = a_record()
 READ_NS = 1_700_000_000 * 10**9
-
-
-class FakeDevice:
-    """The three calls and the read, over a list."""
-
-    def __init__(self, *records: bytes) -> None:
-        self.log = list(records)
-        self.is_full = False
-        self.fails: OSError | None = None
-        self.sizes: list[int] = []
-
-    def record_bytes(self) -> int:
-        return len(XENS)
-
-    def log_records(self) -> int:
-        return 32
-
-    def overflowed(self) -> bool:
-        was, self.is_full = self.is_full, False
-        return was
-
-    def read(self, size: int) -> bytes:
-        if self.fails:
-            raise self.fails
-        self.sizes.append(size)
-        read, self.log = b"".join(self.log), []
-        return read
-
-    def close(self) -> None: ...
 
 
 class FakeInbox:
@@ -138,9 +102,7 @@ async def test_records_that_were_dropped_are_told() -> None:
 
 
 async def test_what_is_no_error_of_memory_is_refused() -> None:
-    cache = bytearray(XENS)
-    cache[0:2] = (0x0151).to_bytes(2, "little")
-    (outcome,) = await Reading(FakeDevice(bytes(cache))).outcomes()
+    (outcome,) = await Reading(FakeDevice(a_record(mcacod=0x0151))).outcomes()
     assert isinstance(outcome, Refused)
 
 

@@ -2,7 +2,6 @@
 
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from agent.adapters.sources import rasdaemon_db
 from agent.adapters.sources.rasdaemon_db import DatabaseSource
 from agent.telemetry.record import Decoded
 from tests.support.logs import UNSAID
-
-FIRST = datetime(2024, 3, 1, tzinfo=UTC)
+from tests.support.rasdaemon import check, event, make
 
 
 @pytest.fixture
@@ -22,46 +20,12 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def make(path: Path) -> None:
-    """Tables of rasdaemon 0.6, as far as they matter."""
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute(
-            "CREATE TABLE mc_event (id INTEGER PRIMARY KEY, timestamp TEXT, err_count INTEGER,"
-            " err_type TEXT, err_msg TEXT, label TEXT, address INTEGER, driver_detail TEXT)"
-        )
-        db.execute(
-            "CREATE TABLE mce_record (id INTEGER PRIMARY KEY, timestamp TEXT, status INTEGER,"
-            " addr INTEGER, misc INTEGER, mcgcap INTEGER, walltime INTEGER, bank INTEGER,"
-            " cpuvendor INTEGER)"
-        )
-
-
 def remove(path: Path) -> None:
     path.unlink()
 
 
 def spoil(path: Path) -> None:
     path.write_text("not a database at all, and long enough to be looked at" * 10)
-
-
-def written(seconds: int) -> str:
-    return f"{FIRST + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S +0000}"
-
-
-def event(path: Path, number: int, seconds: int) -> None:
-    """An error at page `number`."""
-    row = (written(seconds), 1, "Corrected", "memory read error", "DIMM_A", number << 12, "")
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("INSERT INTO mc_event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row)
-
-
-def check(path: Path, number: int, seconds: int) -> None:
-    """The machine check of the same error."""
-    status = 0x8C00004000010091 - (1 << 64)
-    walltime = int((FIRST + timedelta(seconds=seconds)).timestamp())
-    row = (written(seconds), status, number << 12, 0x86, 0xF000C16, walltime, 7, 0)
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("INSERT INTO mce_record VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 class Reading:
