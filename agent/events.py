@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.contract.frames import DomId
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 
 
 @dataclass(frozen=True, slots=True)

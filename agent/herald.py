@@ -17,7 +17,8 @@ from typing import Protocol
 from agent.contract import topics
 from agent.contract.case_event import CaseEvent
 from agent.events import BrokerConnected, CaseMoved, CaseOpened, Event
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
+from agent.retirement.states import State
 
 NS = 1_000_000_000
 AGAIN_SECONDS = 1.0  # after a message that the broker did not take

@@ -16,8 +16,8 @@ from agent.contract.hypercall import Call
 from agent.contract.toolstack import ToolCall, ToolOutcome
 from agent.diagnosis.admission import Unfit
 from agent.retirement.caps import CAPS
-from agent.retirement.case import State
 from agent.retirement.ladder import Rung
+from agent.retirement.states import State
 
 PREFIX = "pagewarden_"
 

@@ -38,8 +38,9 @@ from agent.events import (
     MessageRefused,
     PagesEvicted,
 )
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.reason import TEXT, Reason
+from agent.retirement.states import State
 
 SELDOM_SECONDS = 1.0  # between two lines of a kind that others may cause at will
 

@@ -33,7 +33,8 @@ from agent.events import (
     MessageRefused,
     PagesEvicted,
 )
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
+from agent.retirement.states import State
 
 DIMMS_MAX = 64  # then the label is `other`
 OTHER = "other"

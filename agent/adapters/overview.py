@@ -23,8 +23,9 @@ from agent.contract.status import (
 )
 from agent.diagnosis.diagnosis import Diagnosis
 from agent.events import BatchTaken, EreportsLost, Event, GuestPaused, MessageRefused
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
+from agent.retirement.states import State
 
 PAUSES_KEPT = 4096
 HOT_PAGES = 10

@@ -14,7 +14,7 @@ from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageReply, PagesReply
 from agent.contract.toolstack import DomainInfo, DomainsReply
 from agent.retirement import answers
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.look import Sight, is_news, objections
 from agent.retirement.outcome import (
     UNLISTED,
@@ -29,6 +29,7 @@ from agent.retirement.outcome import (
 from agent.retirement.owed import Command, Owed
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 
 PageCall = Callable[[Sequence[Mfn]], Awaitable[PagesReply]]
 CommandForAll = Callable[[Sequence[Case]], Awaitable[tuple[Outcome, ...]]]

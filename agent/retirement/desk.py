@@ -18,11 +18,12 @@ from agent.contract.hypercall import PAGES_MAX, HostReply
 from agent.contract.requests import Ask
 from agent.diagnosis.verdict import Verdict
 from agent.events import CapReached, CaseMoved, CaseOpened, Observer
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
 from agent.retirement.reason import Reason
 from agent.retirement.request import Request, RequestRefused, ended, fed, read, settled
+from agent.retirement.states import State
 from agent.waiting import set_within
 
 PAGES_AT_ONCE = PAGES_MAX  # of one request: as many as one stop of a guest can help

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field, replace
 from agent.contract.frames import DomId, Mfn
 from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
+from agent.retirement.advance import advance
 from agent.retirement.batch import key_of
 from agent.retirement.caps import Caps, within_an_hour
-from agent.retirement.case import TRANSITIONS, Case, State, advance, open_case, reopened
+from agent.retirement.case import Case, open_case
 from agent.retirement.outcome import Asked
 from agent.retirement.reason import Reason
+from agent.retirement.reopening import reopened
+from agent.retirement.states import State
+from agent.retirement.table import TRANSITIONS
 
 CAPPING = frozenset({Reason.RETIRED_MEMORY_CAP, Reason.REPLACE_DIMM})  # why the caps refuse a page
 CAPPED_MAX = 1000  # cases kept of pages that the caps refused

@@ -6,7 +6,7 @@
     postponed ──► read back, all of a guest at once, when it may be stopped again
     recalled  ──► back into use, as soon as its guest is in nobody's hands
 
-Deciding is in `case.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
+Deciding is in `advance.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
 Whoever comes back from waiting reads the case from the docket anew: a stop for another page may
 have helped this one too.
 """
@@ -23,11 +23,12 @@ from agent.contract.hypercall import PAGES_MAX
 from agent.events import GuestFoundStopped, Observer
 from agent.retirement import batch
 from agent.retirement.acts import Acts
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.manners import Manners
 from agent.retirement.outcome import Asked, Recalled
 from agent.retirement.ports import CaseLog
+from agent.retirement.states import State
 from agent.retirement.steps import Steps
 from agent.retirement.turns import Turns
 from agent.waiting import set_within

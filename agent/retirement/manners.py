@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 
 from agent.retirement.caps import StopCaps
-from agent.retirement.case import ATTEMPTS_MAX, Case, State, retry_delay_seconds
+from agent.retirement.case import Case
 from agent.retirement.ladder import Terms
+from agent.retirement.patience import ATTEMPTS_MAX, retry_delay_seconds
+from agent.retirement.states import State
 
 WATCH_DOUBLINGS_MAX = 4  # so every sixteenth round at least
 

@@ -14,8 +14,9 @@ from agent.contract.columns import Batch
 from agent.contract.frames import Mfn
 from agent.contract.hypercall import PageUse
 from agent.contract.toolstack import DomainState
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from emulator.xen.frametable import FrameState
 from tests.simulation.agent import Keeper
 from tests.simulation.host import Host, Made

@@ -27,10 +27,10 @@ from agent.diagnosis.admission import Admission, Admitted, Stranger
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.numbering import Numbering
 from agent.pipeline import Delivery, Pipeline
-from agent.retirement import answers, batch, case, docket, ladder
+from agent.retirement import advance, answers, batch, docket, hearing, ladder
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps
-from agent.retirement.case import TRANSITIONS, Case, State
+from agent.retirement.case import Case
 from agent.retirement.driver import Driver
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.outcome import (
@@ -45,7 +45,9 @@ from agent.retirement.outcome import (
     TryAgain,
 )
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from agent.retirement.steps import Steps
+from agent.retirement.table import TRANSITIONS
 from tests.simulation.life import Outcome as Lived
 from tests.simulation.life import live
 from tests.simulation.plan import plan_of
@@ -101,12 +103,13 @@ def _forgets_to_attach_the_device() -> Patch:
 
 
 def _attaches_only_after_success() -> Patch:
-    at = case._at
+    moved_to = advance.moved_to
 
     def at_once(one: Case, target: State, now_ns: int) -> Case:
-        return at(replace(one, detached=()) if target is State.PARKED else one, target, now_ns)
+        one = replace(one, detached=()) if target is State.PARKED else one
+        return moved_to(one, target, now_ns)
 
-    return mock.patch.object(case, "_at", at_once)
+    return mock.patch.object(advance, "moved_to", at_once)
 
 
 def _asks_the_old_domain_for_its_device() -> Patch:
@@ -201,7 +204,7 @@ def _climbs_one_rung_only() -> Patch:
     def first(held: Held, terms: Terms) -> tuple[Rung, ...]:
         return rungs_for(held, terms)[:1]
 
-    return mock.patch.object(case, "rungs_for", first)
+    return mock.patch.object(hearing, "rungs_for", first)
 
 
 def _does_not_watch_what_is_parked() -> Patch:

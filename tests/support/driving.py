@@ -9,11 +9,12 @@ from agent.contract.frames import DomId, Mfn
 from agent.events import Event
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
 from agent.retirement.ladder import Terms
 from agent.retirement.manners import Manners
+from agent.retirement.states import State
 from tests.support.cases import BOOT, a_case
 from tests.support.host import LATE_SECONDS, Host, Power, Twice
 

@@ -28,9 +28,9 @@ from agent.events import (
     MessageRefused,
     PagesEvicted,
 )
-from agent.retirement.case import State
 from agent.retirement.ladder import Rung
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from tests.support.cases import a_case
 
 BATCH = BatchTaken(

@@ -12,19 +12,9 @@ from agent.contract.frames import DomId
 from agent.contract.hypercall import PageReply, PageStatus, PageUse, Refusal
 from agent.contract.toolstack import ToolOutcome, ToolReply
 from agent.retirement import answers
+from agent.retirement.advance import advance
 from agent.retirement.caps import HOUR_NS
-from agent.retirement.case import (
-    ABSENCES_MAX,
-    ATTEMPTS_MAX,
-    PAUSING,
-    ROUNDS_MAX,
-    TRANSITIONS,
-    Case,
-    Choice,
-    State,
-    advance,
-    retry_delay_seconds,
-)
+from agent.retirement.case import Case
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.outcome import (
     Asked,
@@ -49,7 +39,10 @@ from agent.retirement.outcome import (
     Spared,
     TryAgain,
 )
+from agent.retirement.patience import ABSENCES_MAX, ATTEMPTS_MAX, ROUNDS_MAX, retry_delay_seconds
 from agent.retirement.reason import Reason
+from agent.retirement.states import PAUSING, State
+from agent.retirement.table import TRANSITIONS, Choice
 from tests.support.cases import a_case
 
 PV = Held(PageUse.PV, DomId(7))

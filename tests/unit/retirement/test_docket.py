@@ -9,10 +9,11 @@ from agent.contract.hypercall import PageUse
 from agent.diagnosis.verdict import Verdict
 from agent.retirement import docket as docket_module
 from agent.retirement.caps import Caps, pages_of
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from tests.support.cases import BOOT, a_case
 
 

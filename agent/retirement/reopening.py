@@ -1,0 +1,44 @@
+"""The case in the next boot of its host."""
+
+from dataclasses import replace
+
+from agent.retirement.advance import moved_to
+from agent.retirement.case import Case
+from agent.retirement.reason import Reason
+from agent.retirement.states import State
+
+
+def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
+    """The case after the host rebooted: it has forgotten every mark, and every guest is another.
+
+    What was retired is asked for again; what was known of owners is forgotten with them. Only a
+    guest that may have been on disk may be there still: it is restored first. A page that was on
+    its way back into use has arrived, and so has one that lies on another DIMM now: `module`.
+    """
+    is_replaced = case.is_of_another(module) and not case.image
+    if case.state is State.RETURNING or is_replaced:
+        why = Reason.DIMM_REPLACED if is_replaced else case.reason
+        closed = replace(case, detached=(), owed=(), reason=why, boot=boot)
+        return moved_to(closed, State.RETURNED, now_ns)
+    fresh = Case(
+        case.id,
+        case.mfn,
+        case.opened_at_ns,
+        now_ns,
+        verdict=case.verdict,
+        dimm=case.dimm,
+        reason=Reason.HOST_REBOOTED if boot != case.boot else None,
+        boot=boot,
+        beyond_cap=case.beyond_cap,
+        module=case.module or module,
+    )
+    if not case.image:
+        return fresh
+    return replace(
+        fresh,
+        state=State.RESTORING,
+        image=case.image,
+        size=case.size,
+        guest=case.guest,
+        detached=case.detached,
+    )
