@@ -43,6 +43,7 @@ from agent.herald import Herald
 from agent.introduction import checked, modules_of
 from agent.pipeline import Delivery, Pipeline
 from agent.retirement.acts import Acts
+from agent.retirement.adoption import Adoption
 from agent.retirement.caps import Caps, StopCaps, pages_of
 from agent.retirement.case import Case
 from agent.retirement.desk import Desk
@@ -169,6 +170,7 @@ class Agent:
     driver: Driver
     checkup: Checkup
     desk: Desk
+    adoption: Adoption
     herald: Herald
     overview: Overview
     _recovered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -194,6 +196,7 @@ class Agent:
         observe.add(herald.observe)
         driver = Driver(acts, journal, docket, observe, clock, _manners(config))
         desk = Desk(driver, docket, journal, host, observe, clock)
+        adoption = Adoption(acts.hypervisor, driver, docket, journal, host, observe, clock)
         await desk.restore(await journal.requests())
         every = config.journal.snapshot_every_batches
         pipeline = Pipeline(diagnosis, docket, journal, driver.submit, observe, clock, every)
@@ -202,7 +205,9 @@ class Agent:
         checkup = Checkup(
             acts, parts.broker, host.boot_id, lambda found: parts.board.renew(Health(found))
         )
-        return cls(parts.broker, pipeline, handshake, driver, checkup, desk, herald, overview)
+        return cls(
+            parts.broker, pipeline, handshake, driver, checkup, desk, adoption, herald, overview
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bring guests back, serve until told to stop or the host rebooted, and stop in order."""
@@ -224,6 +229,7 @@ class Agent:
             others.append(group.create_task(self._take_messages(), name="intake"))
             others.append(group.create_task(self.handshake.run(), name="handshake"))
             others.append(group.create_task(self._take_requests(), name="desk"))
+            others.append(group.create_task(self._adopt(), name="adoption"))
             others.append(group.create_task(self.herald.run(), name="herald"))
             await _any(stop, self.checkup.rebooted)
             await self.pipeline.stop()
@@ -234,6 +240,7 @@ class Agent:
 
     async def _drive(self) -> None:
         await self.driver.recover()
+        await self.adoption.once()  # the caps count what others have taken, before more is taken
         self._recovered.set()
         await self.driver.run()
 
@@ -241,6 +248,10 @@ class Agent:
         await self._recovered.wait()  # a guest that stands still comes before any message
         async with aclosing(self.broker.deliveries()) as deliveries:
             await self.pipeline.run(deliveries)
+
+    async def _adopt(self) -> None:
+        await self._recovered.wait()
+        await self.adoption.run()
 
     async def _take_requests(self) -> None:
         await self._recovered.wait()
@@ -306,7 +317,9 @@ async def _restore(
     async for batch in earlier.tail:
         finding = diagnosis.take(batch)
         if isinstance(finding, Finding):  # a smaller N may find now what it did not find then
-            changed += docket.open(finding.judgement.verdicts, clock())
+            verdicts, now_ns = finding.judgement.verdicts, clock()
+            changed += [after for _, after in docket.claim(verdicts, now_ns)]
+            changed += docket.open(verdicts, now_ns)
     await journal.save(*changed)
     return changed
 
@@ -315,14 +328,14 @@ def _tell_restored(changed: Sequence[Case], docket: Docket, observe: Observer) -
     for case in changed:
         if case.reason is Reason.DIMM_REPLACED:
             observe(CaseDropped(case))
-    for dimm in docket.worn_dimms:
-        observe(DimmWornOut(dimm))
+    for rank in docket.worn_ranks:
+        observe(DimmWornOut(rank))
 
 
 def _caps(config: AgentConfig, host: HostReply) -> Caps:
     section = config.retirement
     pages_max = pages_of(host.frames, section.retired_memory_fraction_max)
-    return Caps(pages_max, section.pages_per_dimm_max)
+    return Caps(pages_max, section.pages_per_rank_max)
 
 
 def _answers(overview: Overview, desk: Desk) -> Answers:

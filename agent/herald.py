@@ -106,6 +106,8 @@ def event_of(host: str, case: Case) -> CaseEvent:
         case=case.id,
         mfn=case.mfn,
         dimm=case.dimm,
+        rank_of_dimm=case.rank,
+        origin=case.origin,
         state=case.state,
         rest=case.rest,
         use=case.use,

@@ -185,6 +185,7 @@ class Acts:
             State.PARKED: self._offline,
             State.CONFIRMING: self._query,
             State.POSTPONED: self._query,
+            State.FOUND: self._query,
             State.EXCHANGING: self._exchange,
         }
         return commands.get(state)

@@ -40,7 +40,7 @@ def advance(case: Case, outcome: Outcome, now_ns: int, terms: Terms | None = Non
         return replace(explained(case, outcome), attempts=case.attempts + 1)
     target = TRANSITIONS[case.state][type(outcome)]
     case = informed(paused(case, outcome, now_ns), outcome, terms or Terms())
-    if isinstance(outcome, BackOnline):
+    if isinstance(outcome, BackOnline) and target is State.OPEN:
         return _at_next_round(case, now_ns)
     if isinstance(target, Choice):
         case, target = _on_next_rung(case)

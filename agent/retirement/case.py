@@ -5,17 +5,29 @@ takes it there.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageUse
 from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
+from agent.retirement.caps import Rank, rank_of
 from agent.retirement.ladder import Rung
 from agent.retirement.outcome import Recalled, Seen
 from agent.retirement.owed import Owed
 from agent.retirement.reason import Reason, told
 from agent.retirement.states import REST, State
 from agent.retirement.table import TRANSITIONS
+
+
+class Origin(StrEnum):
+    """Who wants the page out of use: the errors that it had, an operator, or somebody else whose
+    mark was found on it.
+    """
+
+    VERDICT = "verdict"
+    OPERATOR = "operator"
+    FOUND = "found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +44,11 @@ class Case:
     `rounds` how often the page was found another than it was. `size` is how many pages the guest
     has. `owed` are commands that were not answered, in this state or an earlier one. Times are
     nanoseconds since 1970 UTC; `boot` is the boot of the host that all of this is about.
-    `beyond_cap`: an operator's, so that no cap counts it.
+    `beyond_cap`: an operator's, so that no cap counts it. `verdict` is what `origin` says, for
+    people.
 
-    `module` is which DIMM (part and serial) was at `dimm`, its slot, where the host says so.
+    `module` is which DIMM (part and serial) was at `dimm`, its slot, where the host says so, and
+    `rank` which of its ranks the page is of, where an ereport said so.
     `paused_at_ns` is when, within the last hour of them, the guest was stopped for this page.
     """
 
@@ -45,6 +59,7 @@ class Case:
     state: State = State.OPEN
     verdict: str = ""
     dimm: str | None = None
+    rank: int | None = None
     use: PageUse | None = None
     owner: DomId | None = None
     mappers: tuple[DomId, ...] = ()
@@ -67,10 +82,21 @@ class Case:
     beyond_cap: bool = False
     module: str = ""
     paused_at_ns: tuple[int, ...] = ()
+    origin: Origin = Origin.VERDICT
 
     @property
     def rest(self) -> Rest:
         return REST.get(self.state, Rest.OPEN)
+
+    @property
+    def is_ours(self) -> bool:
+        """True if the page is to be out of use whatever others do with it."""
+        return self.origin is not Origin.FOUND
+
+    @property
+    def wears(self) -> Rank | None:
+        """The rank that has one page less by this; none if nobody knows the DIMM."""
+        return rank_of(self.dimm, self.rank)
 
     @property
     def needs_turn(self) -> bool:
@@ -108,16 +134,17 @@ class Case:
         return told(self.reason, self.detail)
 
 
-def open_case(
-    case_id: str, verdict: Verdict, now_ns: int, boot: str = "", module: str = ""
-) -> Case:
+def open_case(case_id: str, wanted: Verdict, now_ns: int, origin: Origin = Origin.VERDICT) -> Case:
+    state = State.OPEN if origin is not Origin.FOUND else State.FOUND
     return Case(
         case_id,
-        verdict.mfn,
+        wanted.mfn,
         now_ns,
         now_ns,
-        verdict=verdict.reason,
-        dimm=verdict.dimm,
-        boot=boot,
-        module=module,
+        state,
+        wanted.reason,
+        wanted.dimm,
+        wanted.rank,
+        reason=None if origin is not Origin.FOUND else Reason.FOUND_MARKED,
+        origin=origin,
     )

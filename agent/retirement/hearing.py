@@ -50,6 +50,10 @@ MAY_HAVE_STOPPED = (Done, Gone, Refused, Failed, Damaged)
 def informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
     """What the outcome says of the page and its guest, written into the case."""
     match outcome:
+        case Held() if case.state is State.FOUND:
+            case = _held(case, outcome)
+        case BackOnline() if case.state is State.FOUND:
+            case = replace(case, reason=Reason.NOT_OFFLINE_PENDING, detail="")
         case Held():
             case = _seen(case, outcome, terms)
         case Seen():
@@ -79,6 +83,18 @@ def _looked_at(case: Case, held: Held, terms: Terms) -> Case:
     """With what would be done about the page, if it were not only looked at."""
     rungs = rungs_for(held, terms)
     return replace(
+        _held(case, held),
+        rung=None,
+        rungs=rungs,
+        tried=(),
+        reason=Reason.OBSERVING,
+        detail=f"{held.use}: {beginning(held.use, rungs)}",
+    )
+
+
+def _held(case: Case, held: Held) -> Case:
+    """With who holds the page now."""
+    return replace(
         case,
         use=held.use,
         owner=held.owner,
@@ -86,11 +102,6 @@ def _looked_at(case: Case, held: Held, terms: Terms) -> Case:
         guest=held.guest.name,
         devices=held.guest.devices,
         size=held.guest.size,
-        rung=None,
-        rungs=rungs,
-        tried=(),
-        reason=Reason.OBSERVING,
-        detail=f"{held.use}: {beginning(held.use, rungs)}",
     )
 
 
@@ -114,13 +125,7 @@ def _seen(case: Case, held: Held, terms: Terms) -> Case:
     if case.reason in PASSING and not case.hands_off:
         case = replace(case, reason=None, detail="")
     return replace(
-        case,
-        use=held.use,
-        owner=held.owner,
-        mappers=held.mappers,
-        guest=held.guest.name,
-        devices=held.guest.devices,
-        size=held.guest.size,
+        _held(case, held),
         rungs=() if case.hands_off else left,
         tried=tried,
         reason=case.reason or (None if left else why_none(held, tried)),

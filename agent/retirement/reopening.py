@@ -13,11 +13,13 @@ def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
 
     What was retired is asked for again; what was known of owners is forgotten with them. Only a
     guest that may have been on disk may be there still: it is restored first. A page that was on
-    its way back into use has arrived, and so has one that lies on another DIMM now: `module`.
+    its way back into use has arrived, and so has one that lies on another DIMM now: `module`. So
+    has one that only others had marked: their mark was forgotten, and it is not ours to ask for.
     """
     is_replaced = case.is_of_another(module) and not case.image
-    if case.state is State.RETURNING or is_replaced:
-        why = Reason.DIMM_REPLACED if is_replaced else case.reason
+    if case.state is State.RETURNING or is_replaced or not case.is_ours:
+        why = Reason.HOST_REBOOTED if not case.is_ours else case.reason
+        why = Reason.DIMM_REPLACED if is_replaced else why
         closed = replace(case, detached=(), owed=(), reason=why, boot=boot)
         return moved_to(closed, State.RETURNED, now_ns)
     fresh = Case(
@@ -27,10 +29,12 @@ def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
         now_ns,
         verdict=case.verdict,
         dimm=case.dimm,
+        rank=case.rank,
         reason=Reason.HOST_REBOOTED if boot != case.boot else None,
         boot=boot,
         beyond_cap=case.beyond_cap,
         module=case.module or module,
+        origin=case.origin,
     )
     if not case.image:
         return fresh

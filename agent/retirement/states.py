@@ -5,8 +5,9 @@ says what may have happened, and since every command may be given twice, picking
 it again. What follows from an answer is in `table.py`.
 
 PARKED is not given up. The page stays marked, is watched, and is retired when it is freed.
-POSTPONED is watched too: its guest may be stopped again at another hour. OBSERVED is where a page
-rests that is only looked at.
+POSTPONED is watched too: its guest may be stopped again at another hour. FOUND is a page that
+somebody else has marked: it is watched as well, and no guest is touched for it. OBSERVED is where a
+page rests that is only looked at.
 """
 
 from enum import StrEnum
@@ -33,6 +34,7 @@ class State(StrEnum):
     POSTPONED = "postponed"
     OBSERVED = "observed"
     PARKED = "parked"
+    FOUND = "found"
     RETURNING = "returning"
     RETIRED = "retired"
     UNRETIRABLE = "unretirable"
@@ -51,7 +53,7 @@ class State(StrEnum):
     @property
     def is_at_rest(self) -> bool:
         """True when nothing is under way: final, or only watched."""
-        return self.is_final or self in {State.PARKED, State.POSTPONED, State.OBSERVED}
+        return self.is_final or self in WATCHED or self is State.OBSERVED
 
     @property
     def stops_guest(self) -> bool:
@@ -90,6 +92,9 @@ BEGINNING = frozenset(
     }
 )
 
+# At rest, and looked at now and then.
+WATCHED = frozenset({State.PARKED, State.POSTPONED, State.FOUND})
+
 # Whose command stops the guest, or moves it.
 PAUSING = frozenset({State.SUSPENDING, State.SAVING, State.MIGRATING})
 
@@ -111,6 +116,7 @@ BETWEEN_DETACH_AND_ATTACH = BEGINNING | STOPPING | {State.SWAPPING, State.ATTACH
 REST: dict[State, Rest] = {
     State.RETIRED: Rest.RETIRED,
     State.PARKED: Rest.PARKED,
+    State.FOUND: Rest.PARKED,
     State.UNRETIRABLE: Rest.UNRETIRABLE,
     State.RETURNED: Rest.RETURNED,
     State.OBSERVED: Rest.OBSERVED,

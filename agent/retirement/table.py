@@ -8,9 +8,10 @@ A guest with a device climbs the same rungs between DETACHING and ATTACHING. Whi
 a device, a way that leads out of the rungs leads through ATTACHING first, and then reads the page
 back: where the table says PARKED, such a case attaches, looks, and is parked after that.
 
-Only an operator takes a case out of where it rests: a page is *asked* for again, or *recalled*. A
-recalled page comes back by way of RETURNING, from any state in which its guest is in nobody's
-hands; a stop that has begun goes to its end first, and so does a case that lacks a device.
+Only an operator takes a case out of where it rests: a page is *asked* for again, or *recalled*. For
+a page that was found marked, errors of its own are a request as well. A recalled page comes back by
+way of RETURNING, from any state in which its guest is in nobody's hands; a stop that has begun goes
+to its end first, and so does a case that lacks a device.
 """
 
 from enum import Enum
@@ -227,6 +228,17 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         Asked: State.OPEN,
         Recalled: State.RETURNING,
         Seen: State.OBSERVED,
+    },
+    State.FOUND: {  # look whether a page that somebody else marked has left
+        Offlined: State.RETIRED,
+        Held: State.FOUND,
+        BackOnline: State.RETURNED,  # whoever marked it has changed his mind
+        NotNow: State.FOUND,
+        Refused: State.UNRETIRABLE,
+        TryAgain: State.FOUND,
+        Failed: State.FOUND,
+        Asked: State.OPEN,
+        Recalled: State.RETURNING,
     },
     State.RETURNING: {  # bring it back into use, unless it is broken
         Returned: State.RETURNED,

@@ -41,7 +41,7 @@ from agent.retirement.outcome import (
 )
 from agent.retirement.patience import ABSENCES_MAX, ATTEMPTS_MAX, ROUNDS_MAX, retry_delay_seconds
 from agent.retirement.reason import Reason
-from agent.retirement.states import PAUSING, State
+from agent.retirement.states import PAUSING, WATCHED, State
 from agent.retirement.table import TRANSITIONS, Choice
 from tests.support.cases import a_case
 
@@ -310,7 +310,7 @@ def test_no_answer_and_no_blame_leave_every_state_as_it_is(state: State, outcome
 
 @pytest.mark.parametrize(
     "state",
-    [s for s, row in TRANSITIONS.items() if row.get(TryAgain) is s if s is not State.PARKED],
+    [s for s, row in TRANSITIONS.items() if row.get(TryAgain) is s if s not in WATCHED],
 )
 def test_try_again_is_not_tried_for_ever(state: State) -> None:
     tired = after(state, TryAgain(), attempts=ATTEMPTS_MAX, owner=DomId(7))
