@@ -10,7 +10,7 @@ the group, and with it the agent, in one line; what is only trouble is an outcom
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from agent.adapters.control import Answers, ControlServer
 from agent.adapters.health import Health, HealthBoard
 from agent.adapters.http import PublicServer
 from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedToolstack
-from agent.adapters.journal import Journal, JournalLimits
+from agent.adapters.journal import Journal, JournalLimits, Recovered
 from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
 from agent.checkup import Checkup
@@ -185,14 +185,15 @@ class Agent:
         journal, observe, clock = parts.journal, parts.observe, parts.clock
         diagnosis = _diagnosis(config, host.frames)
         docket = Docket(_caps(config, host), str(host.boot_id), modules_of(host))
-        changed = await _restore(journal, diagnosis, docket, clock)
+        earlier = await journal.recover()
+        changed = await _restore(earlier, journal, diagnosis, docket, clock)
         _tell_restored(changed, docket, observe)
         overview = Overview(
             config.host, version("pagewarden"), diagnosis, docket, parts.board, journal.history
         )
         observe.add(overview.observe)
         herald = Herald(config.host, parts.broker, lambda: observe(CaseMessageCoalesced()))
-        herald.seed(docket.cases)
+        herald.seed(_known(earlier.cases, docket))
         observe.add(herald.observe)
         driver = Driver(acts, journal, docket, observe, clock, _manners(config))
         desk = Desk(driver, docket, journal, host, observe, clock)
@@ -299,12 +300,11 @@ async def _first_contact(
 
 
 async def _restore(
-    journal: Journal, diagnosis: Diagnosis, docket: Docket, clock: Clock
+    earlier: Recovered, journal: Journal, diagnosis: Diagnosis, docket: Docket, clock: Clock
 ) -> Sequence[Case]:
     """Fold what an earlier life wrote down into what it knew and had under way; what has changed
     since.
     """
-    earlier = await journal.recover()
     docket.next_number = earlier.next_case_number
     changed = list(docket.restore(earlier.cases, clock()))
     try:
@@ -322,6 +322,14 @@ async def _restore(
             changed += docket.open(verdicts, now_ns)
     await journal.save(*changed)
     return changed
+
+
+def _known(earlier: Iterable[Case], docket: Docket) -> tuple[Case, ...]:
+    """All cases as they are, and those that a later one of the same page has replaced: that they
+    were closed may not have been heard yet.
+    """
+    now = {case.id for case in docket.cases}
+    return (*docket.cases, *(case for case in earlier if case.id not in now))
 
 
 def _tell_restored(changed: Sequence[Case], docket: Docket, observe: Observer) -> None:
@@ -400,9 +408,8 @@ def _manners(config: AgentConfig) -> Manners:
         watch_seconds=section.watch_seconds,
         cases_in_flight_max=section.cases_in_flight_max,
         gather_seconds=section.gather_seconds_max,
-        mapped_seconds=section.mapped_seconds_max,
         late_seconds=LATE_CALLS * config.hypervisor.guest_seconds_max,
-        terms=Terms(section.rungs, section.migrate_to),
+        terms=Terms(section.rungs, section.migrate_to, section.mapped_seconds_max),
         stops=StopCaps(
             section.pauses_per_guest_and_hour_max,
             tuple(given.window for given in section.windows),

@@ -33,13 +33,14 @@ def advance(case: Case, outcome: Outcome, now_ns: int, terms: Terms | None = Non
     """
     if isinstance(outcome, Spared) or (isinstance(outcome, NoAnswer) and case.state.is_at_rest):
         return case
-    outcome = within_patience(case, outcome)
+    terms = terms or Terms()
+    outcome = within_patience(case, outcome, now_ns, terms)
     if _is_unanswered(outcome):
         case = owing(case, now_ns)
     if isinstance(outcome, NoAnswer):
         return replace(explained(case, outcome), attempts=case.attempts + 1)
     target = TRANSITIONS[case.state][type(outcome)]
-    case = informed(paused(case, outcome, now_ns), outcome, terms or Terms())
+    case = informed(paused(case, outcome, now_ns), outcome, terms)
     if isinstance(outcome, BackOnline) and target is State.OPEN:
         return _at_next_round(case, now_ns)
     if isinstance(target, Choice):

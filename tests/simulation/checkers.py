@@ -117,10 +117,9 @@ def _lacking(host: Host) -> Iterator[tuple[str, str]]:
         if domain.state is DomainState.SUSPENDED:
             yield domain.name, "stands still"
         if domain.has_crashed:
-            continue  # nobody can give it anything before it is started anew
+            continue
         for device in world.hypervisor.devices.values():
-            is_its_own = device.home == domain.name and domain.state is not DomainState.CRASHED
-            if is_its_own and device.name not in domain.devices:
+            if device.home == domain.name and device.name not in domain.devices:
                 yield domain.name, f"lacks {device.name}"
     for name in world.toolstack.images_waiting():
         yield host.name_of(name), "is on disk"

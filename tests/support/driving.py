@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from agent.contract.frames import DomId, Mfn
@@ -25,15 +25,14 @@ def now_ns() -> int:
     return int(asyncio.get_running_loop().time() * 1e9)
 
 
-def quick(terms: Terms | None = None) -> Manners:
+def quick(terms: Terms | None = None, mapped_seconds: float = 0.01) -> Manners:
     """Manners of somebody in a hurry."""
     return Manners(
         retry_seconds_first=0.001,
         retry_seconds_max=0.002,
         watch_seconds=0.01,
-        mapped_seconds=0.01,
         late_seconds=3 * LATE_SECONDS,
-        terms=terms or Terms(),
+        terms=replace(terms or Terms(), mapped_seconds=mapped_seconds),
     )
 
 

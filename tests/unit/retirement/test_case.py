@@ -308,6 +308,16 @@ def test_no_answer_and_no_blame_leave_every_state_as_it_is(state: State, outcome
     assert after(state, outcome).state is state
 
 
+def test_others_who_map_a_page_have_their_time_whatever_restarts_in_between() -> None:
+    """It is counted from the commit that began the wait: an agent that has just started has made no
+    attempt yet.
+    """
+    waiting, terms = a_case(State.WAITING, moved_at_ns=0), Terms(mapped_seconds=60.0)
+    mapped = TryAgain(Reason.MAPPED_ELSEWHERE)
+    assert advance(waiting, mapped, 59 * 10**9, terms).state is State.WAITING
+    assert advance(waiting, mapped, 61 * 10**9, terms).state is not State.WAITING
+
+
 @pytest.mark.parametrize(
     "state",
     [s for s, row in TRANSITIONS.items() if row.get(TryAgain) is s if s not in WATCHED],
