@@ -317,9 +317,7 @@ async def _restore(
     async for batch in earlier.tail:
         finding = diagnosis.take(batch)
         if isinstance(finding, Finding):  # a smaller N may find now what it did not find then
-            verdicts, now_ns = finding.judgement.verdicts, clock()
-            changed += [after for _, after in docket.claim(verdicts, now_ns)]
-            changed += docket.open(verdicts, now_ns)
+            changed += docket.open_missed(finding.judgement.verdicts, clock())
     await journal.save(*changed)
     return changed
 

@@ -80,6 +80,12 @@ class Docket:
         opened = [self._opened(verdict, now_ns) for verdict in fresh.values()]
         return tuple(case for case in opened if case is not None)
 
+    def open_missed(self, verdicts: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
+        """The same for verdicts of an earlier life, which are found once more at a start: a page
+        that had a case has had its verdict, and what was given back since is not taken again.
+        """
+        return self.open([each for each in verdicts if each.mfn not in self._cases], now_ns)
+
     def _is_new(self, mfn: Mfn) -> bool:
         """True for a page without a case, or whose case was closed."""
         case = self._cases.get(mfn)

@@ -260,6 +260,13 @@ def test_after_a_reboot_a_page_is_of_the_same_rank_still() -> None:
     assert docket.worn_ranks == (Rank("A", 1),)
 
 
+def test_at_a_start_an_old_verdict_takes_nothing_again_that_was_given_back() -> None:
+    docket = Docket(Caps(10))
+    docket.put(a_case(State.RETURNED, mfn=Mfn(1)))
+    (missed,) = docket.open_missed([verdict(1), verdict(2)], 9)
+    assert missed.mfn == 2
+
+
 # Marked by others
 
 
