@@ -19,6 +19,7 @@ from agent.contract.status import Rest
 from agent.contract.toolstack import DomainState
 from agent.retirement.case import Case, Origin
 from agent.retirement.docket import CAPPING
+from agent.retirement.reason import Reason
 from agent.retirement.request import Request
 from agent.retirement.states import State
 from emulator.dimms import place_of
@@ -346,6 +347,21 @@ def what_was_granted_is_so(scene: Scene) -> Iterator[str]:
             yield f"request {request.id} says {granted} pages are retired, and {offlined} are"
 
 
+def nobody_is_overruled_by_nobody(scene: Scene) -> Iterator[str]:
+    """Where that is the reason, somebody wanted the opposite, or the page had errors."""
+    for asked in scene.operators.asked:
+        agent = scene.keeper.agent
+        request = agent.desk.find(asked.ask.id) if agent is not None else None
+        if request is None or all(
+            reason is not Reason.OVERRULED for (_, reason), _ in request.came
+        ):
+            continue
+        other = scene.operators.given_back if request.takes else scene.operators.wanted
+        newer = (m.mfn for m in scene.host.books.made if m.time_ns > request.asked_at_ns)
+        if not asked.pages & (other | {*newer}) and scene.is_clock_true:
+            yield f"request {request.id} was overruled, and by nobody"
+
+
 def the_bus_tells_where_cases_are(scene: Scene) -> Iterator[str]:
     """What is retained there is where each case is; a closed one is not there any more."""
     prefix = topics.case(scene.keeper.config.host, "")
@@ -408,6 +424,7 @@ AT_REST: tuple[Checker, ...] = (
     what_was_retired_stays_so_unless_its_dimm_is_gone,
     every_request_is_answered,
     what_was_granted_is_so,
+    nobody_is_overruled_by_nobody,
     the_bus_tells_where_cases_are,
     unretirable_is_what_the_host_refuses,
     a_parked_page_is_held,
