@@ -7,5 +7,5 @@
 5. `retirement.docket.Docket.open` opens one case for the page, if the caps allow it.
 6. `adapters.journal.Journal.commit` makes both durable, then `adapters.link.Delivery.acknowledge`.
 7. `retirement.driver.Driver.run` has `retirement.acts.Acts.give` command what the state names.
-8. `retirement.case.advance` says what follows, until a query has read back: offlined. RETIRED.
+8. `retirement.advance.advance` says what follows, until a query has read back: offlined. RETIRED.
 """

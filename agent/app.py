@@ -10,7 +10,7 @@ the group, and with it the agent, in one line; what is only trouble is an outcom
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from agent.adapters.control import Answers, ControlServer
 from agent.adapters.health import Health, HealthBoard
 from agent.adapters.http import PublicServer
 from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedToolstack
-from agent.adapters.journal import Journal, JournalLimits
+from agent.adapters.journal import Journal, JournalLimits, Recovered
 from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
 from agent.checkup import Checkup
@@ -43,6 +43,7 @@ from agent.herald import Herald
 from agent.introduction import checked, modules_of
 from agent.pipeline import Delivery, Pipeline
 from agent.retirement.acts import Acts
+from agent.retirement.adoption import Adoption
 from agent.retirement.caps import Caps, StopCaps, pages_of
 from agent.retirement.case import Case
 from agent.retirement.desk import Desk
@@ -169,6 +170,7 @@ class Agent:
     driver: Driver
     checkup: Checkup
     desk: Desk
+    adoption: Adoption
     herald: Herald
     overview: Overview
     _recovered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -183,17 +185,19 @@ class Agent:
         journal, observe, clock = parts.journal, parts.observe, parts.clock
         diagnosis = _diagnosis(config, host.frames)
         docket = Docket(_caps(config, host), str(host.boot_id), modules_of(host))
-        changed = await _restore(journal, diagnosis, docket, clock)
+        earlier = await journal.recover()
+        changed = await _restore(earlier, journal, diagnosis, docket, clock)
         _tell_restored(changed, docket, observe)
         overview = Overview(
             config.host, version("pagewarden"), diagnosis, docket, parts.board, journal.history
         )
         observe.add(overview.observe)
         herald = Herald(config.host, parts.broker, lambda: observe(CaseMessageCoalesced()))
-        herald.seed(docket.cases)
+        herald.seed(_known(earlier.cases, docket))
         observe.add(herald.observe)
         driver = Driver(acts, journal, docket, observe, clock, _manners(config))
         desk = Desk(driver, docket, journal, host, observe, clock)
+        adoption = Adoption(acts.hypervisor, driver, docket, journal, host, observe, clock)
         await desk.restore(await journal.requests())
         every = config.journal.snapshot_every_batches
         pipeline = Pipeline(diagnosis, docket, journal, driver.submit, observe, clock, every)
@@ -202,7 +206,9 @@ class Agent:
         checkup = Checkup(
             acts, parts.broker, host.boot_id, lambda found: parts.board.renew(Health(found))
         )
-        return cls(parts.broker, pipeline, handshake, driver, checkup, desk, herald, overview)
+        return cls(
+            parts.broker, pipeline, handshake, driver, checkup, desk, adoption, herald, overview
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bring guests back, serve until told to stop or the host rebooted, and stop in order."""
@@ -224,6 +230,7 @@ class Agent:
             others.append(group.create_task(self._take_messages(), name="intake"))
             others.append(group.create_task(self.handshake.run(), name="handshake"))
             others.append(group.create_task(self._take_requests(), name="desk"))
+            others.append(group.create_task(self._adopt(), name="adoption"))
             others.append(group.create_task(self.herald.run(), name="herald"))
             await _any(stop, self.checkup.rebooted)
             await self.pipeline.stop()
@@ -234,6 +241,7 @@ class Agent:
 
     async def _drive(self) -> None:
         await self.driver.recover()
+        await self.adoption.once()  # the caps count what others have taken, before more is taken
         self._recovered.set()
         await self.driver.run()
 
@@ -241,6 +249,10 @@ class Agent:
         await self._recovered.wait()  # a guest that stands still comes before any message
         async with aclosing(self.broker.deliveries()) as deliveries:
             await self.pipeline.run(deliveries)
+
+    async def _adopt(self) -> None:
+        await self._recovered.wait()
+        await self.adoption.run()
 
     async def _take_requests(self) -> None:
         await self._recovered.wait()
@@ -288,12 +300,11 @@ async def _first_contact(
 
 
 async def _restore(
-    journal: Journal, diagnosis: Diagnosis, docket: Docket, clock: Clock
+    earlier: Recovered, journal: Journal, diagnosis: Diagnosis, docket: Docket, clock: Clock
 ) -> Sequence[Case]:
     """Fold what an earlier life wrote down into what it knew and had under way; what has changed
     since.
     """
-    earlier = await journal.recover()
     docket.next_number = earlier.next_case_number
     changed = list(docket.restore(earlier.cases, clock()))
     try:
@@ -306,23 +317,31 @@ async def _restore(
     async for batch in earlier.tail:
         finding = diagnosis.take(batch)
         if isinstance(finding, Finding):  # a smaller N may find now what it did not find then
-            changed += docket.open(finding.judgement.verdicts, clock())
+            changed += docket.open_missed(finding.judgement.verdicts, clock())
     await journal.save(*changed)
     return changed
+
+
+def _known(earlier: Iterable[Case], docket: Docket) -> tuple[Case, ...]:
+    """All cases as they are, and those that a later one of the same page has replaced: that they
+    were closed may not have been heard yet.
+    """
+    now = {case.id for case in docket.cases}
+    return (*docket.cases, *(case for case in earlier if case.id not in now))
 
 
 def _tell_restored(changed: Sequence[Case], docket: Docket, observe: Observer) -> None:
     for case in changed:
         if case.reason is Reason.DIMM_REPLACED:
             observe(CaseDropped(case))
-    for dimm in docket.worn_dimms:
-        observe(DimmWornOut(dimm))
+    for rank in docket.worn_ranks:
+        observe(DimmWornOut(rank))
 
 
 def _caps(config: AgentConfig, host: HostReply) -> Caps:
     section = config.retirement
     pages_max = pages_of(host.frames, section.retired_memory_fraction_max)
-    return Caps(pages_max, section.pages_per_dimm_max)
+    return Caps(pages_max, section.pages_per_rank_max)
 
 
 def _answers(overview: Overview, desk: Desk) -> Answers:
@@ -387,9 +406,8 @@ def _manners(config: AgentConfig) -> Manners:
         watch_seconds=section.watch_seconds,
         cases_in_flight_max=section.cases_in_flight_max,
         gather_seconds=section.gather_seconds_max,
-        mapped_seconds=section.mapped_seconds_max,
         late_seconds=LATE_CALLS * config.hypervisor.guest_seconds_max,
-        terms=Terms(section.rungs, section.migrate_to),
+        terms=Terms(section.rungs, section.migrate_to, section.mapped_seconds_max),
         stops=StopCaps(
             section.pauses_per_guest_and_hour_max,
             tuple(given.window for given in section.windows),

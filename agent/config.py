@@ -107,7 +107,7 @@ class RetirementSection(Section):
 
     mode: Literal["observe", "enforce"] = "enforce"
     retired_memory_fraction_max: Annotated[float, Field(gt=0, le=0.1)] = 0.001
-    pages_per_dimm_max: Annotated[int, Field(ge=1)] = 64
+    pages_per_rank_max: Annotated[int, Field(ge=1)] = 64
     pauses_per_guest_and_hour_max: Annotated[int, Field(ge=1, le=3600)] = 12
     windows: Annotated[tuple[WindowSection, ...], Field(max_length=64)] = ()
     rungs: tuple[Rung, ...] = tuple(Rung)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.contract.frames import DomId
-from agent.retirement.case import Case, State
+from agent.retirement.caps import Rank
+from agent.retirement.case import Case
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,13 @@ class GuestFoundStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class MarksUnlisted:
+    """The hypervisor keeps no list of marked pages: what others have marked is not known."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CapReached:
     """A page was not taken, or a guest not stopped, because of one of `retirement.caps.CAPS`."""
 
@@ -105,9 +114,11 @@ class CapReached:
 
 @dataclass(frozen=True, slots=True)
 class DimmWornOut:
-    """So many pages of one DIMM are taken that it is to be replaced. Told once, and at a start."""
+    """So many pages of this rank are taken that its DIMM is to be replaced. Told once, and at a
+    start.
+    """
 
-    dimm: str
+    rank: Rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +164,7 @@ Event = (
     | CaseMessageCoalesced
     | GuestPaused
     | GuestFoundStopped
+    | MarksUnlisted
     | CapReached
     | DimmWornOut
     | CaseDropped

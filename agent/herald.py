@@ -17,7 +17,8 @@ from typing import Protocol
 from agent.contract import topics
 from agent.contract.case_event import CaseEvent
 from agent.events import BrokerConnected, CaseMoved, CaseOpened, Event
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
+from agent.retirement.states import State
 
 NS = 1_000_000_000
 AGAIN_SECONDS = 1.0  # after a message that the broker did not take
@@ -105,6 +106,8 @@ def event_of(host: str, case: Case) -> CaseEvent:
         case=case.id,
         mfn=case.mfn,
         dimm=case.dimm,
+        rank_of_dimm=case.rank,
+        origin=case.origin,
         state=case.state,
         rest=case.rest,
         use=case.use,

@@ -22,6 +22,7 @@ from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.events import (
     BatchTaken,
     CapReached,
+    CaseMoved,
     CaseOpened,
     DimmWornOut,
     GapSeen,
@@ -47,7 +48,7 @@ class Delivery(Protocol):
 class EreportLog(Protocol):
     """The memory of ereports. Every method returns only once its effect is durable."""
 
-    async def commit(self, batch: Batch, opened: Sequence[Case]) -> None: ...
+    async def commit(self, batch: Batch, changed: Sequence[Case]) -> None: ...
     async def keep_refused(self, reason: str, payload: bytes) -> None: ...
     async def snapshot(self, state: bytes) -> None: ...
 
@@ -86,14 +87,19 @@ class Pipeline:
         except _Refused as refused:
             await self._refuse(delivery, refused)
             return
-        worn = self.docket.worn_dimms
-        opened = self.docket.open(finding.judgement.verdicts, self.clock())
-        seconds = await self._commit(finding, opened)
+        worn, verdicts, now_ns = self.docket.worn_ranks, finding.judgement.verdicts, self.clock()
+        claimed = self.docket.claim(verdicts, now_ns)
+        opened = self.docket.open(verdicts, now_ns)
+        changed = (*opened, *(after for _, after in claimed))
+        seconds = await self._commit(finding, changed)
         await delivery.acknowledge()
         self._tell(finding, opened, seconds)
-        for dimm in sorted({*self.docket.worn_dimms} - {*worn}):
-            self.observe(DimmWornOut(dimm))
-        for case in opened:
+        for before, after in claimed:
+            self.observe(CaseMoved(after, before.state, 0.0))
+        for rank in self.docket.worn_ranks:
+            if rank not in worn:
+                self.observe(DimmWornOut(rank))
+        for case in changed:
             self.submit(case)
         if self._since_snapshot >= self.snapshot_every_batches:
             await self.snapshot()
@@ -115,12 +121,12 @@ class Pipeline:
         await delivery.acknowledge()
         self.observe(MessageRefused(refused.kind, refused.reason))
 
-    async def _commit(self, finding: Finding, opened: Sequence[Case]) -> float:
+    async def _commit(self, finding: Finding, changed: Sequence[Case]) -> float:
         """How long it took to make the batch durable, in seconds; 0 where nothing was new."""
         if not len(finding.admitted.batch):
             return 0.0
         began = asyncio.get_running_loop().time()
-        await self.log.commit(finding.admitted.batch, opened)
+        await self.log.commit(finding.admitted.batch, changed)
         self._since_snapshot += 1
         return asyncio.get_running_loop().time() - began
 

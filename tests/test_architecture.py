@@ -12,29 +12,28 @@ from pathlib import Path
 import pytest
 
 import agent
-from agent.retirement.case import (
-    BETWEEN_DETACH_AND_ATTACH,
-    FIRST_STATE,
-    TRANSITIONS,
-    Choice,
-    State,
-)
+from agent.retirement.states import BETWEEN_DETACH_AND_ATTACH, FIRST_STATE, State
+from agent.retirement.table import TRANSITIONS, Choice
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted([*(ROOT / "agent").rglob("*.py"), *(ROOT / "emulator").rglob("*.py")])
 PURE = ("agent/contract", "agent/diagnosis", "agent/telemetry", "emulator/machine", "emulator/xen")
 PURE_FILES = (
-    *(
-        "case.py",
-        "ladder.py",
-        "look.py",
-        "owed.py",
-        "batch.py",
-        "answers.py",
-        "caps.py",
-        "docket.py",
-        "outcome.py",
-    ),
+    "states.py",
+    "table.py",
+    "case.py",
+    "advance.py",
+    "hearing.py",
+    "patience.py",
+    "reopening.py",
+    "ladder.py",
+    "look.py",
+    "owed.py",
+    "batch.py",
+    "answers.py",
+    "caps.py",
+    "docket.py",
+    "outcome.py",
     "reason.py",
     "manners.py",
     "windows.py",
@@ -91,7 +90,7 @@ def test_the_way_of_an_error_is_told_in_eight_lines() -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_every_function_on_the_way_of_an_error_exists(place: str) -> None:
-    """`retirement.case.advance` is a function in the module `agent.retirement.case`."""
+    """`retirement.advance.advance` is a function in the module `agent.retirement.advance`."""
     room, file, *names = place.split(".")
     module = importlib.import_module(f"agent.{room}.{file}")
     assert callable(reduce(getattr, names, module))

@@ -16,8 +16,9 @@ from agent.contract.hypercall import Call
 from agent.contract.toolstack import ToolCall, ToolOutcome
 from agent.diagnosis.admission import Unfit
 from agent.retirement.caps import CAPS
-from agent.retirement.case import State
+from agent.retirement.case import Origin
 from agent.retirement.ladder import Rung
+from agent.retirement.states import State
 
 PREFIX = "pagewarden_"
 
@@ -122,11 +123,18 @@ class Intake:
         )
 
 
+# The states that name a command, which takes its time.
+COMMANDING = tuple(state for state in State if not state.is_final and state is not State.OBSERVED)
+
+
 class Cases:
     """What was decided, and what it did to memory and guests."""
 
     def __init__(self, make: Maker) -> None:
         self.now = make.gauge("cases", "Cases, by the state they are in.", state=State)
+        self.opened = make.counter(
+            "cases_opened_total", "Cases, by who wants their page out of use.", origin=Origin
+        )
         self.transitions = make.counter(
             "case_transitions_total", "Steps of cases, by the state they led to.", state=State
         )
@@ -134,7 +142,7 @@ class Cases:
             "case_step_duration_seconds",
             "One step, by the state it left.",
             STEP_SECONDS,
-            state=State,
+            state=COMMANDING,
         )
         self.retired_bytes = make.gauge("retired_bytes", "Memory that we took out of use.")
         self.caps_reached = make.counter(
@@ -148,10 +156,14 @@ class Cases:
             first=WOULD,
         )
         self.dimms_worn_out = make.gauge(
-            "dimms_to_replace", "DIMMs of which as many pages are retired as may be."
+            "dimms_to_replace", "DIMMs with a rank of which as many pages are retired as may be."
         )
         self.dropped = make.counter(
             "cases_dropped_total", "Cases closed because the host has another DIMM there now."
+        )
+        self.marks_unlisted = make.counter(
+            "marks_unlisted_total",
+            "Starts at a hypervisor that keeps no list of the pages that others have marked.",
         )
         self.messages_coalesced = make.counter(
             "case_messages_coalesced_total", "Moves of cases not published: a newer one was."

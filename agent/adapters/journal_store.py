@@ -64,14 +64,14 @@ class Store:
         self._db.close()
         os.close(self._lock)
 
-    def commit(self, blob: bytes, opened: Sequence[Case], now_ns: int) -> int:
-        """Write a batch and the cases it opened; the batch's id."""
+    def commit(self, blob: bytes, changed: Sequence[Case], now_ns: int) -> int:
+        """Write a batch and the cases it changed; the batch's id."""
         with transaction(self._db):
             cursor = self._db.execute(
                 "INSERT INTO batches (at_ns, bytes, ereports) VALUES (?, ?, ?)",
                 (now_ns, len(blob), blob),
             )
-            for case in opened:
+            for case in changed:
                 self._append(case)
         self._bytes += len(blob)
         self.last_batch_id = cursor.lastrowid or 0

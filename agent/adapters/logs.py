@@ -35,11 +35,13 @@ from agent.events import (
     GapSeen,
     GuestFoundStopped,
     GuestPaused,
+    MarksUnlisted,
     MessageRefused,
     PagesEvicted,
 )
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.reason import TEXT, Reason
+from agent.retirement.states import State
 
 SELDOM_SECONDS = 1.0  # between two lines of a kind that others may cause at will
 
@@ -200,13 +202,18 @@ class EventLog:
         self._log.warning("guest_found_stopped", domid=event.domid, reason=why)
 
     @_write.register
+    def _(self, event: MarksUnlisted) -> None:
+        self._log.warning("marks_unlisted", reason=event.reason)
+
+    @_write.register
     def _(self, event: CapReached) -> None:
         self._seldom("cap_reached", refusal=event.refusal)
 
     @_write.register
     def _(self, event: DimmWornOut) -> None:
         why = TEXT[Reason.REPLACE_DIMM]
-        self._log.warning("dimm_worn_out", dimm=event.dimm, reason=why)
+        rank = event.rank
+        self._log.warning("dimm_worn_out", dimm=rank.dimm, rank=rank.number, reason=why)
 
     @_write.register
     def _(self, event: CaseDropped) -> None:
@@ -250,7 +257,8 @@ class EventLog:
 
 
 def _who(case: Case) -> dict[str, object]:
-    return {"case": case.id, "mfn": f"{case.mfn:#x}", "dimm": case.dimm}
+    rank = {} if case.rank is None else {"rank": case.rank}
+    return {"case": case.id, "mfn": f"{case.mfn:#x}", "dimm": case.dimm, **rank}
 
 
 def _why(case: Case) -> dict[str, object]:

@@ -12,7 +12,16 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from agent.adapters.catalogue import NO_RUNG, PREFIX, Cases, Intake, Maker, Result, World
+from agent.adapters.catalogue import (
+    COMMANDING,
+    NO_RUNG,
+    PREFIX,
+    Cases,
+    Intake,
+    Maker,
+    Result,
+    World,
+)
 from agent.contract.frames import PAGE_SIZE
 from agent.events import (
     BatchTaken,
@@ -30,10 +39,12 @@ from agent.events import (
     GapSeen,
     GuestFoundStopped,
     GuestPaused,
+    MarksUnlisted,
     MessageRefused,
     PagesEvicted,
 )
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
+from agent.retirement.states import State
 
 DIMMS_MAX = 64  # then the label is `other`
 OTHER = "other"
@@ -51,6 +62,7 @@ class Metrics:
         self._cases = Cases(make)
         self._world = World(make)
         self._dimms: set[str] = set()
+        self._worn: set[str] = set()
         self._expose_process(version)
 
     def _expose_process(self, version: str) -> None:
@@ -124,6 +136,7 @@ class Metrics:
     def _(self, event: CaseOpened) -> None:
         self._enter(event.case.state)
         self._cases.transitions.labels(event.case.state).inc()
+        self._cases.opened.labels(event.case.origin).inc()
 
     @observe.register
     def _(self, event: CaseMoved) -> None:
@@ -132,14 +145,16 @@ class Metrics:
             self._cases.retired_bytes.dec(PAGE_SIZE)
         self._enter(event.case.state)
         self._cases.transitions.labels(event.case.state).inc()
-        self._cases.step_seconds.labels(event.before).observe(event.took_seconds)
+        if event.before in COMMANDING:
+            self._cases.step_seconds.labels(event.before).observe(event.took_seconds)
 
         if event.case.state is State.OBSERVED:
             self._cases.would.labels(next(iter(event.case.rungs), NO_RUNG)).inc()
 
     @observe.register
-    def _(self, _: DimmWornOut) -> None:
-        self._cases.dimms_worn_out.inc()
+    def _(self, event: DimmWornOut) -> None:
+        self._worn.add(event.rank.dimm)
+        self._cases.dimms_worn_out.set(len(self._worn))
 
     @observe.register
     def _(self, _: CaseDropped) -> None:
@@ -156,6 +171,10 @@ class Metrics:
     @observe.register
     def _(self, _: GuestFoundStopped) -> None:
         self._cases.found_stopped.inc()
+
+    @observe.register
+    def _(self, _: MarksUnlisted) -> None:
+        self._cases.marks_unlisted.inc()
 
     @observe.register
     def _(self, event: CapReached) -> None:

@@ -7,7 +7,7 @@ refused messages, pauses) is kept here.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from statistics import median
@@ -20,11 +20,14 @@ from agent.contract.status import (
     HotPage,
     PausesView,
     StatusView,
+    WornDimm,
 )
 from agent.diagnosis.diagnosis import Diagnosis
 from agent.events import BatchTaken, EreportsLost, Event, GuestPaused, MessageRefused
-from agent.retirement.case import Case, State
+from agent.retirement.caps import Rank
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
+from agent.retirement.states import State
 
 PAUSES_KEPT = 4096
 HOT_PAGES = 10
@@ -89,7 +92,7 @@ class Overview:
             hot_pages=self._hot_pages(),
             cases=self.docket.counts(),
             guest_pauses_seconds=self._pauses_view(),
-            replace_dimms=self.docket.worn_dimms,
+            replace_dimms=worn_dimms(self.docket.worn_ranks),
         )
 
     def _hot_pages(self) -> tuple[HotPage, ...]:
@@ -122,6 +125,15 @@ class Overview:
         return _view(case).model_copy(update={"history": history})
 
 
+def worn_dimms(ranks: Iterable[Rank]) -> tuple[WornDimm, ...]:
+    """The DIMMs to replace, each once."""
+    numbers: dict[str, list[int]] = {}
+    for rank in ranks:
+        of_dimm = numbers.setdefault(rank.dimm, [])
+        of_dimm += [] if rank.number is None else [rank.number]
+    return tuple(WornDimm(dimm=dimm, ranks=tuple(worn)) for dimm, worn in numbers.items())
+
+
 def _what_for(case: Case, state: str) -> str:
     return case.verdict if state == State.OPEN else ""
 
@@ -138,6 +150,8 @@ def _view(case: Case) -> CaseView:
         reason=case.why or case.verdict,
         reason_word=case.reason,
         dimm=case.dimm,
+        rank_of_dimm=case.rank,
+        origin=case.origin,
         opened_at=case.opened_at_ns / NS,
         moved_at=case.moved_at_ns / NS,
     )

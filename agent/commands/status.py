@@ -12,7 +12,7 @@ from agent.commands.options import (
     SocketOption,
     socket_of,
 )
-from agent.contract.status import StatusView, View
+from agent.contract.status import StatusView, View, WornDimm
 
 
 def register(app: typer.Typer) -> None:
@@ -47,10 +47,16 @@ def _print(view: StatusView) -> None:
     health = "[green]healthy[/]" if view.healthy else f"[red]ailing[/]: {'; '.join(view.ailments)}"
     console.print(f"[bold]{view.host}[/]  pagewarden {view.version}  {health}")
     console.print(_counts(view))
-    for dimm in view.replace_dimms:
-        console.print(f"[yellow]replace DIMM {dimm}[/]: as many of its pages are retired as may be")
+    for worn in view.replace_dimms:
+        console.print(f"[yellow]replace DIMM {told(worn)}[/]: it has lost as many pages as it may")
     if view.hot_pages:
         console.print(_hot_pages(view))
+
+
+def told(worn: WornDimm) -> str:
+    """`DIMM_A1`, and where that is known, `DIMM_A1 (rank 0 and 1)`."""
+    ranks = " and ".join(map(str, worn.ranks))
+    return f"{worn.dimm} (rank {ranks})" if ranks else worn.dimm
 
 
 def _counts(view: StatusView) -> Table:

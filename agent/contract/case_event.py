@@ -20,6 +20,7 @@ from agent.contract.topics import HostName
 class CaseEvent(Wire):
     """Times are seconds since 1970 UTC. `reason` is a word for programs, `text` is for people.
 
+    `origin` is who wants the page out of use: `verdict`, `operator`, or `found` (somebody else).
     `boot` is the boot of the host that this is about. A field may be added; what is here stays, for
     as long as `version` is 1.
     """
@@ -30,6 +31,8 @@ class CaseEvent(Wire):
     case: str
     mfn: MfnField
     dimm: str | None = None
+    rank_of_dimm: int | None = None
+    origin: str = "verdict"
     state: str
     rest: Annotated[Rest, Field(strict=False)]
     use: str | None = None

@@ -8,8 +8,11 @@ The socket is the privilege. Behind `hypercall.sock` each page's answer names th
 Behind `hypercall-unprivileged.sock` one may only ask, and is told which domains own the pages of
 the call, not which page is whose: such a caller must not learn where a guest's memory lies.
 
+`MARKED` lists what is marked, whoever asked for that: a caller that has lost its memory can find
+its pages again, and those of others.
+
 A host whose personality is `xen-4.17` has none of these calls but the one of real Xen, `SYSCTL`:
-a range of pages, and 32-bit words in answer.
+a range of pages, and 32-bit words in answer. To learn what is marked there is to ask page by page.
 """
 
 from collections.abc import Sequence
@@ -37,6 +40,7 @@ class Call(StrEnum):
     QUERY = "/v1/page_query"
     ONLINE = "/v1/page_online"
     SWAP = "/v1/p2m_swap"
+    MARKED = "/v1/marked"
     SYSCTL = "/v1/sysctl/page_offline"
 
 
@@ -140,6 +144,21 @@ class PagesReply(Wire):
     owners: Annotated[tuple[DomIdField, ...], Field(strict=False)] = ()
 
 
+class MarkedRequest(Wire):
+    """Which pages are marked, from this one on: pending or offlined, broken ones among them."""
+
+    first: MfnField = 0
+
+
+class MarkedReply(Wire):
+    """Rising by page, and no more of them than one call may name; `more_from` is where to go on,
+    none after the last.
+    """
+
+    pages: Annotated[tuple[PageReply, ...], Field(max_length=PAGES_MAX, strict=False)] = ()
+    more_from: MfnField | None = None
+
+
 class Interleave(Wire):
     """Where the DIMMs lie: from page 0 on, runs of `pages` pages go round them, in this order."""
 
@@ -165,6 +184,10 @@ class HostReply(Wire):
     personality: str
     modules: Annotated[tuple[Module, ...], Field(strict=False)] = ()
     interleave: Interleave | None = None
+
+    def dimm_of(self, mfn: int) -> str | None:
+        """The label of the DIMM that the page lies on, if the host says so."""
+        return None if self.interleave is None else self.interleave.dimm_of(mfn)
 
 
 class SysctlCommand(IntEnum):

@@ -41,6 +41,8 @@ class CaseView(Wire):
     """One case. Times are seconds since 1970 UTC; `state` is a name of the case machine.
 
     `reason` is for people, `reason_word` for programs: a word of `retirement.reason.Reason`.
+    `origin` is who wants the page out of use: its errors (`verdict`), an `operator`, or somebody
+    else, whose mark was `found` on it.
     """
 
     id: str
@@ -53,6 +55,8 @@ class CaseView(Wire):
     reason: str = ""
     reason_word: str | None = None
     dimm: str | None = None
+    rank_of_dimm: int | None = None
+    origin: str = "verdict"
     opened_at: float
     moved_at: float
     history: Annotated[tuple[CaseStep, ...], Field(strict=False)] = ()
@@ -76,6 +80,15 @@ class PausesView(Wire):
     count: int = 0
     p50: float = 0.0
     max: float = 0.0
+
+
+class WornDimm(Wire):
+    """A DIMM to replace, and which of its ranks have lost as many pages as may be; none of them if
+    nobody knows.
+    """
+
+    dimm: str
+    ranks: Annotated[tuple[int, ...], Field(strict=False)] = ()
 
 
 class StatusView(Wire):
@@ -103,4 +116,4 @@ class StatusView(Wire):
     hot_pages: Annotated[tuple[HotPage, ...], Field(strict=False)] = ()
     cases: dict[str, int] = Field(default_factory=dict)
     guest_pauses_seconds: PausesView = PausesView()
-    replace_dimms: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    replace_dimms: Annotated[tuple[WornDimm, ...], Field(strict=False)] = ()

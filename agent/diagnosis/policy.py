@@ -74,12 +74,13 @@ class Policy:
         return MFN_MAX + 1 if self.frames is None else min(self.frames, MFN_MAX + 1)
 
     def _verdict(self, batch: Batch, at: int) -> Verdict:
-        dimm = int(batch.dimm[at])
+        dimm, rank = int(batch.dimm[at]), int(batch.rank[at])
         return Verdict(
             mfn=mfn_of(int(batch.address[at])),
             time_ns=int(batch.time_ns[at]),
             reason=self._reason,
             dimm=None if dimm == UNKNOWN else batch.dimms[dimm],
+            rank=None if rank == UNKNOWN else rank,
         )
 
 

@@ -9,10 +9,12 @@ from agent.contract.frames import Mfn
 class Verdict:
     """The engine fired for `mfn` on an error at `time_ns` (the record's own clock).
 
-    `reason` is a sentence for people: `2 errors in 24 h`. `dimm` is the label the ereport carried.
+    `reason` is a sentence for people: `2 errors in 24 h`. `dimm` is the label the ereport carried,
+    `rank` the number that it gave of that DIMM's rank.
     """
 
     mfn: Mfn
     time_ns: int
     reason: str
     dimm: str | None = None
+    rank: int | None = None

@@ -14,7 +14,7 @@ from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageReply, PagesReply
 from agent.contract.toolstack import DomainInfo, DomainsReply
 from agent.retirement import answers
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.look import Sight, is_news, objections
 from agent.retirement.outcome import (
     UNLISTED,
@@ -29,6 +29,7 @@ from agent.retirement.outcome import (
 from agent.retirement.owed import Command, Owed
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 
 PageCall = Callable[[Sequence[Mfn]], Awaitable[PagesReply]]
 CommandForAll = Callable[[Sequence[Case]], Awaitable[tuple[Outcome, ...]]]
@@ -184,6 +185,7 @@ class Acts:
             State.PARKED: self._offline,
             State.CONFIRMING: self._query,
             State.POSTPONED: self._query,
+            State.FOUND: self._query,
             State.EXCHANGING: self._exchange,
         }
         return commands.get(state)

@@ -18,9 +18,12 @@ from dataclasses import replace
 from itertools import groupby
 
 from agent.contract.hypercall import PAGES_MAX
-from agent.retirement.case import FIRST_STATE, PAUSING, TRANSITIONS, Case, State, advance
+from agent.retirement.advance import advance
+from agent.retirement.case import Case
 from agent.retirement.ladder import Terms
 from agent.retirement.outcome import Done, Gone, Outcome, Overtaken
+from agent.retirement.states import FIRST_STATE, PAUSING, State
+from agent.retirement.table import TRANSITIONS
 
 Given = tuple[Case, Outcome]  # a case, and what its command came to
 Move = tuple[Case, Case]  # a case before, and after

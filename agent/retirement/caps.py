@@ -23,21 +23,37 @@ CAPS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Rank:
+    """One rank of the DIMM `dimm`; where nobody knows the number, the DIMM as if it had but one."""
+
+    dimm: str
+    number: int | None = None
+
+    def __str__(self) -> str:
+        return self.dimm if self.number is None else f"{self.dimm} rank {self.number}"
+
+
+def rank_of(dimm: str | None, number: int | None) -> Rank | None:
+    """None if nobody knows the DIMM: a number alone says nothing."""
+    return Rank(dimm, number) if dimm else None
+
+
+@dataclass(frozen=True, slots=True)
 class Caps:
-    """Both count every page that is retired, parked or on its way: of the host, and of one DIMM."""
+    """Both count every page that is retired, parked or on its way: of the host, and of one rank."""
 
     pages_max: int
-    pages_per_dimm_max: int = 64
+    pages_per_rank_max: int = 64
 
-    def refusal(self, pages_taken: int, of_its_dimm: int = 0) -> Reason | None:
+    def refusal(self, pages_taken: int, of_its_rank: int = 0) -> Reason | None:
         """Why one page more may not be taken, if it may not."""
-        if self.is_worn(of_its_dimm):
+        if self.is_worn(of_its_rank):
             return Reason.REPLACE_DIMM
         return Reason.RETIRED_MEMORY_CAP if pages_taken >= self.pages_max else None
 
     def is_worn(self, pages_taken: int) -> bool:
-        """True for a DIMM of which so many pages are taken that it is to be replaced."""
-        return pages_taken >= self.pages_per_dimm_max
+        """True for a rank of which so many pages are taken that its DIMM is to be replaced."""
+        return pages_taken >= self.pages_per_rank_max
 
 
 @dataclass(frozen=True, slots=True)

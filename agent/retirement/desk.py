@@ -18,11 +18,12 @@ from agent.contract.hypercall import PAGES_MAX, HostReply
 from agent.contract.requests import Ask
 from agent.diagnosis.verdict import Verdict
 from agent.events import CapReached, CaseMoved, CaseOpened, Observer
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
 from agent.retirement.reason import Reason
 from agent.retirement.request import Request, RequestRefused, ended, fed, read, settled
+from agent.retirement.states import State
 from agent.waiting import set_within
 
 PAGES_AT_ONCE = PAGES_MAX  # of one request: as many as one stop of a guest can help
@@ -127,8 +128,7 @@ class Desk:
 
     def _ask(self, request: Request, mfns: Sequence[Mfn]) -> tuple[tuple[Case | None, Case], ...]:
         now_ns = self.clock()
-        dimm = self.host.interleave.dimm_of if self.host.interleave else _unknown
-        wanted = [Verdict(mfn, now_ns, ASKED_FOR, dimm(mfn)) for mfn in mfns]
+        wanted = [Verdict(mfn, now_ns, ASKED_FOR, self.host.dimm_of(mfn)) for mfn in mfns]
         moves = self.docket.ask(wanted, now_ns, beyond_cap=request.beyond_cap)
         if any(self.docket.get(mfn) is None for mfn in mfns):
             self.observe(CapReached(Reason.RETIRED_MEMORY_CAP))
@@ -154,7 +154,3 @@ class Desk:
         for old in over[: max(0, len(self._requests) - REQUESTS_KEPT)]:
             del self._requests[old]
         await self.log.save_request(request, *cases)
-
-
-def _unknown(_: int) -> None:
-    """The DIMM of a page on a host that does not say where its DIMMs lie."""

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field, replace
 from agent.contract.frames import DomId, Mfn
 from agent.contract.status import Rest
 from agent.diagnosis.verdict import Verdict
+from agent.retirement.advance import advance
 from agent.retirement.batch import key_of
-from agent.retirement.caps import Caps, within_an_hour
-from agent.retirement.case import TRANSITIONS, Case, State, advance, open_case, reopened
+from agent.retirement.caps import Caps, Rank, rank_of, within_an_hour
+from agent.retirement.case import Case, Origin, open_case
 from agent.retirement.outcome import Asked
 from agent.retirement.reason import Reason
+from agent.retirement.reopening import reopened
+from agent.retirement.states import State
+from agent.retirement.table import TRANSITIONS
 
 CAPPING = frozenset({Reason.RETIRED_MEMORY_CAP, Reason.REPLACE_DIMM})  # why the caps refuse a page
+COMING_BACK = frozenset({State.RETURNING, State.RETURNED})
 CAPPED_MAX = 1000  # cases kept of pages that the caps refused
 
 
@@ -38,7 +43,7 @@ class Docket:
     _owing: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _recalled: set[Mfn] = field(default_factory=set[Mfn])
     _taken: int = 0
-    _taken_of: Counter[str] = field(default_factory=Counter[str])
+    _taken_of: Counter[Rank] = field(default_factory=Counter[Rank])
     _pauses: dict[str, frozenset[int]] = field(default_factory=dict[str, frozenset[int]])
     _open: int = 0
 
@@ -57,7 +62,7 @@ class Docket:
         """True if it is to be taken up anew."""
         is_replaced = case.is_of_another(self._module_of(case.dimm))
         if _is_capped(case) and not is_replaced:
-            return self._refusal(case.dimm) is None
+            return self._refusal(case.wears) is None
         return case.boot != self.boot and case.state is not State.RETURNED
 
     def _reopened(self, case: Case, now_ns: int) -> Case:
@@ -75,6 +80,12 @@ class Docket:
         opened = [self._opened(verdict, now_ns) for verdict in fresh.values()]
         return tuple(case for case in opened if case is not None)
 
+    def open_missed(self, verdicts: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
+        """The same for verdicts of an earlier life, which are found once more at a start: a page
+        that had a case has had its verdict, and what was given back since is not taken again.
+        """
+        return self.open([each for each in verdicts if each.mfn not in self._cases], now_ns)
+
     def _is_new(self, mfn: Mfn) -> bool:
         """True for a page without a case, or whose case was closed."""
         case = self._cases.get(mfn)
@@ -87,7 +98,7 @@ class Docket:
         was before, if it was, and as it is now, already on the docket.
 
         A page that is on its way, or retired, is left as it is. One that the host's cap refuses
-        gets no case: whoever asked is told. A DIMM's own cap is for verdicts alone.
+        gets no case: whoever asked is told. A rank's own cap is for verdicts alone.
         """
         asked = [self._asked(verdict, now_ns, beyond_cap=beyond_cap) for verdict in wanted]
         return tuple(move for move in asked if move is not None)
@@ -98,24 +109,51 @@ class Docket:
         mfn = verdict.mfn
         self._recalled.discard(mfn)
         before = None if self._is_new(mfn) else self._cases[mfn]
-        if before is not None and Asked not in TRANSITIONS[before.state]:
+        if before is not None and before.is_ours and Asked not in TRANSITIONS[before.state]:
             return None
         takes_more = not beyond_cap and not _takes_a_page(before)
         if takes_more and self.caps.refusal(self._taken) is not None:
             return None
-        after = self._new(verdict, now_ns) if before is None else advance(before, Asked(), now_ns)
+        after = (
+            self._new(verdict, now_ns, Origin.OPERATOR)
+            if before is None
+            else _taken_up(before, verdict, now_ns, Origin.OPERATOR)
+        )
         after = replace(after, beyond_cap=beyond_cap or after.beyond_cap, boot=self.boot)
         self.put(after)
         return before, after
 
-    def _new(self, verdict: Verdict, now_ns: int) -> Case:
-        self.next_number += 1
-        case_id, module = f"c{self.next_number - 1}", self._module_of(verdict.dimm)
-        return open_case(case_id, verdict, now_ns, self.boot, module)
+    def adopt(self, marked: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
+        """New cases for those of these pages, marked by nobody that we know, that have none.
 
-    def _refusal(self, dimm: str | None) -> Reason | None:
+        No cap refuses them: they are out of use already, or will be, and count from now on.
+        """
+        nobodys = (found for found in marked if self._is_new(found.mfn))
+        adopted = tuple(self._new(found, now_ns, Origin.FOUND) for found in nobodys)
+        for case in adopted:
+            self.put(case)
+        return adopted
+
+    def claim(self, verdicts: Iterable[Verdict], now_ns: int) -> tuple[tuple[Case, Case], ...]:
+        """What errors on pages that were found marked make of their cases: ours from now on. Each
+        as it was, and as it is, already on the docket.
+        """
+        moves: list[tuple[Case, Case]] = []
+        for verdict in verdicts:
+            case = self._cases.get(verdict.mfn)
+            if case is not None and not case.is_ours and case.state not in COMING_BACK:
+                moves.append((case, _taken_up(case, verdict, now_ns, Origin.VERDICT)))
+                self.put(moves[-1][1])
+        return tuple(moves)
+
+    def _new(self, wanted: Verdict, now_ns: int, origin: Origin = Origin.VERDICT) -> Case:
+        self.next_number += 1
+        case = open_case(f"c{self.next_number - 1}", wanted, now_ns, origin)
+        return replace(case, boot=self.boot, module=self._module_of(wanted.dimm))
+
+    def _refusal(self, rank: Rank | None) -> Reason | None:
         """Why no page more may be taken there, if none may."""
-        return self.caps.refusal(self._taken, self._taken_of[dimm or ""])
+        return self.caps.refusal(self._taken, self._taken_of[rank] if rank else 0)
 
     def recall(self, mfn: Mfn) -> Case | None:
         """Have this page brought back as soon as may be; its case, if there is something to do."""
@@ -134,7 +172,7 @@ class Docket:
         return not case.state.is_at_rest or case.mfn in self._recalled
 
     def _opened(self, verdict: Verdict, now_ns: int) -> Case | None:
-        refusal = self._refusal(verdict.dimm)
+        refusal = self._refusal(rank_of(verdict.dimm, verdict.rank))
         if refusal is not None:
             self.turned_away += 1
             if self.turned_away > CAPPED_MAX:
@@ -163,11 +201,11 @@ class Docket:
             self._unsettled[case.mfn] = case
 
     def _count_taken(self, case: Case | None, pages: int) -> None:
-        """Only what is known to lie on a DIMM counts against one."""
+        """Only what is known to lie on a DIMM counts against one of its ranks."""
         if case is not None and _takes_a_page(case):
             self._taken += pages
-            if case.dimm:
-                self._taken_of[case.dimm] += pages
+            if rank := case.wears:
+                self._taken_of[rank] += pages
 
     def _note_pauses(self, case: Case) -> None:
         if case.paused_at_ns:
@@ -180,11 +218,10 @@ class Docket:
         return self._pauses.get(guest, frozenset())
 
     @property
-    def worn_dimms(self) -> tuple[str, ...]:
-        """The DIMMs that are to be replaced."""
-        return tuple(
-            sorted(dimm for dimm, pages in self._taken_of.items() if self.caps.is_worn(pages))
-        )
+    def worn_ranks(self) -> tuple[Rank, ...]:
+        """Those whose DIMMs are to be replaced."""
+        worn = (rank for rank, pages in self._taken_of.items() if self.caps.is_worn(pages))
+        return tuple(sorted(worn, key=str))
 
     @property
     def cases(self) -> tuple[Case, ...]:
@@ -236,6 +273,17 @@ class Docket:
         """How many cases rest where, every word of `Rest` included."""
         seen = Counter(case.rest for case in self._cases.values())
         return {rest.value: seen[rest] for rest in Rest}
+
+
+def _taken_up(case: Case, wanted: Verdict, now_ns: int, origin: Origin) -> Case:
+    """Asked for anew, unless it is out of use; and if only others wanted that so far, by `origin`
+    from now on.
+    """
+    asked = Asked in TRANSITIONS[case.state]
+    after = advance(case, Asked(), now_ns) if asked else case
+    if case.is_ours:
+        return after
+    return replace(after, origin=origin, verdict=wanted.reason, rank=wanted.rank)
 
 
 def _is_capped(case: Case) -> bool:

@@ -3,10 +3,11 @@
     submitted ──► a step (`steps.py`) ──► wait ──► again … until it rests
                   or, if it is about a guest, its part in a stop (`turns.py`)
     parked    ──► looked at, all in one question, now and then
+    found     ──► the same, but nothing follows from it except that it has left
     postponed ──► read back, all of a guest at once, when it may be stopped again
     recalled  ──► back into use, as soon as its guest is in nobody's hands
 
-Deciding is in `case.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
+Deciding is in `advance.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
 Whoever comes back from waiting reads the case from the docket anew: a stop for another page may
 have helped this one too.
 """
@@ -23,11 +24,12 @@ from agent.contract.hypercall import PAGES_MAX
 from agent.events import GuestFoundStopped, Observer
 from agent.retirement import batch
 from agent.retirement.acts import Acts
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.manners import Manners
 from agent.retirement.outcome import Asked, Recalled
 from agent.retirement.ports import CaseLog
+from agent.retirement.states import State
 from agent.retirement.steps import Steps
 from agent.retirement.turns import Turns
 from agent.waiting import set_within
@@ -164,11 +166,13 @@ class Driver:
 
     async def _watch(self) -> None:
         """Look at the parked pages now and then: they may have been freed; and at the postponed
-        ones of a guest, once it may be stopped. Who only observes does neither.
+        ones of a guest, once it may be stopped. Who only observes does neither, but looks at what
+        others have marked.
         """
         for turn in count():
             if await set_within(self._stopping, self.manners.watch_seconds):
                 return
+            await self.look_at(sorted(self.docket.resting(State.FOUND), key=_attempts))
             if not self.manners.observes:
                 await self._look_at(self._parked(turn), partial(self._ask_about, turn))
                 await self._look_at_postponed()
@@ -181,7 +185,13 @@ class Driver:
     async def _look_at_postponed(self) -> None:
         for cases in batch.by_guest(self.docket.resting(State.POSTPONED)):
             if self._turns.why_not_stop(cases[0]) is None:
-                await self._look_at(cases, self._steps.take)
+                await self.look_at(cases)
+
+    async def look_at(self, cases: Sequence[Case]) -> None:
+        """One question for all of these, which are at rest and have a query for a command; for as
+        many as one call may name.
+        """
+        await self._look_at(cases, self._steps.take)
 
     async def _look_at(self, cases: Sequence[Case], ask: Ask) -> None:
         """One question for all of them that nobody else commands."""
@@ -234,3 +244,8 @@ class Driver:
         sleeper = self._sleepers.setdefault(case.mfn, asyncio.Event())
         await set_within(sleeper, self.manners.delay_seconds(case))
         del self._sleepers[case.mfn]
+
+
+def _attempts(case: Case) -> int:
+    """Who was asked about least comes first."""
+    return case.attempts

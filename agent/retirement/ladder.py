@@ -44,10 +44,13 @@ class Rung(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the operator allows. `migrate_to` is a peer's name, `here`, or empty: nowhere."""
+    """What the operator allows. `migrate_to` is a peer's name, `here`, or empty: nowhere. Others
+    who map a page have `mapped_seconds` to let go of it.
+    """
 
     rungs: tuple[Rung, ...] = tuple(Rung)
     migrate_to: str = ""
+    mapped_seconds: float = 60.0
 
 
 LADDER: dict[PageUse, tuple[Rung, ...]] = {

@@ -17,10 +17,11 @@ from agent.contract.frames import DomId
 from agent.contract.hypercall import PageReply, PageStatus, PageUse
 from agent.contract.toolstack import HERE, DomainsReply, DomainState
 from agent.retirement import answers
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.ladder import Rung
 from agent.retirement.outcome import NotNow, Outcome, Overtaken
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 
 # Until these are done, their guest will ask for a page more.
 NEEDING_A_PAGE = frozenset({State.SUSPENDING, State.EXCHANGING, State.SAVING, State.RESTORING})

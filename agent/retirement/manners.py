@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 
 from agent.retirement.caps import StopCaps
-from agent.retirement.case import ATTEMPTS_MAX, Case, State, retry_delay_seconds
+from agent.retirement.case import Case
 from agent.retirement.ladder import Terms
+from agent.retirement.patience import ATTEMPTS_MAX, retry_delay_seconds
+from agent.retirement.states import State
 
 WATCH_DOUBLINGS_MAX = 4  # so every sixteenth round at least
 
@@ -22,7 +24,6 @@ class Manners:
     stopped_retry_seconds_max: float = 5.0
     watch_seconds: float = 60.0
     gather_seconds: float = 2.0
-    mapped_seconds: float = 60.0
     late_seconds: float = 600.0
     cases_in_flight_max: int = 8
     terms: Terms = field(default_factory=Terms)
@@ -35,7 +36,7 @@ class Manners:
         A page that others map is looked at `ATTEMPTS_MAX` times in the time that they are given.
         """
         if case.state is State.WAITING:
-            return self.mapped_seconds / ATTEMPTS_MAX
+            return self.terms.mapped_seconds / ATTEMPTS_MAX
         return retry_delay_seconds(case, self.retry_seconds_first, self.retry_seconds_max)
 
     def watches(self, case: Case, turn: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a step can come to. Each is a value with its own row in the table of `case.py`.
+"""What a step can come to. Each is a value with its own row in `table.py`.
 
 Nothing here is an error: trouble that is expected is an outcome, and every outcome that moves a
 case is written into the journal before the next step begins.

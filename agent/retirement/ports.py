@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from agent.contract.frames import DomId, Mfn
-from agent.contract.hypercall import HostReply, PagesReply
+from agent.contract.hypercall import HostReply, MarkedReply, PagesReply
 from agent.contract.toolstack import DomainsReply, ToolReply
 from agent.retirement.case import Case
 
@@ -17,6 +17,13 @@ class Hypervisor(Protocol):
     async def query(self, mfns: Sequence[Mfn]) -> PagesReply: ...
     async def online(self, mfns: Sequence[Mfn]) -> PagesReply: ...
     async def swap(self, mfns: Sequence[Mfn]) -> PagesReply: ...
+    async def marked(self, first: Mfn) -> MarkedReply:
+        """What is marked from `first` on, by whomever.
+
+        Raises:
+            PeerError: if this hypervisor keeps no list of that.
+        """
+        ...
 
 
 class Toolstack(Protocol):

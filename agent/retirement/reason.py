@@ -41,6 +41,7 @@ class Reason(StrEnum):
     RUNGS_TRIED = "rungs_tried"
     AGENT_STOPPING = "agent_stopping"
     NOT_TAKEN = "not_taken"
+    FOUND_MARKED = "found_marked"
     OVERRULED = "overruled"
     HOST_REBOOTED = "host_rebooted"
     DIMM_REPLACED = "dimm_replaced"
@@ -78,7 +79,7 @@ TEXT: dict[Reason, str] = {
         "look for a DIMM to replace"
     ),
     Reason.REPLACE_DIMM: (
-        "its DIMM has lost as many pages as retirement.pages_per_dimm_max allows: replace the DIMM"
+        "its rank has lost as many pages as retirement.pages_per_rank_max allows: replace the DIMM"
     ),
     Reason.PAUSES_CAP: (
         "its guest was stopped as often as retirement.pauses_per_guest_and_hour_max allows"
@@ -89,6 +90,10 @@ TEXT: dict[Reason, str] = {
     Reason.RUNGS_TRIED: "everything that could help was tried",
     Reason.AGENT_STOPPING: "the agent is stopping",
     Reason.NOT_TAKEN: "the agent has not taken it: there is nothing to bring back",
+    Reason.FOUND_MARKED: (
+        "somebody else marked it: it is watched, and no guest is touched before it has errors here "
+        "or an operator asks for it"
+    ),
     Reason.OVERRULED: "a later request wanted the opposite",
     Reason.HOST_REBOOTED: "the host rebooted",
     Reason.DIMM_REPLACED: "there is another DIMM in its place now",

@@ -17,12 +17,13 @@ from agent.clock import Clock
 from agent.events import CaseMoved, GuestPaused, Observer
 from agent.retirement import batch
 from agent.retirement.acts import Acts
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Terms
 from agent.retirement.outcome import Done, Outcome
 from agent.retirement.owed import Owed
 from agent.retirement.ports import CaseLog
+from agent.retirement.states import State
 
 
 @dataclass(slots=True)

@@ -21,7 +21,8 @@ from weakref import WeakValueDictionary
 
 from agent.events import CapReached
 from agent.retirement import batch
-from agent.retirement.case import Case, owing
+from agent.retirement.advance import owing
+from agent.retirement.case import Case
 from agent.retirement.manners import Manners
 from agent.retirement.outcome import NotNow, Postponed, Recalled
 from agent.retirement.owed import Owed

@@ -6,7 +6,7 @@ The others' are refused with the name of what there is.
 There is a door for the privileged and one for anybody. Who comes in by the second is refused every
 call by real Xen, with -1 and EPERM. The design lets him ask and hides which page is whose from him;
 what changes a page is refused with 403 before it is looked at, because he owns none of them, and
-what would come of it is itself an answer about somebody else's memory.
+what would come of it is itself an answer about somebody else's memory. So is what is marked.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from aiohttp import web
 from agent.contract.hypercall import (
     Call,
     HostReply,
+    MarkedReply,
+    MarkedRequest,
     PagesReply,
     PagesRequest,
     SysctlReply,
@@ -32,10 +34,15 @@ from emulator.xen.offline import to_the_unprivileged
 from emulator.xen.sysctl import Caller, PageOfflineOp
 
 CALLS: dict[Personality, tuple[Call, ...]] = {
-    Personality.THREAD: (Call.OFFLINE, Call.QUERY, Call.ONLINE, Call.SWAP),
+    Personality.THREAD: (Call.OFFLINE, Call.QUERY, Call.ONLINE, Call.SWAP, Call.MARKED),
     Personality.XEN_4_17: (Call.SYSCTL,),
 }
-FOR_THE_PRIVILEGED = (Call.OFFLINE, Call.ONLINE, Call.SWAP)
+FOR_THE_PRIVILEGED = {
+    Call.OFFLINE: "it changes pages",
+    Call.ONLINE: "it changes pages",
+    Call.SWAP: "it changes pages",
+    Call.MARKED: "it tells of pages whosever they are",
+}
 
 PageCall = Callable[[Sequence[int]], PagesReply]
 
@@ -76,7 +83,12 @@ def _of_all(world: World, config: EmulatorConfig) -> list[web.RouteDef]:
 
 
 def _of_the_design(hypervisor: Hypervisor, timing: TimingSettings) -> list[web.RouteDef]:
+    async def marked(ask: MarkedRequest) -> MarkedReply:
+        await asyncio.sleep(timing.hypercall_seconds)
+        return hypervisor.page_marked(ask.first)
+
     return [
+        do(Call.MARKED, MarkedRequest, marked),
         do(Call.OFFLINE, PagesRequest, _timed(hypervisor.page_offline_pending, timing)),
         do(Call.QUERY, PagesRequest, _timed(hypervisor.page_query, timing)),
         do(Call.ONLINE, PagesRequest, _timed(hypervisor.page_online, timing)),
@@ -88,11 +100,11 @@ def _asked_by_anybody(hypervisor: Hypervisor, timing: TimingSettings) -> list[we
     def query(mfns: Sequence[int]) -> PagesReply:
         return to_the_unprivileged(hypervisor.page_query(mfns))
 
-    why = "it changes pages, and only hypercall.sock is for that"
-    return [
-        do(Call.QUERY, PagesRequest, _timed(query, timing)),
-        *(_refused(call, web.HTTPForbidden, why) for call in FOR_THE_PRIVILEGED),
-    ]
+    refused = (
+        _refused(call, web.HTTPForbidden, f"{what}, and only hypercall.sock is for that")
+        for call, what in FOR_THE_PRIVILEGED.items()
+    )
+    return [do(Call.QUERY, PagesRequest, _timed(query, timing)), *refused]
 
 
 def _timed(

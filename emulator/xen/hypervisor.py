@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from agent.contract.columns import I64
 from agent.contract.frames import DOM0, FIRST_RESERVED_DOMID, DomId, Gfn, Mfn
-from agent.contract.hypercall import PagesReply
+from agent.contract.hypercall import MarkedReply, PagesReply
 from agent.contract.toolstack import DomainState
 from emulator.machine.content import Content
 from emulator.xen import offline, pools
@@ -84,6 +84,10 @@ class Hypervisor:
     def page_online(self, mfns: Sequence[int]) -> PagesReply:
         """Undo `page_offline_pending`: all of it, or nothing."""
         return offline.online(self.table, mfns, self.memory.scrub)
+
+    def page_marked(self, first: int) -> MarkedReply:
+        """Which pages are pending or offlined, from `first` on."""
+        return offline.marked(self.table, first)
 
     def p2m_swap(self, mfns: Sequence[int]) -> PagesReply:
         """Give HVM guests other frames for these pages: for all of them, or for none."""

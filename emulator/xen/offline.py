@@ -1,4 +1,4 @@
-"""The page calls of the 2008 design: offline, query, online.
+"""The page calls of the 2008 design: offline, query, online, and the list of what is marked.
 
 A call names arbitrary pages and is atomic. First every page is judged; if a single one is
 refused, nothing is done, the refused pages say why and the others say that a peer failed. Only
@@ -18,7 +18,15 @@ import numpy as np
 
 from agent.contract.columns import I64
 from agent.contract.frames import Mfn
-from agent.contract.hypercall import PageReply, PagesReply, PageStatus, PageUse, Refusal
+from agent.contract.hypercall import (
+    PAGES_MAX,
+    MarkedReply,
+    PageReply,
+    PagesReply,
+    PageStatus,
+    PageUse,
+    Refusal,
+)
 from emulator.xen.frametable import FrameState, FrameTable
 from emulator.xen.pages import NO_MEMORY, PageKind
 
@@ -74,6 +82,13 @@ def query(table: FrameTable, mfns: Sequence[int]) -> PagesReply:
         for mfn in map(Mfn, mfns)
     )
     return _answer(pages)
+
+
+def marked(table: FrameTable, first: int) -> MarkedReply:
+    """Every page from `first` on that is pending or offlined, as far as one answer goes."""
+    mfns = sorted(mfn for mfn in table.marked() if mfn >= first)
+    pages = tuple(standing(table, mfn) for mfn in mfns[:PAGES_MAX])
+    return MarkedReply(pages=pages, more_from=next(iter(mfns[PAGES_MAX:]), None))
 
 
 def to_the_unprivileged(reply: PagesReply) -> PagesReply:

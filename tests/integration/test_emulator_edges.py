@@ -17,7 +17,15 @@ from aiomqtt import Client, ProtocolVersion
 
 from agent.contract import topics
 from agent.contract.ereport import Ereport, Inventory
-from agent.contract.hypercall import PAGES_MAX, Call, HostReply, PagesReply, PageStatus, PageUse
+from agent.contract.hypercall import (
+    PAGES_MAX,
+    Call,
+    HostReply,
+    MarkedReply,
+    PagesReply,
+    PageStatus,
+    PageUse,
+)
 from agent.contract.toolstack import DomainsReply, ToolCall, ToolOutcome, ToolReply
 from emulator.config import EmulatorConfig
 from emulator.demo.stage import free_port
@@ -89,6 +97,16 @@ async def test_the_unprivileged_change_no_page(tmp_path: Path, call: Call) -> No
         marked = (await doors.truth()).marked
     assert answer == (403, f"{call}: it changes pages, and only hypercall.sock is for that\n")
     assert marked == ()
+
+
+async def test_what_is_marked_is_listed_for_the_privileged_alone(tmp_path: Path) -> None:
+    async with running(a_script(a_config(tmp_path))) as doors:
+        await doors.call("hypercall", Call.OFFLINE, PagesReply, {"mfns": [FREE_PAGE]})
+        listed = await doors.call("hypercall", Call.MARKED, MarkedReply, {})
+        refused = await doors.ask("hypercall-unprivileged", Call.MARKED, {})
+    assert [page.mfn for page in listed.pages] == [FREE_PAGE]
+    why = "it tells of pages whosever they are, and only hypercall.sock is for that"
+    assert refused == (403, f"{Call.MARKED}: {why}\n")
 
 
 async def test_a_range_is_answered_page_by_page_both_ends_included(tmp_path: Path) -> None:

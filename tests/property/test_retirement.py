@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from agent.contract.frames import Mfn
 from agent.contract.hypercall import PageStatus, PageUse
 from agent.contract.toolstack import HERE, ToolOutcome
-from agent.retirement.case import State
 from agent.retirement.ladder import Terms
+from agent.retirement.states import State
 from tests.support.driving import Bench, ListLog, cases_of, quick
 from tests.support.host import LATE, LOST, UNHEARD, Domain, Host, Page, Power, PowerCut, a_host
 

@@ -6,12 +6,12 @@ bus, the host, the clock and the power are ours.
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 from agent import checkup
@@ -23,12 +23,16 @@ from agent.app import Agent, Observers, Parts
 from agent.config import AgentConfig
 from agent.contract import topics
 from agent.events import BatchTaken, CaseMoved, CaseOpened, EreportsLost, Event
+from agent.retirement.case import Case
+from agent.retirement.request import RequestRefused
 from tests.simulation.bus import AgentBroker, Bus
 from tests.simulation.clock import WallClock
 from tests.simulation.host import Host
 from tests.simulation.ports import SimHypervisor, SimToolstack
 from tests.simulation.power import PROCESS, Connection, Process
 from tests.simulation.trace import Trace
+
+Told = TypeVar("Told")
 
 LOOK_SECONDS = 10.0  # between two looks of the agent at its peers: often enough for a host's day
 HANDSHAKE_SECONDS = 1.0
@@ -96,12 +100,37 @@ class Keeper:
         self.starts = 0
         self.off_at: int | None = None  # of the next run
         self.up_since = 0.0
+        self.life_since = 0.0  # when it asked the host last who it is
+        self._inside = copy_context()
         self._stop = asyncio.Event()
         self._host = host
         self._bus = bus
         self._clock = clock
         self._trace = trace
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """The agent's, if it runs and knows them yet."""
+        return self.agent.driver.docket.cases if self.agent is not None else ()
+
+    async def ask(self, question: Callable[[Agent], Coroutine[Any, Any, Told]]) -> Told | None:
+        """What the agent answers; None if it is not there, or not any more.
+
+        Raises:
+            RequestRefused: if that is its answer.
+        """
+        if self.agent is None or not self.is_up:
+            return None
+        context = self._inside.copy()
+        answering = self._loop.create_task(question(self.agent), name="answer", context=context)
+        await asyncio.wait([answering])
+        if answering.cancelled():
+            return None
+        error = answering.exception()
+        if isinstance(error, RequestRefused):
+            raise error
+        return None if error else answering.result()
 
     @property
     def is_up(self) -> bool:
@@ -120,7 +149,7 @@ class Keeper:
         self._stop = asyncio.Event()
         self.up_since = self._loop.time()
         self._trace("agent", f"starts, run {self.starts}")
-        context = copy_context()
+        context = self._inside = copy_context()
         context.run(PROCESS.set, process)
         running = self._loop.create_task(self._run(process), name="agent", context=context)
         await asyncio.wait([running])
@@ -143,6 +172,7 @@ class Keeper:
         while not stop.is_set():
             parts = await self._parts(process)
             try:
+                self.life_since = self._loop.time()
                 self.agent = await Agent.make(self.config, parts, stop)
                 if self.agent is not None:
                     self.agent.handshake.every_seconds = HANDSHAKE_SECONDS
@@ -155,9 +185,8 @@ class Keeper:
         observe = Observers(self._observe)
         limits = JournalLimits(config.journal.retention_days * 86_400, config.journal.bytes_max)
         journal = await Journal.open(self.path, limits, self._clock)
-        broker = AgentBroker(
-            self._bus, process, (topics.ereports(config.host),), f"pagewarden-{config.host}"
-        )
+        heard, client = (topics.ereports(config.host),), f"pagewarden-{config.host}"
+        broker = AgentBroker(self._bus, process, heard, client, observe)
         hypervisor = SimHypervisor(host, process, config.hypervisor.call_seconds_max)
         toolstack = SimToolstack(host, process, config.hypervisor.guest_seconds_max)
         return Parts(broker, hypervisor, toolstack, journal, observe, HealthBoard(), self._clock)

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agent.events import BrokerConnected, Observer
 from tests.simulation.power import Process
 
 WIRE_SECONDS = 0.002
@@ -114,8 +115,10 @@ class Bus:
         await asyncio.sleep(WIRE_SECONDS)
         if link.is_down or not self.is_there:
             return False
-        if retain:
+        if retain and message.payload:
             self.retained[message.topic] = message
+        elif retain:
+            self.retained.pop(message.topic, None)
         arrivals = self.weather.arrivals()
         for seconds in arrivals:
             asyncio.get_running_loop().call_later(seconds, self._deliver, message)
@@ -172,6 +175,7 @@ class AgentBroker:
     process: Process
     topics: tuple[str, ...]
     client: str
+    observe: Observer = lambda _: None
     _link: Link | None = None
 
     @property
@@ -184,6 +188,8 @@ class AgentBroker:
             while True:
                 self.process.heard()
                 self._link = self.bus.connect(self.client, self.topics, keep=True)
+                if self._link is not None:
+                    self.observe(BrokerConnected(self.client))
                 while self._link and (message := await self._link.take()):
                     await asyncio.sleep(WIRE_SECONDS)
                     yield self._delivery(self._link, message)

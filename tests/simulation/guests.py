@@ -23,13 +23,15 @@ MAPPINGS_MAX = 4
 class Guests:
     """All that live on the host, by name."""
 
-    def __init__(self, world: World, rng: Random, trace: Trace) -> None:
+    def __init__(self, world: World, rng: Random, trace: Trace, now: Callable[[], float]) -> None:
         self.world = world
         self.names = [spec.name for spec in world.hypervisor.specs.values()]
         self._rng = rng
         self._trace = trace
+        self._now = now
         self._mapped: list[tuple[Hypervisor, Mfn]] = []
         self._gone_corruptions = 0
+        self.marked: dict[Mfn, float] = {}  # by somebody else than the agent, in this boot: when
 
     @property
     def deeds(self) -> dict[Kind, Callable[[str], None]]:
@@ -39,6 +41,7 @@ class Guests:
             Kind.GUEST_LEAVES: self.leave,
             Kind.MAPPER: self.come_or_go,
             Kind.KEEPS_DEVICE: self.keep_device,
+            Kind.MARKS: self.mark,
         }
 
     @property
@@ -121,6 +124,16 @@ class Guests:
             if device.home == name:
                 device.may_leave = not device.may_leave
                 self._tell(name, f"lets go of {device.name}: {device.may_leave}")
+
+    def mark(self, name: str) -> None:
+        """By hand: a page of that guest, or one that is free."""
+        table, domain = self._hypervisor.table, self.domain(name)
+        free = table.free_within(0, table.frames).tolist()
+        held = [] if domain is None else domain.frames.tolist()
+        mfn = Mfn(self._rng.choice(self._rng.choice([held or free, free])))
+        if mfn not in table.marked() and self._hypervisor.page_offline_pending([mfn]).changed:
+            self._trace("guests", f"somebody marks page {mfn:#x}")
+            self.marked[mfn] = self._now()
 
     def bring_online(self, mfn: Mfn) -> None:
         """Somebody takes back what was asked for, as long as it has not happened."""

@@ -25,6 +25,7 @@ from uuid import UUID
 import numpy as np
 
 from agent.contract.columns import Batch
+from agent.contract.ereport import Module
 from agent.contract.errors import Unreachable
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageReply, PagesReply, PageStatus, Refusal
@@ -34,6 +35,7 @@ from emulator.config import EmulatorConfig, TelemetrySettings, TimingSettings
 from emulator.scenario import Scenario
 from emulator.timing import span
 from emulator.world import World
+from emulator.xen.frametable import FrameState
 from emulator.xen.layout import Layout
 from emulator.xen.moving import Step, Trip
 from emulator.xen.trouble import Trouble as Mishap
@@ -53,6 +55,9 @@ SLOW_SECONDS = (1.0, 8.0, 40.0)
 
 BEGINS_WITH_ITS_ACT = frozenset({ToolCall.SUSPEND, ToolCall.SAVE})
 
+# What a guest notices, one way or the other.
+STOPPING = frozenset({ToolCall.SUSPEND, ToolCall.SAVE, ToolCall.MIGRATE})
+
 FOR_GOOD = frozenset({Refusal.XEN_HEAP, Refusal.OUT_OF_RANGE})
 
 TRIPS = tuple(step for step in Step if step is not Step.RELEASE)
@@ -68,6 +73,25 @@ class Made:
     time_ns: int
     mfn: Mfn
     errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A guest was running, and was stopped or moved: at `at`, when clocks on the wall said so."""
+
+    at: float
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Of the boot before: what was out of use at its end, what of that others had marked, and which
+    DIMMs there were.
+    """
+
+    offlined: frozenset[Mfn] = frozenset()
+    marked: frozenset[Mfn] = frozenset()
+    modules: tuple[Module, ...] = ()
 
 
 @dataclass(slots=True)
@@ -111,6 +135,8 @@ class Host:
         self.is_up = True
         self.calls = 0
         self.refused: set[int] = set()  # pages that it said it cannot give, for good
+        self.stops: dict[str, list[Stop]] = {}  # by guest, of this boot: when it was stopped for us
+        self.before = Before()
         self.excused: dict[str, float] = {}  # by guest: when something last kept it from going on
         self.rng = Random(nature.config.seed)
         self._bus = bus
@@ -127,7 +153,7 @@ class Host:
             nature.config, nature.scenario, nature.layout, self._fresh_boot_id(), EPOCH_NS
         )
         self._worked_at = 0.0
-        self.guests = Guests(self.world, self.rng, trace)
+        self.guests = Guests(self.world, self.rng, trace, self._loop.time)
         self.source = self._source()
 
     @property
@@ -238,7 +264,7 @@ class Host:
                 self._excuse(guest)
                 self._trace("toolstack", f"{call.name} {guest} ({about}): {outcome}, as drawn")
                 return ToolReply(outcome=outcome, reason="trouble was drawn")
-            reply = await self._act(call, act, seconds, image)
+            reply = await self._act(call, guest, act, seconds, image)
             if reply is None:
                 return None
             text = f"{reply.outcome} {reply.reason}"
@@ -250,23 +276,38 @@ class Host:
         return await self._answered(call.name, guest, reply)
 
     async def _act(
-        self, call: ToolCall, act: Callable[[], ToolReply], seconds: float, image: str = ""
+        self,
+        call: ToolCall,
+        guest: str,
+        act: Callable[[], ToolReply],
+        seconds: float,
+        image: str = "",
     ) -> ToolReply | None:
         """In its time; None if the host went down meanwhile."""
         boot_id = self.boot_id
         if image:
             self._unwritten.add(image)
         if call in BEGINS_WITH_ITS_ACT:
-            reply = self._done(call, act)
+            reply = self._done(call, guest, act)
             await asyncio.sleep(seconds)
             self._unwritten.discard(image)
             return reply if self.boot_id == boot_id and self.is_up else None
         await asyncio.sleep(seconds)
         if self.boot_id != boot_id or not self.is_up:
             return None
-        return self._done(call, act)
+        return self._done(call, guest, act)
 
-    def _done(self, call: ToolCall, act: Callable[[], ToolReply]) -> ToolReply:
+    def _done(self, call: ToolCall, guest: str, act: Callable[[], ToolReply]) -> ToolReply:
+        domain = self.guests.domain(guest)
+        if call in STOPPING and domain is not None and domain.is_running:
+            reply = self._carried_out(call, act)
+            if reply.outcome is ToolOutcome.DONE:
+                stop = Stop(self._loop.time(), self._clock())
+                self.stops.setdefault(guest, []).append(stop)
+            return reply
+        return self._carried_out(call, act)
+
+    def _carried_out(self, call: ToolCall, act: Callable[[], ToolReply]) -> ToolReply:
         toolstack = self.world.toolstack
         if self._trouble.happens(Kind.HALF_WAY):
             trip = Trip(self.rng.choice(TRIPS)) if call is ToolCall.EXCHANGE else None
@@ -364,6 +405,7 @@ class Host:
         self.world.stand_still()
         self.guests.remember_all()
         await asyncio.sleep(seconds)
+        self._look_back()
         self.world.reboot(self._fresh_boot_id(), self._loop.time(), self._unwritten)
         self._unwritten.clear()
         self._locks.clear()
@@ -372,6 +414,28 @@ class Host:
         for name in self.guests.names:
             self._excuse(name)
         self._trace("host", f"up as boot {self.boot_id}")
+
+    def _look_back(self) -> None:
+        """Remember of the boot that ends what the next one is judged by."""
+        marked = self.world.hypervisor.table.marked()
+        others = frozenset(self.guests.marked)
+        offlined = (mfn for mfn, state in marked.items() if state is FrameState.OFFLINED)
+        self.before = Before(frozenset(offlined), others, self.world.firmware.modules)
+        self.stops.clear()
+        self.guests.marked.clear()
+
+    def replace_dimm(self, number: float) -> None:
+        """Somebody will put another DIMM into one of the slots while the host is down."""
+        labels = self.world.firmware.labels
+        label = labels[int(number * len(labels))]
+        self._trace("host", f"is to get another DIMM in {label}")
+        self.world.replace_dimm(label)
+
+    def is_replaced(self, mfn: int) -> bool:
+        """True if the page lies on another DIMM than in the boot before."""
+        slot = self.world.firmware.labels[mfn % len(self.world.firmware.labels)]
+        of_slot = [m.identity for m in self.before.modules if m.label == slot]
+        return of_slot != [m.identity for m in self.world.firmware.modules if m.label == slot]
 
     def _fresh_boot_id(self) -> UUID:
         return UUID(int=self.rng.getrandbits(128), version=4)

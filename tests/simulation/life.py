@@ -27,7 +27,8 @@ from tests.simulation.checkers import ALWAYS, AT_REST, AT_THE_END, Checker, Foun
 from tests.simulation.clock import WallClock
 from tests.simulation.host import Host
 from tests.simulation.loop import Asleep, VirtualLoop, run_virtual
-from tests.simulation.plan import Episode, Event, GoesBad, Happens, Plan
+from tests.simulation.operators import Operators
+from tests.simulation.plan import Asks, Episode, Event, GoesBad, Happens, Plan
 from tests.simulation.trace import Trace
 from tests.simulation.trouble import Kind, Trouble
 
@@ -106,7 +107,9 @@ class Life:
         self._bus = Bus(self._trouble)
         self._host = Host(plan.nature, self._bus, self._clock, self._trouble, self._trace)
         self._keeper = Keeper(self._host, self._bus, folder, plan.agent, self._clock, self._trace)
-        self._scene = Scene(plan, self._host, self._keeper)
+        rng = Random(f"operators {plan.seed}")
+        self._operators = Operators(self._keeper, self._host, rng, self._trace)
+        self._scene = Scene(plan, self._host, self._keeper, self._operators, self._bus)
         self._keeper.off_at = off_at
         self._lines_to_rest = 0
         self._chance = np.random.default_rng(plan.seed)
@@ -165,6 +168,7 @@ class Life:
             and self._scene.is_of_this_boot
             and self._host.source.is_idle
             and all(case.state.is_at_rest for case in self._scene.cases)
+            and not self._scene.waiting_requests
         )
 
     async def _end(self, keeping: "asyncio.Task[None]") -> None:
@@ -196,6 +200,8 @@ class Life:
     def _happen(self, event: Event) -> None:
         if isinstance(event, GoesBad):
             self._go_bad(event)
+        elif isinstance(event, Asks):
+            self._start(self._operators.want(event.wish))
         else:
             self._trace("life", f"{event.kind} {event.number:g}")
             self._happenings(event)
@@ -220,6 +226,8 @@ class Life:
                 self._bus.go_away(forget=event.kind is Kind.BROKER_FORGETS)
                 self._loop.call_later(event.number, self._bus.come_back)
             case Kind.HOST_REBOOTS if self._host.is_up:
+                if event.dimm is not None:
+                    self._host.replace_dimm(event.dimm)
                 self._start(self._host.reboot(event.number))
                 if event.takes_agent:
                     self._keeper.cut()

@@ -53,6 +53,7 @@ class VirtualLoop(BaseEventLoop):
         super().__init__()
         VirtualTask._made = 0
         self._now = 0.0
+        self._disk_free_at = 0.0
         self.disk_seconds: Callable[[], float] = lambda: DISK_SECONDS
         self._selector = _Jump(self)
         self.set_task_factory(_numbered)
@@ -76,10 +77,13 @@ class VirtualLoop(BaseEventLoop):
     def run_in_executor(  # type: ignore[override] # wants a thread, and there is none
         self, executor: object, func: Callable[..., T], *args: Any
     ) -> "asyncio.Future[T]":
-        """Do it here, after the time of a disk; the executor is not asked."""
+        """Do it here, after the time of a disk; the executor is not asked. One after another, as in
+        the journal's one thread.
+        """
         del executor
         answer: asyncio.Future[T] = self.create_future()
-        self.call_later(self.disk_seconds(), _fulfil, answer, func, args)
+        self._disk_free_at = max(self._now, self._disk_free_at) + self.disk_seconds()
+        self.call_at(self._disk_free_at, _fulfil, answer, func, args)
         return answer
 
     def _process_events(self, event_list: object) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from agent.contract.requests import Wish
 from agent.contract.toolstack import GuestKind, Paging
 from emulator.config import (
     EmulatorConfig,
@@ -26,6 +27,7 @@ from tests.simulation.trouble import Kind, drawn
 
 HOST = "hv-1"
 FRAMES = 4096
+HALF_A_DAY = {"begin": "06:00", "end": "18:00"}
 
 BREAKABLE = (
     On.FREE,
@@ -45,6 +47,8 @@ BREAKABLE = (
     On.XEN_HEAP,
 )
 
+WISHES = (*[Wish.OFFLINE] * 6, *[Wish.ONLINE] * 3, *[Wish.CANCEL] * 3, Wish.EVACUATE)
+
 # How many of each there are in an episode that has them at all.
 TIMES: dict[Kind, int] = {
     Kind.BROKEN_LINK: 3,
@@ -55,6 +59,7 @@ TIMES: dict[Kind, int] = {
     Kind.GUEST_LEAVES: 1,
     Kind.MAPPER: 2,
     Kind.KEEPS_DEVICE: 2,
+    Kind.MARKS: 2,
     Kind.HOST_REBOOTS: 1,
     Kind.POWER_CUT: 3,
     Kind.RESTART: 1,
@@ -75,16 +80,25 @@ class GoesBad:
 @dataclass(frozen=True, slots=True)
 class Happens:
     """`number` is how long, how far or how soon, as `kind` has it. A host that reboots may take the
-    agent with it, which then lives on that host.
+    agent with it, which then lives on that host, and get another DIMM: from 0 to 1, which.
     """
 
     at: float
     kind: Kind
     number: float = 0.0
     takes_agent: bool = False
+    dimm: float | None = None
 
 
-Event = GoesBad | Happens
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """An operator wants something."""
+
+    at: float
+    wish: Wish
+
+
+Event = GoesBad | Happens | Asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +155,7 @@ def _nature(seed: int, rng: Random) -> Nature:
     config = EmulatorConfig(
         seed=seed,
         host=HostSettings(name=HOST),
-        memory=MemorySettings(channels=4),
+        memory=MemorySettings(channels=rng.choice((2, 4, 4, 12))),
         workload=WorkloadSettings(accesses_per_second=25),
     )
     telemetry = TelemetrySettings(
@@ -192,6 +206,9 @@ def _agent(rng: Random, n: int) -> dict[str, dict[str, Any]]:
         "journal": {"snapshot_every_batches": rng.choice((2, 5, 1024))},
         "retirement": {
             "retired_memory_fraction_max": rng.choice((0.0005, 0.002, 0.01)),
+            "pages_per_rank_max": rng.choice((1, 3, 64)),
+            "pauses_per_guest_and_hour_max": rng.choice((1, 3, 12)),
+            "windows": rng.choice(((), (), (HALF_A_DAY,))),
             "cases_in_flight_max": rng.choice((1, 3, 8)),
             "migrate_to": rng.choice(("", "here", "peer-1")),
             "mapped_seconds_max": 20.0,
@@ -204,13 +221,14 @@ def _agent(rng: Random, n: int) -> dict[str, dict[str, Any]]:
 
 
 def _episodes(rng: Random, often: dict[Kind, float], n: int) -> Iterator[Episode]:
-    troubled = rng.randint(2, 4)
+    troubled, is_asked = rng.randint(2, 4), rng.random() < 0.5
     for number in range(troubled + rng.randint(1, 3)):
         after = 0.0 if number == 0 else rng.choice((2.0, 9.0, 30.0, 80.0)) * 3600
         seconds = rng.choice((60.0, 120.0))
         kinds = often if number < troubled else {}
         pages = list(_pages(rng, seconds, n))
-        events: list[Event] = [*pages, *_happenings(rng, kinds, seconds, pages)]
+        asks = _requests(rng, seconds, pages) if is_asked else ()
+        events: list[Event] = [*pages, *_happenings(rng, kinds, seconds, pages), *asks]
         events.sort(key=_at)
         yield Episode(after, seconds, number < troubled, tuple(events))
 
@@ -232,7 +250,17 @@ def _happenings(
             for _ in range(rng.randint(0, most)):
                 soon = rng.choice(pages).at + 4.0 * rng.random()
                 at = rng.choice((soon, rng.random() * seconds))
-                yield Happens(at, kind, _number(rng, kind), takes_agent=rng.random() < 0.5)
+                takes_agent = rng.random() < 0.5
+                is_replaced = Kind.DIMM_REPLACED in kinds and rng.random() < 0.7
+                dimm = rng.random() if is_replaced else None
+                yield Happens(at, kind, _number(rng, kind), takes_agent, dimm)
+
+
+def _requests(rng: Random, seconds: float, pages: Sequence[GoesBad]) -> Iterator[Asks]:
+    """At any time, but rather when something is under way."""
+    for _ in range(rng.randint(0, 3)):
+        at = rng.choice((rng.choice(pages).at + 6.0 * rng.random(), rng.random() * seconds))
+        yield Asks(at, rng.choice(WISHES))
 
 
 def _number(rng: Random, kind: Kind) -> float:

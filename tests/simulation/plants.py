@@ -6,7 +6,7 @@ found within `PLANT_LIVES`, it is the simulator that is too weak.
 """
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,17 +20,20 @@ from agent import app
 from agent.adapters.journal import Journal
 from agent.checkup import Checkup
 from agent.contract.columns import Batch
-from agent.contract.frames import DomId
+from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageReply, PageStatus
 from agent.contract.toolstack import ResumePath, ToolCall, ToolReply
 from agent.diagnosis.admission import Admission, Admitted, Stranger
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.numbering import Numbering
+from agent.herald import Herald
 from agent.pipeline import Delivery, Pipeline
-from agent.retirement import answers, batch, case, docket, ladder
+from agent.retirement import advance, answers, batch, docket, hearing, ladder, request
 from agent.retirement.acts import Acts
-from agent.retirement.caps import Caps
-from agent.retirement.case import TRANSITIONS, Case, State
+from agent.retirement.adoption import Adoption
+from agent.retirement.caps import Caps, StopCaps
+from agent.retirement.case import Case
+from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.outcome import (
@@ -45,7 +48,10 @@ from agent.retirement.outcome import (
     TryAgain,
 )
 from agent.retirement.reason import Reason
+from agent.retirement.request import Fate, Request
+from agent.retirement.states import State
 from agent.retirement.steps import Steps
+from agent.retirement.table import TRANSITIONS
 from tests.simulation.life import Outcome as Lived
 from tests.simulation.life import live
 from tests.simulation.plan import plan_of
@@ -101,12 +107,13 @@ def _forgets_to_attach_the_device() -> Patch:
 
 
 def _attaches_only_after_success() -> Patch:
-    at = case._at
+    moved_to = advance.moved_to
 
     def at_once(one: Case, target: State, now_ns: int) -> Case:
-        return at(replace(one, detached=()) if target is State.PARKED else one, target, now_ns)
+        one = replace(one, detached=()) if target is State.PARKED else one
+        return moved_to(one, target, now_ns)
 
-    return mock.patch.object(case, "_at", at_once)
+    return mock.patch.object(advance, "moved_to", at_once)
 
 
 def _asks_the_old_domain_for_its_device() -> Patch:
@@ -201,7 +208,7 @@ def _climbs_one_rung_only() -> Patch:
     def first(held: Held, terms: Terms) -> tuple[Rung, ...]:
         return rungs_for(held, terms)[:1]
 
-    return mock.patch.object(case, "rungs_for", first)
+    return mock.patch.object(hearing, "rungs_for", first)
 
 
 def _does_not_watch_what_is_parked() -> Patch:
@@ -209,6 +216,89 @@ def _does_not_watch_what_is_parked() -> Patch:
         """Nothing."""
 
     return mock.patch.object(Driver, "_watch", blind)
+
+
+def _ignores_the_cap_of_a_rank() -> Patch:
+    return mock.patch.object(Caps, "is_worn", return_value=False)
+
+
+def _stops_guests_at_any_hour() -> Patch:
+    refusal = StopCaps.refusal
+
+    def blind(self: StopCaps, now_ns: int, paused_at_ns: Iterable[int]) -> Reason | None:
+        return refusal(replace(self, windows=()), now_ns, paused_at_ns)
+
+    return mock.patch.object(StopCaps, "refusal", blind)
+
+
+def _stops_guests_as_often_as_it_likes() -> Patch:
+    refusal = StopCaps.refusal
+
+    def restless(self: StopCaps, now_ns: int, paused_at_ns: Iterable[int]) -> Reason | None:
+        return refusal(self, now_ns, ())
+
+    return mock.patch.object(StopCaps, "refusal", restless)
+
+
+def _counts_no_pause() -> Patch:
+
+    def nothing(one: Case, outcome: Outcome, now_ns: int) -> Case:
+        return one
+
+    return mock.patch.object(advance, "paused", nothing)
+
+
+def _takes_a_new_dimm_for_the_old_one() -> Patch:
+    return mock.patch.object(Case, "is_of_another", return_value=False)
+
+
+def _takes_every_dimm_for_a_new_one() -> Patch:
+    def another(self: Case, module: str) -> bool:
+        return bool(module)
+
+    return mock.patch.object(Case, "is_of_another", another)
+
+
+def _takes_again_what_was_given_back() -> Patch:
+    return mock.patch.object(Docket, "open_missed", Docket.open)
+
+
+def _overlooks_what_others_have_marked() -> Patch:
+    async def blind(_: Adoption) -> None:
+        """Nothing is found."""
+
+    return mock.patch.multiple(Adoption, once=blind, run=blind)
+
+
+def _asks_in_every_boot_for_what_others_marked_once() -> Patch:
+    return mock.patch.object(Case, "is_ours", True)
+
+
+def _forgets_requests_in_a_restart() -> Patch:
+    async def none(self: Journal) -> tuple[Request, ...]:
+        return ()
+
+    return mock.patch.object(Journal, "requests", none)
+
+
+def _leaves_what_is_to_come_back_half_way() -> Patch:
+    return mock.patch.object(Docket, "recall", return_value=None)
+
+
+def _says_that_all_was_granted() -> Patch:
+    def granted(one: Request, mfn: Mfn, known: Docket) -> Fate:
+        return one.wish.granted, None
+
+    return mock.patch.object(request, "fate_of", granted)
+
+
+def _opens_a_case_for_each_request() -> Patch:
+    return mock.patch.object(Docket, "_is_new", return_value=True)
+
+
+def _tells_the_bus_only_once() -> Patch:
+    """What a broker forgot is not told again."""
+    return mock.patch.object(Herald, "_tell_all", return_value=None)
 
 
 PLANTS: dict[str, Callable[[], Patch]] = {
@@ -237,6 +327,20 @@ PLANTS: dict[str, Callable[[], Patch]] = {
         _believes_that_marks_survive_a_reboot,
         _does_not_watch_what_is_parked,
         _climbs_one_rung_only,
+        _ignores_the_cap_of_a_rank,
+        _stops_guests_at_any_hour,
+        _stops_guests_as_often_as_it_likes,
+        _counts_no_pause,
+        _takes_a_new_dimm_for_the_old_one,
+        _takes_every_dimm_for_a_new_one,
+        _takes_again_what_was_given_back,
+        _overlooks_what_others_have_marked,
+        _asks_in_every_boot_for_what_others_marked_once,
+        _forgets_requests_in_a_restart,
+        _leaves_what_is_to_come_back_half_way,
+        _says_that_all_was_granted,
+        _opens_a_case_for_each_request,
+        _tells_the_bus_only_once,
     )
 }
 

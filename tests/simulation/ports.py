@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from agent.contract.errors import Unreachable
 from agent.contract.frames import DomId, Mfn
-from agent.contract.hypercall import HostReply, PagesReply
+from agent.contract.hypercall import HostReply, Interleave, MarkedReply, PagesReply
 from agent.contract.toolstack import DomainsReply, ToolCall, ToolReply
 from tests.simulation.host import Host
 from tests.simulation.power import Process
@@ -70,6 +70,8 @@ class SimHypervisor(Port):
             boot_id=self._host.boot_id,
             frames=self._host.nature.layout.frames,
             personality="thread",
+            modules=self._host.world.firmware.modules,
+            interleave=Interleave(dimms=self._host.world.firmware.labels),
         )
 
     async def offline(self, mfns: Sequence[Mfn]) -> PagesReply:
@@ -87,6 +89,11 @@ class SimHypervisor(Port):
     async def swap(self, mfns: Sequence[Mfn]) -> PagesReply:
         hypervisor = self._host.world.hypervisor
         return await self._pages("swap", mfns, lambda: hypervisor.p2m_swap(mfns))
+
+    async def marked(self, first: Mfn) -> MarkedReply:
+        hypervisor = self._host.world.hypervisor
+        listed = self._host.tell("marked", lambda: hypervisor.page_marked(first))
+        return await self._ask("marked", listed)
 
     async def _pages(
         self, call: str, mfns: Sequence[Mfn], act: Callable[[], PagesReply]

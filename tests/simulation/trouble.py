@@ -40,8 +40,10 @@ class Kind(StrEnum):
     MAPPER = "somebody maps a page"
     KEEPS_DEVICE = "guest keeps its device"
     BACK_ONLINE = "somebody brings a page back online"
+    MARKS = "somebody marks a page"
     # of the host, the agent and the clock
     HOST_REBOOTS = "host reboots"
+    DIMM_REPLACED = "host gets another DIMM as it reboots"
     POWER_CUT = "power cut of the agent"
     RESTART = "agent restarted"
     CLOCK_STEP = "clock stepped"
@@ -67,6 +69,7 @@ OFTEN: dict[Kind, float] = {
     Kind.GUEST_LEAVES: 0.05,
     Kind.MAPPER: 0.05,
     Kind.BACK_ONLINE: 0.03,
+    Kind.MARKS: 0.03,
     Kind.SLOW_DISK: 0.4,
 }
 

@@ -26,6 +26,7 @@ def a_batch(
     counts: Sequence[int] | None = None,
     kinds: Sequence[Kind] | None = None,
     dimms: Sequence[str | None] | None = None,
+    ranks: Sequence[int] | None = None,
 ) -> Batch:
     """Corrected errors, one each, on a page each, unless said otherwise; mfn None is unlocated."""
     places = range(0x100, 0x100 + len(seq)) if mfns is None else mfns
@@ -45,7 +46,7 @@ def a_batch(
             [labels.index(label) if label else UNKNOWN for label in dimms or [None] * len(seq)],
             np.int16,
         ),
-        rank=unknown.astype(np.int16),
+        rank=np.array(ranks or unknown, np.int16),
         bank=unknown.astype(np.int16),
         kind=np.array(kinds or [Kind.CE] * len(seq), np.uint8),
         located=np.array([mfn is not None for mfn in places], np.bool_),

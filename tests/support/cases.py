@@ -5,7 +5,8 @@ from uuid import UUID
 
 from agent.contract.frames import Mfn
 from agent.contract.hypercall import PageReply, PageStatus, PageUse
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
+from agent.retirement.states import State
 
 BOOT = UUID(int=1)
 MFN = Mfn(0x1234)

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from agent.contract.frames import DomId, Mfn
 from agent.events import Event
 from agent.retirement.acts import Acts
 from agent.retirement.caps import Caps
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
 from agent.retirement.ladder import Terms
 from agent.retirement.manners import Manners
+from agent.retirement.states import State
 from tests.support.cases import BOOT, a_case
 from tests.support.host import LATE_SECONDS, Host, Power, Twice
 
@@ -24,15 +25,14 @@ def now_ns() -> int:
     return int(asyncio.get_running_loop().time() * 1e9)
 
 
-def quick(terms: Terms | None = None) -> Manners:
+def quick(terms: Terms | None = None, mapped_seconds: float = 0.01) -> Manners:
     """Manners of somebody in a hurry."""
     return Manners(
         retry_seconds_first=0.001,
         retry_seconds_max=0.002,
         watch_seconds=0.01,
-        mapped_seconds=0.01,
         late_seconds=3 * LATE_SECONDS,
-        terms=terms or Terms(),
+        terms=replace(terms or Terms(), mapped_seconds=mapped_seconds),
     )
 
 

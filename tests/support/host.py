@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from agent.contract.errors import Unreachable
+from agent.contract.errors import PeerError, Unreachable
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import (
     HostReply,
+    MarkedReply,
     PageReply,
     PagesReply,
     PageStatus,
@@ -37,6 +38,7 @@ LOST = "carried out, but nobody hears the answer"
 UNHEARD = "not carried out, and nobody hears an answer"
 LATE = "nobody hears an answer, and it is carried out a while later"
 LATE_SECONDS = 0.01
+UNLISTED = "there is no such call"
 Trouble = ToolOutcome | str
 
 HELD = (PageStatus.ONLINE, PageStatus.OFFLINE_PENDING)
@@ -87,7 +89,7 @@ class Host:
 
     `trouble` maps a call to what it comes to next, once each. `when` is called, once, as a call is
     made. `still_to_come` counts what will be carried out late. An exchange is refused for the sake
-    of `pages_to_blame`.
+    of `pages_to_blame`. No more than `listed_max` marked pages are listed in one answer.
     """
 
     pages: dict[int, Page] = field(default_factory=dict[int, Page])
@@ -106,6 +108,7 @@ class Host:
     exchanged: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
     pages_to_blame: set[int] = field(default_factory=set[int])
     still_to_come: int = 0
+    listed_max: int = 1024
     _origins: dict[str, int] = field(default_factory=dict[str, int])
     _places: dict[str, int] = field(default_factory=dict[str, int])
     _next_domid: int = 100
@@ -164,6 +167,17 @@ class Host:
 
     async def swap(self, mfns: Sequence[Mfn]) -> PagesReply:
         return await self._about_pages("swap", mfns, self._swap)
+
+    async def marked(self, first: Mfn) -> MarkedReply:
+        trouble = await self._called("marked")
+        if trouble == UNLISTED:
+            raise PeerError("marked: this host keeps no list of that")
+        held = (PageStatus.OFFLINE_PENDING, PageStatus.OFFLINED)
+        mfns = [mfn for mfn in sorted(self.pages) if self.pages[mfn].status in held]
+        found = [mfn for mfn in mfns if mfn >= first]
+        listed = tuple(self._page(mfn) for mfn in found[: self.listed_max])
+        more_from = next(iter(found[self.listed_max :]), None)
+        return MarkedReply(pages=listed, more_from=more_from)
 
     def _offline(self, mfn: Mfn) -> Refusal | None:
         page = self.pages[mfn]

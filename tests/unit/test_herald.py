@@ -9,8 +9,9 @@ from agent.contract import topics
 from agent.contract.case_event import CaseEvent
 from agent.events import BrokerConnected, CaseMoved, CaseOpened
 from agent.herald import Herald, event_of
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from tests.support.cases import a_case
 
 TOPIC = topics.case("h", "c1")

@@ -9,13 +9,16 @@ import pytest
 from agent.contract.codec import pack
 from agent.contract.columns import Batch
 from agent.contract.errors import AgentError
+from agent.contract.frames import Mfn
 from agent.diagnosis.admission import Admission, Unfit
 from agent.diagnosis.diagnosis import Diagnosis
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
+from agent.diagnosis.verdict import Verdict
 from agent.events import (
     BatchTaken,
     CapReached,
+    CaseMoved,
     CaseOpened,
     DimmWornOut,
     Event,
@@ -23,10 +26,11 @@ from agent.events import (
     MessageRefused,
 )
 from agent.pipeline import Pipeline
-from agent.retirement.caps import Caps
+from agent.retirement.caps import Caps, Rank
 from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from tests.support.batches import a_batch
 
 DAY = 86_400_000_000_000
@@ -52,7 +56,7 @@ class FakeLog:
     refused: list[str] = field(default_factory=list[str])
     is_full: bool = False
 
-    async def commit(self, batch: Batch, opened: Sequence[Case]) -> None:
+    async def commit(self, batch: Batch, changed: Sequence[Case]) -> None:
         if self.is_full:
             raise AgentError("pagewarden.db: the disk is full")
         self.steps.append("commit")
@@ -102,12 +106,22 @@ async def test_a_message_is_acknowledged_only_after_its_commit() -> None:
 async def test_a_dimm_that_is_to_be_replaced_is_told_once() -> None:
     bench = Bench()
     pipeline = bench.pipeline()
-    pipeline.docket.caps = Caps(10, pages_per_dimm_max=1)
+    pipeline.docket.caps = Caps(10, pages_per_rank_max=1)
     for first, mfn in ((0, 5), (2, 6), (4, 7)):
         errors = a_batch((first, first + 1), host="h", mfns=[mfn] * 2, dimms=["A"] * 2)
         await pipeline.take(FakeDelivery(pack(errors)))
-    assert bench.of(DimmWornOut) == [DimmWornOut("A")]
+    assert bench.of(DimmWornOut) == [DimmWornOut(Rank("A"))]
     assert bench.of(CapReached) == [CapReached(Reason.REPLACE_DIMM)] * 2
+
+
+async def test_errors_on_a_page_that_others_have_marked_take_its_case_up() -> None:
+    bench = Bench()
+    pipeline = bench.pipeline()
+    (found,) = pipeline.docket.adopt([Verdict(Mfn(5), 0, "found marked")], 0)
+    await pipeline.take(FakeDelivery(batch(0, 1)))
+    (driven,) = bench.submitted
+    assert bench.of(CaseMoved) == [CaseMoved(driven, State.FOUND, 0.0)]
+    assert (driven.id, driven.state) == (found.id, State.OPEN)
 
 
 async def test_a_message_that_could_not_be_written_down_is_not_acknowledged() -> None:

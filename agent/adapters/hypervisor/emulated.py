@@ -5,7 +5,14 @@ from pathlib import Path
 
 from agent.adapters.hypervisor.caller import Caller
 from agent.contract.frames import DomId, Mfn
-from agent.contract.hypercall import Call, HostReply, PagesReply, PagesRequest
+from agent.contract.hypercall import (
+    Call,
+    HostReply,
+    MarkedReply,
+    MarkedRequest,
+    PagesReply,
+    PagesRequest,
+)
 from agent.contract.toolstack import (
     DeviceRequest,
     DomainRequest,
@@ -46,6 +53,9 @@ class EmulatedHypervisor:
 
     async def swap(self, mfns: Sequence[Mfn]) -> PagesReply:
         return await self._pages(Call.SWAP, mfns)
+
+    async def marked(self, first: Mfn) -> MarkedReply:
+        return await self._caller.ask(Call.MARKED, MarkedReply, MarkedRequest(first=first))
 
     async def _pages(self, call: Call, mfns: Sequence[Mfn]) -> PagesReply:
         return await self._caller.ask(call, PagesReply, PagesRequest(mfns=tuple(mfns)))

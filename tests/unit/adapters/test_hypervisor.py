@@ -14,6 +14,7 @@ from agent.contract.errors import PeerError, Unreachable
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import (
     Call,
+    MarkedReply,
     PageReply,
     PagesReply,
     PageStatus,
@@ -89,6 +90,16 @@ def json(text: str, status: int = 200) -> Answer:
         return web.Response(text=text, status=status, content_type="application/json")
 
     return answer
+
+
+async def test_what_is_marked_is_asked_from_a_page_on(tmp_path: Path) -> None:
+    reply = MarkedReply(more_from=9)
+    async with (
+        a_peer(tmp_path, json(reply.model_dump_json())) as peer,
+        a_hypervisor(peer) as hypervisor,
+    ):
+        assert await hypervisor.marked(Mfn(5)) == reply
+        assert peer.asked == [("POST", Call.MARKED, '{"first":5}')]
 
 
 @pytest.mark.parametrize(

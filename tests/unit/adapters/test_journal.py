@@ -20,9 +20,9 @@ from agent.contract.errors import AgentError
 from agent.contract.frames import Mfn
 from agent.contract.requests import Wish
 from agent.contract.status import Rest
-from agent.retirement.case import State
 from agent.retirement.reason import Reason, told
 from agent.retirement.request import Pages, Request
+from agent.retirement.states import State
 from tests.support.batches import a_batch
 from tests.support.cases import a_case
 

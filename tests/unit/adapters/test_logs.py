@@ -31,8 +31,8 @@ from agent.events import (
     GapSeen,
     MessageRefused,
 )
-from agent.retirement.case import State
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from tests.support.cases import a_case
 
 

@@ -25,12 +25,15 @@ from agent.events import (
     GapSeen,
     GuestFoundStopped,
     GuestPaused,
+    MarksUnlisted,
     MessageRefused,
     PagesEvicted,
 )
-from agent.retirement.case import State
+from agent.retirement.caps import Rank
+from agent.retirement.case import Origin
 from agent.retirement.ladder import Rung
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from tests.support.cases import a_case
 
 BATCH = BatchTaken(
@@ -77,7 +80,14 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
     (GuestFoundStopped(DomId(7)), "guests_found_stopped_total", {}, 1),
     (GuestPaused(0.25), "guest_pause_seconds_sum", {}, 0.25),
     (CapReached(Reason.PAUSES_CAP), "caps_reached_total", {"refusal": "pauses_cap"}, 1),
-    (DimmWornOut("A"), "dimms_to_replace", {}, 1),
+    (DimmWornOut(Rank("A", 1)), "dimms_to_replace", {}, 1),
+    (MarksUnlisted("no such call"), "marks_unlisted_total", {}, 1),
+    (
+        CaseOpened(a_case(State.FOUND, origin=Origin.FOUND)),
+        "cases_opened_total",
+        {"origin": "found"},
+        1,
+    ),
     (CaseDropped(a_case()), "cases_dropped_total", {}, 1),
     (
         CaseMoved(a_case(State.OBSERVED, rungs=(Rung.SWAP,)), State.OPEN, 0.5),
@@ -122,6 +132,12 @@ def test_an_event_is_counted(
 
 def test_every_event_there_is_has_its_row_above() -> None:
     assert {type(event) for event, *_ in COUNTED} == set(get_args(Event))
+
+
+def test_a_dimm_with_two_worn_ranks_is_one_to_replace(metrics: Metrics) -> None:
+    for rank in (Rank("A", 0), Rank("A", 1), Rank("B")):
+        metrics.observe(DimmWornOut(rank))
+    assert sample(metrics, "dimms_to_replace") == 2
 
 
 def test_an_unknown_event_is_a_mistake_of_ours(metrics: Metrics) -> None:

@@ -24,6 +24,13 @@ def test_the_second_error_of_a_page_is_a_verdict() -> None:
     )
 
 
+def test_a_verdict_names_the_rank_that_the_ereport_named() -> None:
+    """Of two, that of the error which fired."""
+    batch = a_batch([0, 1], mfns=[5, 5], dimms=["A1", "A1"], ranks=[0, 1])
+    (verdict,) = Policy(TWO_A_DAY).judge(batch).verdicts
+    assert verdict.rank == 1
+
+
 def test_a_verdict_names_no_dimm_where_the_ereport_named_none() -> None:
     (verdict,) = Policy(ONE).judge(a_batch([0])).verdicts
     assert verdict.dimm is None

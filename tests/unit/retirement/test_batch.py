@@ -7,8 +7,9 @@ import pytest
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PAGES_MAX
 from agent.retirement import batch
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.outcome import Done, Failed, Gone, Outcome
+from agent.retirement.states import State
 from tests.support.driving import in_line
 
 

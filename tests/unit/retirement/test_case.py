@@ -12,19 +12,9 @@ from agent.contract.frames import DomId
 from agent.contract.hypercall import PageReply, PageStatus, PageUse, Refusal
 from agent.contract.toolstack import ToolOutcome, ToolReply
 from agent.retirement import answers
+from agent.retirement.advance import advance
 from agent.retirement.caps import HOUR_NS
-from agent.retirement.case import (
-    ABSENCES_MAX,
-    ATTEMPTS_MAX,
-    PAUSING,
-    ROUNDS_MAX,
-    TRANSITIONS,
-    Case,
-    Choice,
-    State,
-    advance,
-    retry_delay_seconds,
-)
+from agent.retirement.case import Case
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.outcome import (
     Asked,
@@ -49,7 +39,10 @@ from agent.retirement.outcome import (
     Spared,
     TryAgain,
 )
+from agent.retirement.patience import ABSENCES_MAX, ATTEMPTS_MAX, ROUNDS_MAX, retry_delay_seconds
 from agent.retirement.reason import Reason
+from agent.retirement.states import PAUSING, WATCHED, State
+from agent.retirement.table import TRANSITIONS, Choice
 from tests.support.cases import a_case
 
 PV = Held(PageUse.PV, DomId(7))
@@ -315,9 +308,19 @@ def test_no_answer_and_no_blame_leave_every_state_as_it_is(state: State, outcome
     assert after(state, outcome).state is state
 
 
+def test_others_who_map_a_page_have_their_time_whatever_restarts_in_between() -> None:
+    """It is counted from the commit that began the wait: an agent that has just started has made no
+    attempt yet.
+    """
+    waiting, terms = a_case(State.WAITING, moved_at_ns=0), Terms(mapped_seconds=60.0)
+    mapped = TryAgain(Reason.MAPPED_ELSEWHERE)
+    assert advance(waiting, mapped, 59 * 10**9, terms).state is State.WAITING
+    assert advance(waiting, mapped, 61 * 10**9, terms).state is not State.WAITING
+
+
 @pytest.mark.parametrize(
     "state",
-    [s for s, row in TRANSITIONS.items() if row.get(TryAgain) is s if s is not State.PARKED],
+    [s for s, row in TRANSITIONS.items() if row.get(TryAgain) is s if s not in WATCHED],
 )
 def test_try_again_is_not_tried_for_ever(state: State) -> None:
     tired = after(state, TryAgain(), attempts=ATTEMPTS_MAX, owner=DomId(7))

@@ -11,10 +11,10 @@ from agent.contract.hypercall import PAGES_MAX, PageStatus, PageUse
 from agent.contract.toolstack import DomainState
 from agent.events import CapReached, CaseMoved
 from agent.retirement.caps import HOUR_NS, Caps, StopCaps
-from agent.retirement.case import State
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from agent.retirement.windows import Window
 from tests.support.cases import BOOT, a_case
 from tests.support.driving import Bench, cases_of, in_line, quick

@@ -8,11 +8,12 @@ from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageUse
 from agent.diagnosis.verdict import Verdict
 from agent.retirement import docket as docket_module
-from agent.retirement.caps import Caps, pages_of
-from agent.retirement.case import Case, State
+from agent.retirement.caps import Caps, Rank, pages_of
+from agent.retirement.case import Case, Origin
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from tests.support.cases import BOOT, a_case
 
 
@@ -209,39 +210,125 @@ def test_a_page_that_nobody_took_cannot_be_recalled() -> None:
     assert Docket(Caps(10)).recall(Mfn(1)) is None
 
 
-# One DIMM
+# One rank of a DIMM
 
 
-def on_dimm(mfn: int, dimm: str | None) -> Verdict:
-    return Verdict(Mfn(mfn), 5, "2 errors in 24 h", dimm)
+def on_rank(mfn: int, dimm: str | None, rank: int | None = 0) -> Verdict:
+    return Verdict(Mfn(mfn), 5, "2 errors in 24 h", dimm, rank)
 
 
-def test_past_its_own_cap_a_dimm_is_to_be_replaced() -> None:
-    docket = Docket(Caps(10, pages_per_dimm_max=1))
-    first, second = docket.open([on_dimm(1, "A"), on_dimm(2, "A")], 0)
+def test_past_the_cap_of_a_rank_its_dimm_is_to_be_replaced() -> None:
+    docket = Docket(Caps(10, pages_per_rank_max=1))
+    first, second = docket.open([on_rank(1, "A"), on_rank(2, "A")], 0)
     assert first.state is State.OPEN
     assert (second.state, second.reason) == (State.UNRETIRABLE, Reason.REPLACE_DIMM)
-    assert docket.worn_dimms == ("A",)
+    assert docket.worn_ranks == (Rank("A", 0),)
 
 
-def test_another_dimm_has_a_cap_of_its_own() -> None:
-    docket = Docket(Caps(10, pages_per_dimm_max=1))
-    cases = docket.open([on_dimm(1, "A"), on_dimm(2, "B")], 0)
+@pytest.mark.parametrize("other", [("B", 0), ("A", 1), ("A", None)])
+def test_another_rank_has_a_cap_of_its_own(other: tuple[str, int | None]) -> None:
+    """Pages whose rank nobody knows count as those of one rank more."""
+    docket = Docket(Caps(10, pages_per_rank_max=1))
+    cases = docket.open([on_rank(1, "A"), on_rank(2, *other)], 0)
     assert {case.state for case in cases} == {State.OPEN}
+
+
+def test_without_a_rank_a_dimm_counts_as_one() -> None:
+    docket = Docket(Caps(10, pages_per_rank_max=1))
+    cases = docket.open([on_rank(1, "A", None), on_rank(2, "A", None)], 0)
+    assert [case.reason for case in cases] == [None, Reason.REPLACE_DIMM]
+    assert [str(rank) for rank in docket.worn_ranks] == ["A"]
 
 
 def test_pages_of_no_known_dimm_wear_none_out() -> None:
-    docket = Docket(Caps(10, pages_per_dimm_max=1))
-    cases = docket.open([on_dimm(1, None), on_dimm(2, None)], 0)
+    docket = Docket(Caps(10, pages_per_rank_max=1))
+    cases = docket.open([on_rank(1, None), on_rank(2, None)], 0)
     assert {case.state for case in cases} == {State.OPEN}
-    assert docket.worn_dimms == ()
+    assert docket.worn_ranks == ()
 
 
-def test_a_page_that_comes_back_counts_against_its_dimm_no_more() -> None:
-    docket = Docket(Caps(10, pages_per_dimm_max=1))
-    (case,) = docket.open([on_dimm(1, "A")], 0)
+def test_a_page_that_comes_back_counts_against_its_rank_no_more() -> None:
+    docket = Docket(Caps(10, pages_per_rank_max=1))
+    (case,) = docket.open([on_rank(1, "A")], 0)
     docket.put(replace(case, state=State.RETURNED))
-    assert docket.worn_dimms == ()
+    assert docket.worn_ranks == ()
+
+
+def test_after_a_reboot_a_page_is_of_the_same_rank_still() -> None:
+    docket = Docket(Caps(10, pages_per_rank_max=1), boot="second")
+    docket.restore([a_case(State.RETIRED, boot="first", dimm="A", rank=1)], now_ns=9)
+    assert docket.worn_ranks == (Rank("A", 1),)
+
+
+def test_at_a_start_an_old_verdict_takes_nothing_again_that_was_given_back() -> None:
+    docket = Docket(Caps(10))
+    docket.put(a_case(State.RETURNED, mfn=Mfn(1)))
+    (missed,) = docket.open_missed([verdict(1), verdict(2)], 9)
+    assert missed.mfn == 2
+
+
+# Marked by others
+
+
+def found(mfn: int = 1) -> Verdict:
+    return Verdict(Mfn(mfn), 5, "found marked", "A")
+
+
+def test_a_page_that_others_have_marked_gets_a_case_that_is_only_watched() -> None:
+    docket = Docket(Caps(10))
+    (case,) = docket.adopt([found()], 0)
+    assert (case.state, case.origin, case.reason) == (
+        State.FOUND,
+        Origin.FOUND,
+        Reason.FOUND_MARKED,
+    )
+    assert docket.unfinished == ()
+
+
+def test_a_page_that_has_a_case_is_not_adopted() -> None:
+    docket = Docket(Caps(10))
+    docket.open([verdict(1)], 0)
+    assert docket.adopt([found(1)], 1) == ()
+
+
+def test_what_others_have_taken_is_adopted_past_the_cap_and_counts_against_it() -> None:
+    docket = Docket(Caps(2))
+    assert len(docket.adopt([found(1), found(2), found(3)], 0)) == 3
+    (refused,) = docket.open([verdict(4)], 1)
+    assert refused.reason is Reason.RETIRED_MEMORY_CAP
+
+
+def test_errors_on_a_page_that_others_have_marked_make_its_case_ours() -> None:
+    docket = Docket(Caps(10))
+    (before,) = docket.adopt([found()], 0)
+    wanted = Verdict(Mfn(1), 6, "2 errors in 24 h", "A", 1)
+    ((was, now),) = docket.claim([wanted], 1)
+    assert was is before
+    assert (now.id, now.state, now.origin) == (before.id, State.OPEN, Origin.VERDICT)
+    assert (now.verdict, now.rank) == ("2 errors in 24 h", 1)
+    assert docket.claim([wanted], 2) == ()
+
+
+def test_an_operator_s_request_makes_it_ours_though_it_is_out_of_use_already() -> None:
+    docket = Docket(Caps(1))
+    docket.put(a_case(State.RETIRED, origin=Origin.FOUND))
+    ((_, now),) = docket.ask([Verdict(a_case().mfn, 6, "asked for")], 1)
+    assert (now.state, now.origin) == (State.RETIRED, Origin.OPERATOR)
+
+
+@pytest.mark.parametrize("state", [State.FOUND, State.RETIRED])
+def test_what_only_others_wanted_is_not_asked_for_after_a_reboot(state: State) -> None:
+    docket = Docket(Caps(10), boot="second")
+    (case,) = docket.restore([a_case(state, boot="first", origin=Origin.FOUND)], now_ns=9)
+    assert (case.state, case.reason) == (State.RETURNED, Reason.HOST_REBOOTED)
+    assert len(docket.adopt([Verdict(case.mfn, 9, "found marked")], 10)) == 1
+
+
+@pytest.mark.parametrize("origin", [Origin.VERDICT, Origin.OPERATOR])
+def test_what_was_wanted_here_is_asked_for_after_a_reboot(origin: Origin) -> None:
+    docket = Docket(Caps(10), boot="second")
+    (case,) = docket.restore([a_case(State.RETIRED, boot="first", origin=origin)], now_ns=9)
+    assert (case.state, case.origin) == (State.OPEN, origin)
 
 
 # Another DIMM
@@ -276,14 +363,14 @@ def test_a_guest_on_disk_is_restored_before_its_case_may_go() -> None:
 
 def test_a_new_case_knows_its_dimm() -> None:
     docket = Docket(Caps(10), modules={"A": "P/1"})
-    (case,) = docket.open([on_dimm(1, "A")], 0)
+    (case,) = docket.open([on_rank(1, "A")], 0)
     assert case.module == "P/1"
 
 
 def test_a_page_of_a_replaced_dimm_that_goes_bad_gets_a_case_of_its_own() -> None:
     docket = Docket(Caps(10), "second", {"A": "new"})
     docket.restore([a_case(State.RETIRED, boot="first", dimm="A", module="old")], now_ns=9)
-    (case,) = docket.open([on_dimm(0x1234, "A")], 10)
+    (case,) = docket.open([on_rank(0x1234, "A")], 10)
     assert (case.state, case.module) == (State.OPEN, "new")
 
 

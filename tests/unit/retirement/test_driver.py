@@ -12,11 +12,12 @@ from agent.contract.hypercall import PAGES_MAX, PageStatus, PageUse
 from agent.contract.toolstack import HERE, DomainsReply, DomainState, ToolOutcome
 from agent.events import CaseMoved, GuestFoundStopped, GuestPaused
 from agent.retirement.caps import Caps
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from tests.support.cases import BOOT
 from tests.support.driving import Bench, ListLog, cases_of, in_line, quick
 from tests.support.host import FIRST, LOST, UNHEARD, Domain, Host, Page, a_host
@@ -92,7 +93,7 @@ async def test_a_guest_that_may_be_damaged_runs_and_is_left_alone() -> None:
 
 async def test_a_page_that_others_map_is_swapped_when_they_let_go() -> None:
     host = a_host(Page(PageUse.HVM, mappers=(9,)))
-    bench = Bench(host, replace(quick(), mapped_seconds=0.2))
+    bench = Bench(host, quick(mapped_seconds=0.2))
     asyncio.get_running_loop().call_later(0.01, host.let_go, FIRST)
     await bench.settle(*cases_of(host))
     assert to_guests(host) == ["swap"]
@@ -250,7 +251,7 @@ async def test_a_guest_that_never_answers_keeps_its_device() -> None:
 
 async def test_a_guest_with_a_device_is_not_disturbed_while_others_map_its_page() -> None:
     host = a_host(Page(PageUse.HVM, mappers=(9,)), devices=("nic",))
-    bench = Bench(host, replace(quick(), mapped_seconds=0.2))
+    bench = Bench(host, quick(mapped_seconds=0.2))
     asyncio.get_running_loop().call_later(0.01, host.let_go, FIRST)
     await bench.settle(*cases_of(host))
     assert to_guests(host) == ["detach", "swap", "attach"]

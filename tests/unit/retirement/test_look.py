@@ -15,11 +15,12 @@ from agent.contract.toolstack import (
     GuestKind,
     ToolOutcome,
 )
-from agent.retirement.case import Case, State
+from agent.retirement.case import Case
 from agent.retirement.ladder import Rung
 from agent.retirement.look import Sight, objections, promised
 from agent.retirement.outcome import NotNow, Outcome, Overtaken
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from tests.support.driving import Bench, cases_of, in_line, quick
 from tests.support.host import FIRST, UNHEARD, Domain, Host, Page, a_host
 

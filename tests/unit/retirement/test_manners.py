@@ -1,7 +1,7 @@
 """How hard to press."""
 
-from agent.retirement.case import State
 from agent.retirement.manners import WATCH_DOUBLINGS_MAX, Manners
+from agent.retirement.states import State
 from tests.support.cases import a_case
 
 

@@ -11,7 +11,6 @@ from agent.contract.hypercall import HostReply, Interleave
 from agent.contract.requests import Ask, Wish
 from agent.contract.status import Rest
 from agent.retirement.caps import Caps
-from agent.retirement.case import State
 from agent.retirement.docket import Docket
 from agent.retirement.reason import Reason
 from agent.retirement.request import (
@@ -26,6 +25,7 @@ from agent.retirement.request import (
     settled,
     view_of,
 )
+from agent.retirement.states import State
 from tests.support.cases import MFN, a_case
 
 HOST = HostReply(

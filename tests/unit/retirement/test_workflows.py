@@ -11,8 +11,8 @@ import pytest
 
 from agent.contract.hypercall import PageUse
 from agent.contract.toolstack import HERE, DomainState, ToolOutcome
-from agent.retirement.case import State
 from agent.retirement.ladder import Rung, Terms
+from agent.retirement.states import State
 from tests.support.driving import Bench, ListLog, cases_of, quick
 from tests.support.host import LATE, LOST, UNHEARD, Host, Page, Power, PowerCut, Trouble, a_host
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from agent.contract.frames import DomId, Mfn
-from agent.contract.hypercall import PageReply, PagesReply, PageStatus, PageUse, Refusal
+from agent.contract.hypercall import PAGES_MAX, PageReply, PagesReply, PageStatus, PageUse, Refusal
+from emulator.xen import offline
 from emulator.xen.frametable import FrameState
 from emulator.xen.hypervisor import Hypervisor
 from emulator.xen.offline import to_the_unprivileged
@@ -135,6 +136,42 @@ def test_a_page_named_twice_is_answered_twice(host: Hypervisor) -> None:
 def test_the_offlined_and_the_pending_are_listed(host: Hypervisor) -> None:
     host.page_offline_pending([HVM, FREE])
     assert host.offlined() == [HVM, FREE]
+
+
+def test_the_list_of_what_is_marked_rises_and_says_what_a_query_says(host: Hypervisor) -> None:
+    host.page_offline_pending([HVM, PV, FREE])
+    listed = host.page_marked(0)
+    assert listed.pages == host.page_query(sorted([HVM, PV, FREE])).pages
+    assert listed.more_from is None
+
+
+def test_what_broke_is_listed_as_broken(host: Hypervisor) -> None:
+    host.page_offline_pending([HVM])
+    host.table.mark_broken(Mfn(HVM))
+    assert [page.is_broken for page in host.page_marked(0).pages] == [True]
+
+
+def test_what_came_back_is_listed_no_more(host: Hypervisor) -> None:
+    host.page_offline_pending([HVM, FREE])
+    host.page_online([HVM, FREE])
+    assert host.page_marked(0).pages == ()
+
+
+def test_a_list_begins_where_it_is_asked_to(host: Hypervisor) -> None:
+    host.page_offline_pending([HVM, PV, FREE])
+    first, *others = sorted([HVM, PV, FREE])
+    assert [page.mfn for page in host.page_marked(first + 1).pages] == others
+
+
+def test_a_long_list_says_where_it_goes_on(
+    host: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offline, "PAGES_MAX", 2)
+    host.page_offline_pending([HVM, PV, FREE])
+    listed = host.page_marked(0)
+    assert len(listed.pages) == 2 < PAGES_MAX
+    assert listed.more_from is not None
+    assert [page.mfn for page in host.page_marked(listed.more_from).pages] == [max(HVM, PV, FREE)]
 
 
 def test_offlining_takes_a_page_from_the_free_ones_only(host: Hypervisor) -> None:
