@@ -8,7 +8,7 @@ from emulator.machine.stream import CHUNK_MAX, Chunk, joined
 
 
 def merged(streams: Sequence[Iterator[Chunk]]) -> Iterator[Chunk]:
-    """All errors of all streams. Which of those at one time is first hangs on the streams' parts."""
+    """All errors of all streams. The order of those at one time hangs on the streams' parts."""
     if len(streams) == 1:
         yield from streams[0]
         return
