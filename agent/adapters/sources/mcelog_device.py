@@ -2,7 +2,8 @@
 
 To read it is to empty it. So what was read is written down as it is, before anybody has a look at
 it, and decoded from there; and it is read on even where there is no room for more, because the
-kernel keeps 32 records and drops the next. It says so, once, by a flag that is told.
+kernel keeps 32 records and drops the next. It says so, once, by a flag that is told. One moment
+cannot be survived: a kill between the device's answer and the commit.
 
 Records without a time of their own (Xen's have none) get that at which they were read.
 """
