@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from agent.adapters.journal_store import JournalLimits, Store
 from agent.contract import topics
 from agent.contract.case_event import CaseEvent
@@ -22,7 +24,6 @@ from agent.retirement.docket import CAPPING
 from agent.retirement.reason import Reason
 from agent.retirement.request import Request
 from agent.retirement.states import State
-from emulator.dimms import place_of
 from emulator.xen.frametable import FrameState
 from tests.simulation.agent import Keeper
 from tests.simulation.bus import Bus
@@ -141,10 +142,12 @@ def the_cap_is_kept(scene: Scene) -> Iterator[str]:
 
 def the_cap_of_each_rank_is_kept(scene: Scene) -> Iterator[str]:
     """It is for what the agent takes by its own judgement."""
-    dimms, most = scene.host.world.firmware.dimms, scene.keeper.config.retirement.pages_per_rank_max
-    judged = (mfn for mfn in scene.own_marks if mfn not in scene.operators.wanted)
-    places = (place_of(mfn << PAGE_SHIFT, dimms) for mfn in judged)
-    for (dimm, rank), pages in Counter((place.dimm, place.rank) for place in places).items():
+    most = scene.keeper.config.retirement.pages_per_rank_max
+    geometry = scene.host.world.firmware.geometry
+    judged = [mfn for mfn in scene.own_marks if mfn not in scene.operators.wanted]
+    places = geometry.places(np.array(judged, np.int64) << PAGE_SHIFT)
+    ranks = zip(geometry.dimm_of(places).tolist(), places.rank.tolist(), strict=True)
+    for (dimm, rank), pages in Counter(ranks).items():
         if pages > most:
             yield f"{pages} pages of rank {rank} of DIMM {dimm} are taken, and the cap is {most}"
 

@@ -27,7 +27,7 @@ import numpy as np
 from agent.contract.columns import Batch
 from agent.contract.ereport import Module
 from agent.contract.errors import Unreachable
-from agent.contract.frames import DomId, Mfn
+from agent.contract.frames import PAGE_SHIFT, DomId, Mfn
 from agent.contract.hypercall import PageReply, PagesReply, PageStatus, Refusal
 from agent.contract.outbox import Parcel
 from agent.contract.toolstack import ToolCall, ToolOutcome, ToolReply
@@ -426,14 +426,16 @@ class Host:
 
     def replace_dimm(self, number: float) -> None:
         """Somebody will put another DIMM into one of the slots while the host is down."""
-        labels = self.world.firmware.labels
+        labels = self.world.firmware.geometry.labels
         label = labels[int(number * len(labels))]
         self._trace("host", f"is to get another DIMM in {label}")
         self.world.replace_dimm(label)
 
     def is_replaced(self, mfn: int) -> bool:
         """True if the page lies on another DIMM than in the boot before."""
-        slot = self.world.firmware.labels[mfn % len(self.world.firmware.labels)]
+        geometry = self.world.firmware.geometry
+        places = geometry.places(np.array([mfn], np.int64) << PAGE_SHIFT)
+        slot = geometry.labels[int(geometry.dimm_of(places)[0])]
         of_slot = [m.identity for m in self.before.modules if m.label == slot]
         return of_slot != [m.identity for m in self.world.firmware.modules if m.label == slot]
 

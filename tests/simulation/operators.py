@@ -103,7 +103,7 @@ class Operators:
         return self._remembered(ask, range(first, last + 1))
 
     def _evacuate(self) -> Asked | None:
-        labels = self._host.world.firmware.labels
+        labels = self._host.world.firmware.geometry.labels
         if self._host.nature.layout.frames // len(labels) > EVACUATED_MAX:
             return None
         dimm = self._rng.randrange(len(labels))

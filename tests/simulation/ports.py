@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from agent.contract.errors import Unreachable
 from agent.contract.frames import DomId, Mfn
-from agent.contract.hypercall import HostReply, Interleave, MarkedReply, PagesReply
+from agent.contract.hypercall import HostReply, MarkedReply, PagesReply
 from agent.contract.toolstack import DomainsReply, ToolCall, ToolReply
 from tests.simulation.host import Host
 from tests.simulation.power import Process
@@ -71,7 +71,7 @@ class SimHypervisor(Port):
             frames=self._host.nature.layout.frames,
             personality="thread",
             modules=self._host.world.firmware.modules,
-            interleave=Interleave(dimms=self._host.world.firmware.labels),
+            interleave=self._host.world.firmware.geometry.interleave,
         )
 
     async def offline(self, mfns: Sequence[Mfn]) -> PagesReply:
