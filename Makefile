@@ -28,6 +28,8 @@ mutants: $(VENV)/.run         ## is every deliberate defect of the emulated Xen 
 	$(BIN)/python -m tests.mutants.run $(MUTANTS)
 
 bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
+	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.verdicts
+	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.end_to_end
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.frame_table
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.retirement
 
