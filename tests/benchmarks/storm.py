@@ -32,6 +32,12 @@ class Storm:
     def packed(self, messages: int, count: int) -> Iterator[bytes]:
         return (pack(self.batch(count)) for _ in range(messages))
 
+    def twice(self, messages: int, count: int) -> Iterator[bytes]:
+        """Two errors on each of ever new pages."""
+        for number in range(messages):
+            pages = np.repeat(np.arange(count // 2) + number * (count // 2), 2) * STRIDE
+            yield pack(self.batch(count, pages))
+
     def json(self, messages: int, count: int) -> Iterator[bytes]:
         """An array a message, or a bare object where it holds but one."""
         for _ in range(messages):

@@ -1,4 +1,4 @@
-"""The line to measure: Mosquitto, an emulated host with nothing wrong, and the agent, each a process.
+"""The line to measure: Mosquitto, an emulated host with nothing wrong, and the agent: processes.
 
 What the agent says of itself on the bus is its proof: a mark is published only when all below it is
 durable. Two marks and the time between them are a rate, whatever came before the first.
