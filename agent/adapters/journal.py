@@ -73,13 +73,13 @@ class Journal:
         await self._do(self._store.close)
         self._thread.shutdown()
 
-    async def commit(self, batch: Batch, opened: Sequence[Case]) -> None:
+    async def commit(self, batches: Sequence[Batch], opened: Sequence[Case]) -> None:
         """Write down the ereports and the cases they opened, all or nothing.
 
         Returns only once they would survive a power cut.
         """
         self._last_batch_id = await self._do(
-            partial(self._store.commit, pack(batch), opened, self._clock())
+            partial(self._store.commit, list(map(pack, batches)), opened, self._clock())
         )
 
     async def save(self, *cases: Case) -> None:

@@ -64,17 +64,20 @@ class Store:
         self._db.close()
         os.close(self._lock)
 
-    def commit(self, blob: bytes, opened: Sequence[Case], now_ns: int) -> int:
-        """Write a batch and the cases it opened; the batch's id."""
+    def commit(self, blobs: Sequence[bytes], opened: Sequence[Case], now_ns: int) -> int:
+        """Write batches and the cases they opened; the id of the last batch."""
+        last_batch_id = self.last_batch_id
         with transaction(self._db):
-            cursor = self._db.execute(
-                "INSERT INTO batches (at_ns, bytes, ereports) VALUES (?, ?, ?)",
-                (now_ns, len(blob), blob),
-            )
+            for blob in blobs:
+                cursor = self._db.execute(
+                    "INSERT INTO batches (at_ns, bytes, ereports) VALUES (?, ?, ?)",
+                    (now_ns, len(blob), blob),
+                )
+                last_batch_id = cursor.lastrowid or 0
             for case in opened:
                 self._append(case)
-        self._bytes += len(blob)
-        self.last_batch_id = cursor.lastrowid or 0
+        self._bytes += sum(map(len, blobs))
+        self.last_batch_id = last_batch_id
         return self.last_batch_id
 
     def save(self, cases: Sequence[Case]) -> None:

@@ -1,8 +1,8 @@
 """From bytes to verdicts, with nothing else in the way: decode, admit, count, judge.
 
 Every page has been seen before, so the table has its size, and hardly any fires: each errs again
-when its window is long over. `verdicts_firing` is of a storm in which every page fires once. Seconds are
-those of the processor.
+when its window is long over. `verdicts_firing` is of a storm in which every page fires once.
+Seconds are those of the processor.
 
 Floors: a bare numpy pass over the same columns (each read once, none checked) for packed messages,
 and the JSON parser without any validation for the others. For a page's bytes: its number and the
@@ -52,7 +52,7 @@ def packed(name: str, pages: int) -> Result:
     rates, floors = list[float](), list[float]()
     for _ in range(RUNS):
         messages = list(storm.packed(EREPORTS // BATCH_MAX, BATCH_MAX))
-        rates.append(rate(EREPORTS, messages, lambda message: diagnosis.take(decode(message))))
+        rates.append(rate(EREPORTS, messages, taking(diagnosis)))
         floors.append(rate(EREPORTS, messages, pass_over))
     return result(name, "ereports/s", rates, floors)
 
@@ -63,7 +63,7 @@ def json() -> Result:
     rates, floors = list[float](), list[float]()
     for _ in range(RUNS):
         messages = list(storm.json(JSON_EREPORTS // JSON_COUNT, JSON_COUNT))
-        rates.append(rate(JSON_EREPORTS, messages, lambda text: diagnosis.take(decode(text))))
+        rates.append(rate(JSON_EREPORTS, messages, taking(diagnosis)))
         floors.append(rate(JSON_EREPORTS, messages, from_json))
     return result("verdicts_json", "ereports/s", rates, floors)
 
@@ -74,7 +74,7 @@ def firing() -> Result:
     for _ in range(RUNS):
         storm, diagnosis = Storm(MANY), a_diagnosis()
         messages = list(storm.twice(EREPORTS // BATCH_MAX, BATCH_MAX))
-        rates.append(rate(EREPORTS, messages, lambda message: diagnosis.take(decode(message))))
+        rates.append(rate(EREPORTS, messages, taking(diagnosis)))
         floors.append(rate(EREPORTS, messages, pass_over))
     return result("verdicts_firing", "ereports/s", rates, floors)
 
@@ -90,6 +90,10 @@ def tracked_page() -> Result:
 
 def a_diagnosis() -> Diagnosis:
     return Diagnosis(Admission(HOST), Policy(SETTINGS))
+
+
+def taking(diagnosis: Diagnosis) -> Callable[[bytes], object]:
+    return lambda message: diagnosis.take(decode(message))
 
 
 def fill(diagnosis: Diagnosis, storm: Storm, pages: int) -> None:

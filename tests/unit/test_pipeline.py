@@ -52,11 +52,11 @@ class FakeLog:
     refused: list[str] = field(default_factory=list[str])
     is_full: bool = False
 
-    async def commit(self, batch: Batch, opened: Sequence[Case]) -> None:
+    async def commit(self, batches: Sequence[Batch], opened: Sequence[Case]) -> None:
         if self.is_full:
             raise AgentError("pagewarden.db: the disk is full")
         self.steps.append("commit")
-        self.batches.append(batch)
+        self.batches += batches
 
     async def keep_refused(self, reason: str, payload: bytes) -> None:
         self.refused.append(reason)
