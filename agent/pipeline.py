@@ -11,9 +11,9 @@ taken already.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.clock import Clock
 from agent.contract.codec import decode
@@ -52,7 +52,9 @@ class EreportLog(Protocol):
 
     async def commit(self, batches: Sequence[Batch], opened: Sequence[Case]) -> None: ...
     async def keep_refused(self, reason: str, payload: bytes) -> None: ...
-    async def snapshot(self, state: bytes) -> None: ...
+    @property
+    def last_batch_id(self) -> int: ...
+    async def snapshot(self, state: Callable[[], bytes], covered: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +103,25 @@ class Pipeline:
     clock: Clock
     snapshot_every_batches: int = 1024
     _since_snapshot: int = 0
+    _snapshotting: asyncio.Task[None] | None = None
     hand: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, deliveries: AsyncIterator[Sequence[Delivery]]) -> None:
         """`hand` is held for as long as what is in memory may not be durable: when a commit
         fails, for ever.
         """
-        async for queued in deliveries:
-            await self.hand.acquire()
-            await self.take(*queued)
-            self.hand.release()
+        async with asyncio.TaskGroup() as group:
+            async for queued in deliveries:
+                await self.hand.acquire()
+                await self.take(*queued)
+                self.hand.release()
+                if self._is_snapshot_due():
+                    self._snapshotting = group.create_task(self.snapshot(), name="snapshot")
+
+    def _is_snapshot_due(self) -> bool:
+        return self._since_snapshot >= self.snapshot_every_batches and (
+            self._snapshotting is None or self._snapshotting.done()
+        )
 
     async def stop(self) -> None:
         """Return when no message is in hand. None will be taken after: `run` may be cancelled."""
@@ -136,8 +147,6 @@ class Pipeline:
             self.observe(DimmWornOut(dimm))
         for case in opened:
             self.submit(case)
-        if self._since_snapshot >= self.snapshot_every_batches:
-            await self.snapshot()
 
     def _read(self, deliveries: Sequence[Delivery]) -> tuple[list[Lot], list[Refusal]]:
         """What can be read, in its order, and what cannot."""
@@ -169,10 +178,13 @@ class Pipeline:
         self._since_snapshot += len(batches)
         return asyncio.get_running_loop().time() - began
 
-    async def snapshot(self) -> None:
-        """Write down what the batches so far add up to: a start need not fold them again."""
-        await self.log.snapshot(self.diagnosis.snapshot())
+    def snapshot(self) -> Coroutine[Any, Any, None]:
+        """Write down what the batches so far add up to: a start need not fold them again.
+
+        It is taken at once, so no message may be in hand; the writing is what is awaited.
+        """
         self._since_snapshot = 0
+        return self.log.snapshot(self.diagnosis.frozen(), self.log.last_batch_id)
 
     def _tell(self, found: Sequence[Finding], opened: Sequence[Case], seconds: float) -> None:
         for each in found:

@@ -80,7 +80,8 @@ def _columns(whose: Whose, rows: Sequence[Mapping[str, Any]]) -> Batch:
         return [unknown if (value := row.get(name)) is None else value for row in rows]
 
     labels = [row.get("dimm") for row in rows]
-    dimms = {label: at for at, label in enumerate(dict.fromkeys(filter(_is_known, labels)))}
+    known_labels = dict.fromkeys(label for label in labels if isinstance(label, str))
+    dimms = {label: at for at, label in enumerate(known_labels)}
     values = {
         "seq": [row["seq"] for row in rows],
         "time_ns": [row["time_ns"] for row in rows],
@@ -96,7 +97,3 @@ def _columns(whose: Whose, rows: Sequence[Mapping[str, Any]]) -> Batch:
     }
     columns: dict[str, Any] = {name: np.array(values[name], dtype) for name, dtype in COLUMNS}
     return Batch(whose.host, whose.boot_id, tuple(dimms), **columns)
-
-
-def _is_known(label: str | None) -> bool:
-    return label is not None

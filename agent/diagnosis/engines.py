@@ -19,6 +19,7 @@ slow way, one by one, to the same result.
 Uncorrected errors are not its business: one of those is one too many, and no rate.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from zipfile import BadZipFile
@@ -178,10 +179,19 @@ class Serd:
 
     def snapshot(self) -> bytes:
         """All engines; equal engines give equal bytes."""
-        file = BytesIO()
-        columns = {**self._pages.columns(), **self._aside.columns()}
-        np.savez(file, allow_pickle=False, records=self._records, **columns)
-        return file.getvalue()
+        return self.frozen()()
+
+    def frozen(self) -> Callable[[], bytes]:
+        """A copy of all engines as they are now; call it, in any thread, for the snapshot."""
+        pages, aside, records = self._pages.copied(), self._aside.columns(), self._records
+
+        def snapshot() -> bytes:
+            file = BytesIO()
+            columns = {**pages.columns(), **aside}
+            np.savez(file, allow_pickle=False, records=records, **columns)
+            return file.getvalue()
+
+        return snapshot
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`, of any N and any size. `AgentError` if it is damaged."""

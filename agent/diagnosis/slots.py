@@ -12,6 +12,7 @@ Rows move when the table is saved and restored, and nobody may notice: what is e
 `touched` alone, the ordinal of the record that touched a page last, which no two pages share.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,27 @@ from agent.diagnosis.index import NOBODY, Index
 
 NEVER = -1  # in `times`: no error yet; sorts below every time
 _SHARE_EVICTED = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlotsKept:
+    """The rows of a table at one time."""
+
+    keys: I64
+    times: I64
+    stamps: I64
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All pages, the least recently touched first: equal tables give equal columns."""
+        rows = np.flatnonzero(self.stamps)
+        rows = rows[np.argsort(self.stamps[rows])]
+        stamps = self.stamps[rows]
+        return {
+            "keys": self.keys[rows],
+            "times": self.times[:, rows].T,
+            "latched": (stamps & 1).astype(np.bool_),
+            "touched": (stamps >> 1) - 1,
+        }
 
 
 class Slots:
@@ -100,16 +122,12 @@ class Slots:
         self._index.add(keys, rows)
         return rows
 
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """All pages, the least recently touched first: equal tables give equal columns."""
-        rows = self.in_use()
-        rows = rows[np.argsort(self._stamps[rows])]
-        return {
-            "keys": self.keys[rows],
-            "times": self.times[:, rows].T,
-            "latched": self.latched(rows),
-            "touched": self.touched(rows),
-        }
+    def copied(self) -> "SlotsKept":
+        """As they are now, in as little time as it takes to copy them."""
+        end = self._begun + 1
+        return SlotsKept(
+            self.keys[:end].copy(), self.times[:, :end].copy(), self._stamps[:end].copy()
+        )
 
     def fill(self, keys: I64, times: I64, latched: Bools, touched: I64) -> None:
         """Take over the pages of `columns`, into an empty table, as many as fit: the most recent.

@@ -41,7 +41,10 @@ class Storm:
     def json(self, messages: int, count: int) -> Iterator[bytes]:
         """An array a message, or a bare object where it holds but one."""
         for _ in range(messages):
-            texts = [each.model_dump_json(exclude_none=True).encode() for each in to_ereports(self.batch(count))]
+            texts = [
+                each.model_dump_json(exclude_none=True).encode()
+                for each in to_ereports(self.batch(count))
+            ]
             yield texts[0] if count == 1 else b"[" + b",".join(texts) + b"]"
 
     def batch(self, count: int, mfns: I64 | None = None) -> Batch:

@@ -8,10 +8,12 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from agent.adapters import journal as journal_module
 from agent.adapters import journal_store
 from agent.adapters.journal import Journal, JournalLimits
 from agent.adapters.journal_schema import APPLICATION_ID, MIGRATIONS
@@ -97,7 +99,7 @@ async def test_a_tail_longer_than_one_reading_comes_whole_and_in_order(path: Pat
 async def test_the_tail_begins_after_the_snapshot(path: Path) -> None:
     async with a_journal(path) as journal:
         await journal.commit([a_batch([0])], [])
-        await journal.snapshot(b"after 0")
+        await journal.snapshot(lambda: b"after 0", journal.last_batch_id)
         await journal.commit([a_batch([1])], [])
     async with a_journal(path) as journal:
         assert (await journal.recover()).snapshot == b"after 0"
@@ -108,8 +110,45 @@ async def test_a_snapshot_taken_in_the_next_life_covers_what_was_recovered(path:
     async with a_journal(path) as journal:
         await journal.commit([a_batch([0])], [])
     async with a_journal(path) as journal:
-        await journal.snapshot(b"after 0")
+        await journal.snapshot(lambda: b"after 0", journal.last_batch_id)
         assert await first_seqs(journal) == []
+
+
+async def test_a_snapshot_of_many_pieces_comes_back_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "PIECE_BYTES", 2)
+    async with a_journal(path) as journal:
+        for state in (b"a longer one", b"short"):
+            await journal.snapshot(partial(bytes, state), journal.last_batch_id)
+            assert (await journal.recover()).snapshot == state
+    assert stored(path, "pieces") == 3
+
+
+async def test_a_snapshot_cut_short_leaves_the_one_before_it(path: Path) -> None:
+    async with a_journal(path) as journal:
+        await journal.snapshot(lambda: b"whole", 0)
+        store = journal._store
+        await journal._do(store.begin_snapshot)
+        await journal._do(lambda: store.write_piece(0, b"ha"))
+    async with a_journal(path) as journal:
+        assert (await journal.recover()).snapshot == b"whole"
+        await journal.snapshot(lambda: b"anew", 0)
+        assert (await journal.recover()).snapshot == b"anew"
+    assert stored(path, "pieces") == 1
+
+
+async def test_commits_go_on_while_a_snapshot_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "PIECE_BYTES", 1)
+    async with a_journal(path) as journal:
+        writing = asyncio.create_task(journal.snapshot(lambda: b"of a hundred pieces" * 5, 0))
+        await asyncio.sleep(0)
+        await journal.commit([a_batch([0])], [])
+        assert not writing.done()
+        await writing
+        assert await first_seqs(journal) == [0]
 
 
 async def test_a_case_is_as_its_last_step_left_it(path: Path) -> None:
@@ -174,6 +213,14 @@ async def test_the_cases_of_an_older_journal_are_read_as_what_they_mean_now(path
     assert releasing.hands_off is Reason.MAY_BE_DAMAGED
 
 
+async def test_the_snapshot_of_an_older_journal_is_still_there(path: Path) -> None:
+    a_first_journal(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO snapshots VALUES (1, 0, ?)", (b"what it came to",))
+    async with a_journal(path) as journal:
+        assert (await journal.recover()).snapshot == b"what it came to"
+
+
 async def test_of_a_case_that_never_rests_the_newest_steps_are_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +243,7 @@ async def test_old_batches_go_with_the_next_snapshot(path: Path, calendar: Calen
         await journal.commit([a_batch([0])], [])
         calendar.now_ns += 2 * DAY_NS
         await journal.commit([a_batch([1])], [])
-        await journal.snapshot(b"")
+        await journal.snapshot(lambda: b"", journal.last_batch_id)
     assert stored(path, "batches") == 1
 
 
@@ -204,7 +251,7 @@ async def test_what_is_too_much_goes_from_the_front(path: Path) -> None:
     async with a_journal(path, bytes_max=500) as journal:
         for seq in range(10):
             await journal.commit([a_batch([seq])], [])
-        await journal.snapshot(b"")
+        await journal.snapshot(lambda: b"", journal.last_batch_id)
     assert 0 < stored(path, "batches") < 4
 
 
@@ -213,7 +260,7 @@ async def test_the_bytes_of_an_earlier_life_count_too(path: Path) -> None:
         for seq in range(10):
             await journal.commit([a_batch([seq])], [])
     async with a_journal(path, bytes_max=500) as journal:
-        await journal.snapshot(b"")
+        await journal.snapshot(lambda: b"", journal.last_batch_id)
     assert 0 < stored(path, "batches") < 4
 
 
@@ -223,7 +270,7 @@ async def test_the_tail_is_never_forgotten(path: Path) -> None:
         await journal.commit([a_batch([0])], [])
         committing = asyncio.create_task(journal.commit([a_batch([1])], []))
         await asyncio.sleep(0)
-        await journal.snapshot(b"after 0")
+        await journal.snapshot(lambda: b"after 0", journal.last_batch_id)
         await committing
         assert await first_seqs(journal) == [1]
 
@@ -234,7 +281,7 @@ async def test_a_journal_that_forgot_everything_does_not_count_from_the_start_ag
     """Else the snapshot would seem to cover batches that came after it."""
     async with a_journal(path, bytes_max=1) as journal:
         await journal.commit([a_batch([0])], [])
-        await journal.snapshot(b"after 0")
+        await journal.snapshot(lambda: b"after 0", journal.last_batch_id)
     async with a_journal(path) as journal:
         await journal.commit([a_batch([1])], [])
         assert await first_seqs(journal) == [1]
