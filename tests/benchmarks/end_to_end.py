@@ -14,14 +14,12 @@ from signal import SIGCONT, SIGSTOP
 
 from tests.benchmarks.measure import QUICK, RUNS, Result, report, result
 from tests.benchmarks.storm import Storm
-from tests.benchmarks.wire import Source, a_line, received_in
+from tests.benchmarks.wire import NEVER_FIRES, Source, a_line, received_in
 from tests.support.line import Line
 from tests.support.mosquitto import PROGRAM
 
 PAGES = 10_000
-# A page errs every 10,000 ms on average; its window is 3.6 ms.
-STEP_NS = 1_000_000
-NEVER_FIRES = {"diagnosis.page": {"n": 2, "window_hours": 1e-6}}
+STEP_NS = 1_000_000  # a page errs every 10,000 ms on average; its window is 360 ns
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ memory = "64 MiB"
 kind = "pv"
 """
 
+NEVER_FIRES: Tables = {"diagnosis.page": {"n": 2, "window_hours": 1e-10}}
 TOPIC = topics.ereports(HOST)
 EXPIRY_SECONDS = 3600
 PATIENCE_SECONDS = 600.0

@@ -99,6 +99,11 @@ class Line:
         self._agent.kill()
         self._agent.wait()
 
+    @property
+    def agent_pid(self) -> int:
+        assert self._agent is not None
+        return self._agent.pid
+
     def signal_agent(self, number: signal.Signals) -> None:
         assert self._agent is not None
         self._agent.send_signal(number)
