@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 EXAMPLES ?= 5000
 MUTANTS  ?= all
+BENCHES  ?= verdicts end_to_end latency overload at_rest growth frame_table retirement
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test sim mutants bench check format lock clean
@@ -28,10 +29,7 @@ mutants: $(VENV)/.run         ## is every deliberate defect of the emulated Xen 
 	$(BIN)/python -m tests.mutants.run $(MUTANTS)
 
 bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
-	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.verdicts
-	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.end_to_end
-	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.frame_table
-	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.retirement
+	for each in $(BENCHES); do BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.$$each || exit; done
 
 check: $(VENV)/.check         ## what continuous integration checks besides the tests
 	$(BIN)/ruff check

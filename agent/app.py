@@ -143,6 +143,8 @@ async def _stop_signal() -> AsyncGenerator[_Stop]:
 class MessageBus(Bus, Protocol):
     """At-least-once: what is not acknowledged is delivered again."""
 
+    @property
+    def behind_seconds(self) -> float: ...
     def deliveries(self) -> AsyncGenerator[Sequence[Delivery], None]: ...
 
 

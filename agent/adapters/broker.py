@@ -38,6 +38,11 @@ class Broker:
     def connected(self) -> bool:
         return self._link is not None
 
+    @property
+    def behind_seconds(self) -> float:
+        """For how long more has come than was taken."""
+        return 0.0 if self._link is None else self._link.behind_seconds
+
     async def deliveries(self) -> AsyncGenerator[Sequence[Delivery], None]:
         """Messages, as many at once as are here, over as many connections as it takes.
 

@@ -92,6 +92,7 @@ class Link:
         self._unread_bytes = 0
         self._news = asyncio.Event()
         self._is_paused = False
+        self._busy_since: float | None = None
         self._unanswered: dict[int, asyncio.Future[bool]] = {}
         self._is_open = False
 
@@ -121,6 +122,13 @@ class Link:
             if isinstance(code, ReasonCode) and code.is_failure:
                 raise aiomqtt.MqttError(f"the broker refused the subscription to {topic}: {code}")
 
+    @property
+    def behind_seconds(self) -> float:
+        """For how long there has been a message whenever one was asked for."""
+        if self._busy_since is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._busy_since
+
     async def take(self) -> Sequence[Delivery]:
         """The messages that are here; wait for one, if there is none.
 
@@ -128,8 +136,11 @@ class Link:
             aiomqtt.MqttError: when the connection ends.
         """
         while not self._unread and not self._disconnected.done():
+            self._busy_since = None
             self._news.clear()
             await self._news.wait()
+        if self._busy_since is None:
+            self._busy_since = asyncio.get_running_loop().time()
         if self._disconnected.done():
             raise aiomqtt.MqttError("the connection ended") from self._disconnected.exception()
         messages, self._unread, self._unread_bytes = self._unread, [], 0

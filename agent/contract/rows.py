@@ -79,8 +79,8 @@ def _columns(whose: Whose, rows: Sequence[Mapping[str, Any]]) -> Batch:
     def known(name: str, unknown: int) -> list[int]:
         return [unknown if (value := row.get(name)) is None else value for row in rows]
 
-    labels = [row.get("dimm") for row in rows]
-    known_labels = dict.fromkeys(label for label in labels if isinstance(label, str))
+    labels: list[str | None] = [row.get("dimm") for row in rows]
+    known_labels = dict.fromkeys(label for label in labels if label is not None)
     dimms = {label: at for at, label in enumerate(known_labels)}
     values = {
         "seq": [row["seq"] for row in rows],
@@ -89,7 +89,7 @@ def _columns(whose: Whose, rows: Sequence[Mapping[str, Any]]) -> Batch:
         "count": [row.get("count", 1) for row in rows],
         "row": known("row", UNKNOWN),
         "column": known("column", UNKNOWN),
-        "dimm": [dimms.get(label, UNKNOWN) for label in labels],
+        "dimm": [UNKNOWN if label is None else dimms[label] for label in labels],
         "rank": known("rank", UNKNOWN),
         "bank": known("bank", UNKNOWN),
         "kind": [_KINDS[row.get("kind", "ce")] for row in rows],

@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def run(name: str, ereports_per_second: int, each: int) -> Result:
-    with a_line(NEVER_FIRES | ENOUGH) as line:
+    with a_line({**NEVER_FIRES, **ENOUGH}) as line:
         relay = Relay(line.folder / "relay.sock", line.folder / "hypercall.sock")
         with relaying(relay):
             put_between(line, relay)

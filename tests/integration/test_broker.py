@@ -114,6 +114,19 @@ async def test_what_nobody_takes_is_left_with_the_broker(
         assert [await taken(agent) for _ in range(50)] == words[50:]
 
 
+async def test_a_reader_that_never_has_to_wait_is_behind(mosquitto: Mosquitto) -> None:
+    async with an_agent(settings_for(mosquitto)) as agent:
+        await agent.until(connected=True)
+        assert agent.broker.behind_seconds == 0
+        await send(mosquitto, b"one")
+        await agent.take()
+        await asyncio.sleep(0.01)
+        assert agent.broker.behind_seconds > 0
+        agent.listen()
+        await asyncio.sleep(0.01)
+        assert agent.broker.behind_seconds == 0
+
+
 async def test_what_has_queued_up_is_taken_together(mosquitto: Mosquitto) -> None:
     async with an_agent(settings_for(mosquitto)) as agent:
         await agent.until(connected=True)

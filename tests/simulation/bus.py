@@ -179,6 +179,10 @@ class AgentBroker:
     def connected(self) -> bool:
         return self._link is not None and not self._link.is_down
 
+    @property
+    def behind_seconds(self) -> float:
+        return 0.0
+
     async def deliveries(self) -> AsyncGenerator[Sequence[Delivery], None]:
         """Messages, over as many connections as it takes."""
         try:
