@@ -5,7 +5,6 @@ process's time is told (`rest_cpu`); the health page, from the same server (`scr
 nothing in the journal (`start_10m`); the bare columns (`journal_bytes`).
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
 from tests.benchmarks.measure import QUICK, RUNS, Result, Stopwatch, report, result
 from tests.benchmarks.storm import HOST, Storm
-from tests.benchmarks.wire import NEVER_FIRES, a_line
+from tests.benchmarks.wire import NEVER_FIRES, TICK_SECONDS, a_line, processor_seconds
 from tests.support.line import Line
 from tests.support.mosquitto import PROGRAM
 
@@ -38,7 +37,6 @@ TAIL = 1023  # batches: one more, and there would be a new snapshot
 TOGETHER = 64  # batches in a commit
 PATIENCE_SECONDS = 60.0
 LIBRARIES = "aiohttp, aiomqtt, numpy, prometheus_client, pydantic_settings, rich, structlog, typer"
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -57,17 +55,11 @@ def resident(line: Line) -> Result:
 
 def busy(line: Line) -> Result:
     """The share of one core, in percent."""
-    before = ticks(line.agent_pid)
+    before = processor_seconds(line.agent_pid)
     time.sleep(REST_SECONDS)
-    took = ticks(line.agent_pid) - before
-    percent = 100 / TICKS_PER_SECOND / REST_SECONDS
-    return result("rest_cpu", "percent", [took * percent], [percent])
-
-
-def ticks(pid: int) -> int:
-    """What the process has used of processors."""
-    of_stat = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    return int(of_stat[11]) + int(of_stat[12])
+    took = processor_seconds(line.agent_pid) - before
+    percent = 100 / REST_SECONDS
+    return result("rest_cpu", "percent", [took * percent], [TICK_SECONDS * percent])
 
 
 def scrape(line: Line) -> Result:

@@ -9,12 +9,12 @@ receives the same messages and acknowledges them unread.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from signal import SIGCONT, SIGSTOP
 
 from tests.benchmarks.measure import QUICK, RUNS, Result, report, result
 from tests.benchmarks.storm import Storm
-from tests.benchmarks.wire import NEVER_FIRES, Source, a_line, received_in
+from tests.benchmarks.wire import NEVER_FIRES, Source, Took, a_line, processor_seconds, received_in
 from tests.support.line import Line
 from tests.support.mosquitto import PROGRAM
 
@@ -42,31 +42,46 @@ LOADS = (
 
 
 def main() -> None:
-    report([run(load) for load in LOADS])
+    for load in LOADS:
+        report(run(load))
 
 
-def run(load: Load) -> Result:
-    rates, floors = list[float](), list[float]()
+@dataclass(slots=True)
+class Found:
+    """Of each run: ereports a second, and seconds of the one process for an ereport."""
+
+    rate: list[float] = field(default_factory=list[float])
+    cpu: list[float] = field(default_factory=list[float])
+
+    def add(self, took: Took, ereports: int) -> None:
+        self.rate.append(ereports / took.wall)
+        self.cpu.append(took.cpu / ereports)
+
+
+def run(load: Load) -> list[Result]:
+    found, floor = Found(), Found()
     with a_line(NEVER_FIRES) as line:
         source = Source(line.broker).open()
         for _ in range(1 if QUICK else RUNS):
             payloads = load.payloads(storm := Storm(PAGES, STEP_NS))
-            floors.append(
-                len(payloads) * load.count / received_in(line.broker, source, payloads, 0)
-            )
-            rates.append(taken(line, source, payloads, storm.next_seq))
+            floor.add(received_in(line.broker, source, payloads, 0), storm.next_seq)
+            found.add(taken(line, source, payloads, storm.next_seq), storm.next_seq)
         source.close()
-    return result(load.name, "ereports/s", rates, floors)
+    return [
+        result(load.name, "ereports/s", found.rate, floor.rate),
+        result(f"{load.name}_cpu", "s an ereport", found.cpu, floor.cpu),
+    ]
 
 
-def taken(line: Line, source: Source, payloads: Sequence[bytes], next_seq: int) -> float:
-    """The rate at which the agent takes this backlog."""
+def taken(line: Line, source: Source, payloads: Sequence[bytes], next_seq: int) -> Took:
+    """How long the agent takes for this backlog, as if its rate had been the same throughout."""
     line.signal_agent(SIGSTOP)
     source.send(payloads)
     source.forget_marks()
+    before = processor_seconds(line.agent_pid)
     line.signal_agent(SIGCONT)
     source.until_applied(next_seq)
-    return source.rate()
+    return Took(next_seq / source.rate(), processor_seconds(line.agent_pid) - before)
 
 
 if __name__ == "__main__":
