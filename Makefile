@@ -8,6 +8,7 @@ ARGS   ?=
 EXAMPLES ?= 5000
 MUTANTS  ?= all
 LINES    ?= 1000000
+BENCHES  ?= verdicts end_to_end latency overload at_rest growth frame_table retirement stream decode
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test sim mutants fuzz bench check format lock clean
@@ -32,10 +33,7 @@ fuzz: $(VENV)/.run            ## does every decoder survive a million broken lin
 	$(BIN)/python -m tests.fuzz --lines $(LINES) $(ARGS)
 
 bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
-	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.frame_table
-	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.retirement
-	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.stream
-	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.decode
+	for each in $(BENCHES); do BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.$$each || exit; done
 
 check: $(VENV)/.check         ## what continuous integration checks besides the tests
 	$(BIN)/ruff check

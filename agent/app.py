@@ -144,7 +144,9 @@ async def _stop_signal() -> AsyncGenerator[_Stop]:
 class MessageBus(Bus, Protocol):
     """At-least-once: what is not acknowledged is delivered again."""
 
-    def deliveries(self) -> AsyncGenerator[Delivery, None]: ...
+    @property
+    def behind_seconds(self) -> float: ...
+    def deliveries(self) -> AsyncGenerator[Sequence[Delivery], None]: ...
 
 
 @dataclass(frozen=True, slots=True)

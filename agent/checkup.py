@@ -16,11 +16,14 @@ from agent.retirement.acts import Acts
 BEAT_SECONDS = 1.0
 LOOK_SECONDS = 5.0
 AWAY_LOOK_SECONDS = 0.5  # a host that is away may be rebooting: its bad pages are in use then
+BEHIND_SECONDS = 10.0  # so long without a pause, and it is no burst
 
 
 class Connection(Protocol):
     @property
     def connected(self) -> bool: ...
+    @property
+    def behind_seconds(self) -> float: ...
 
 
 @dataclass(slots=True)
@@ -43,7 +46,14 @@ class Checkup:
     @property
     def ailments(self) -> tuple[str, ...]:
         away = () if self.broker.connected else ("no connection to the broker",)
-        return (*away, *self._silent.values())
+        return (*away, *self._behind, *self._silent.values())
+
+    @property
+    def _behind(self) -> tuple[str, ...]:
+        seconds = self.broker.behind_seconds
+        if seconds < BEHIND_SECONDS:
+            return ()
+        return (f"behind: for {seconds:.0f} s more errors have come than could be taken",)
 
     async def look(self) -> None:
         """Ask the peers, again and again; a task of its own, for they may take their time."""

@@ -1,23 +1,26 @@
-"""One message on its way in: read → decide → commit → acknowledge → act.
+"""Messages on their way in: read → decide → commit → acknowledge → act.
 
-    payload ──► codec.decode ──► diagnosis.take ──► docket.open ──► log.commit ──► acknowledge
-                   │ malformed?      │ stranger? duplicate? gap?      ONE commit      └─► driver
+    payloads ─► codec.decode ─► diagnosis.take ─► docket.open ─► log.commit ─► acknowledge
+                   │ malformed?     │ stranger? duplicate? gap?     ONE commit     └─► driver
                    └─ refused, kept, counted
 
-The message is acknowledged when what it said is durable, not before: a power cut anywhere means
-that the broker, or the source itself, sends it again, and admission drops what was taken already.
+What has queued up goes in together: one commit is for all of it, and small messages of one boot are
+judged as one. A message is acknowledged when what it said is durable, not before: a power cut
+anywhere means that the broker, or the source itself, sends it again, and admission drops what was
+taken already.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.clock import Clock
 from agent.contract.codec import decode
-from agent.contract.columns import Batch
+from agent.contract.columns import Batch, joined
+from agent.contract.ereport import BATCH_MAX
 from agent.contract.errors import Malformed
-from agent.diagnosis.admission import Stranger, Unfit
+from agent.diagnosis.admission import Unfit
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.events import (
     BatchTaken,
@@ -48,9 +51,45 @@ class Delivery(Protocol):
 class EreportLog(Protocol):
     """The memory of ereports. Every method returns only once its effect is durable."""
 
-    async def commit(self, batch: Batch, changed: Sequence[Case]) -> None: ...
+    async def commit(self, batches: Sequence[Batch], changed: Sequence[Case]) -> None: ...
     async def keep_refused(self, reason: str, payload: bytes) -> None: ...
-    async def snapshot(self, state: bytes) -> None: ...
+    @property
+    def last_batch_id(self) -> int: ...
+    async def snapshot(self, state: Callable[[], bytes], covered: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A message that is not let in, and why."""
+
+    kind: Unfit
+    reason: str
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Lot:
+    """Messages of one boot that are judged as one."""
+
+    batches: list[Batch] = field(default_factory=list[Batch])
+    payloads: list[bytes] = field(default_factory=list[bytes])
+    ereports: int = 0
+    dimms: int = 0
+
+    def has_room_for(self, batch: Batch) -> bool:
+        """True if `batch` is of the same boot, and all of it together still fits a message."""
+        first = self.batches[0]
+        return (
+            self.ereports + len(batch) <= BATCH_MAX
+            and self.dimms + len(batch.dimms) <= BATCH_MAX
+            and (first.host, first.boot_id) == (batch.host, batch.boot_id)
+        )
+
+    def add(self, batch: Batch, payload: bytes) -> None:
+        self.batches.append(batch)
+        self.payloads.append(payload)
+        self.ereports += len(batch)
+        self.dimms += len(batch.dimms)
 
 
 @dataclass(slots=True)
@@ -65,35 +104,48 @@ class Pipeline:
     clock: Clock
     snapshot_every_batches: int = 1024
     _since_snapshot: int = 0
+    _snapshotting: asyncio.Task[None] | None = None
     hand: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def run(self, deliveries: AsyncIterator[Delivery]) -> None:
+    async def run(self, deliveries: AsyncIterator[Sequence[Delivery]]) -> None:
         """`hand` is held for as long as what is in memory may not be durable: when a commit
         fails, for ever.
         """
-        async for delivery in deliveries:
-            await self.hand.acquire()
-            await self.take(delivery)
-            self.hand.release()
+        async with asyncio.TaskGroup() as group:
+            async for queued in deliveries:
+                await self.hand.acquire()
+                await self.take(*queued)
+                self.hand.release()
+                if self._is_snapshot_due():
+                    self._snapshotting = group.create_task(self.snapshot(), name="snapshot")
+
+    def _is_snapshot_due(self) -> bool:
+        return self._since_snapshot >= self.snapshot_every_batches and (
+            self._snapshotting is None or self._snapshotting.done()
+        )
 
     async def stop(self) -> None:
         """Return when no message is in hand. None will be taken after: `run` may be cancelled."""
         await self.hand.acquire()
 
-    async def take(self, delivery: Delivery) -> None:
-        """Return once the message is acknowledged and its cases are under way."""
-        try:
-            finding = self._judge(delivery)
-        except _Refused as refused:
-            await self._refuse(delivery, refused)
-            return
-        worn, verdicts, now_ns = self.docket.worn_ranks, finding.judgement.verdicts, self.clock()
+    async def take(self, *deliveries: Delivery) -> None:
+        """Return once the messages are acknowledged and their cases are under way."""
+        lots, refusals = self._read(deliveries)
+        findings = [self._judge(lot, refusals) for lot in lots]
+        found = [finding for finding in findings if finding is not None]
+        worn, now_ns = self.docket.worn_ranks, self.clock()
+        verdicts = [verdict for each in found for verdict in each.judgement.verdicts]
         claimed = self.docket.claim(verdicts, now_ns)
         opened = self.docket.open(verdicts, now_ns)
         changed = (*opened, *(after for _, after in claimed))
-        seconds = await self._commit(finding, changed)
-        await delivery.acknowledge()
-        self._tell(finding, opened, seconds)
+        seconds = await self._commit(found, changed)
+        for refusal in refusals:
+            await self.log.keep_refused(refusal.reason, refusal.payload)
+        for delivery in deliveries:
+            await delivery.acknowledge()
+        for refusal in refusals:
+            self.observe(MessageRefused(refusal.kind, refusal.reason))
+        self._tell(found, opened, seconds)
         for before, after in claimed:
             self.observe(CaseMoved(after, before.state, 0.0))
         for rank in self.docket.worn_ranks:
@@ -101,63 +153,70 @@ class Pipeline:
                 self.observe(DimmWornOut(rank))
         for case in changed:
             self.submit(case)
-        if self._since_snapshot >= self.snapshot_every_batches:
-            await self.snapshot()
 
-    def _judge(self, delivery: Delivery) -> Finding:
-        if delivery.oversize:
-            limit = len(delivery.payload)
-            raise _Refused(Unfit.OVERSIZE, f"more than the {limit} bytes of payload_bytes_max")
-        try:
-            found = self.diagnosis.take(decode(delivery.payload))
-        except Malformed as error:
-            raise _Refused(Unfit.MALFORMED, str(error)) from None
-        if isinstance(found, Stranger):
-            raise _Refused(Unfit.STRANGER, found.reason)
-        return found
+    def _read(self, deliveries: Sequence[Delivery]) -> tuple[list[Lot], list[Refusal]]:
+        """What can be read, in its order, and what cannot."""
+        lots, refusals = list[Lot](), list[Refusal]()
+        for delivery in deliveries:
+            read = _decoded(delivery)
+            if isinstance(read, Refusal):
+                refusals.append(read)
+                continue
+            if not lots or not lots[-1].has_room_for(read):
+                lots.append(Lot())
+            lots[-1].add(read, delivery.payload)
+        return lots, refusals
 
-    async def _refuse(self, delivery: Delivery, refused: "_Refused") -> None:
-        await self.log.keep_refused(refused.reason, delivery.payload)
-        await delivery.acknowledge()
-        self.observe(MessageRefused(refused.kind, refused.reason))
+    def _judge(self, lot: Lot, refusals: list[Refusal]) -> Finding | None:
+        found = self.diagnosis.take(joined(lot.batches))
+        if isinstance(found, Finding):
+            return found
+        refusals += (Refusal(Unfit.STRANGER, found.reason, payload) for payload in lot.payloads)
+        return None
 
-    async def _commit(self, finding: Finding, changed: Sequence[Case]) -> float:
-        """How long it took to make the batch durable, in seconds; 0 where nothing was new."""
-        if not len(finding.admitted.batch):
+    async def _commit(self, found: Sequence[Finding], changed: Sequence[Case]) -> float:
+        """How long it took to make it durable, in seconds; 0 where nothing was new."""
+        batches = [each.admitted.batch for each in found if len(each.admitted.batch)]
+        if not batches:
             return 0.0
         began = asyncio.get_running_loop().time()
-        await self.log.commit(finding.admitted.batch, changed)
-        self._since_snapshot += 1
+        await self.log.commit(batches, changed)
+        self._since_snapshot += len(batches)
         return asyncio.get_running_loop().time() - began
 
-    async def snapshot(self) -> None:
-        """Write down what the batches so far add up to: a start need not fold them again."""
-        await self.log.snapshot(self.diagnosis.snapshot())
-        self._since_snapshot = 0
+    def snapshot(self) -> Coroutine[Any, Any, None]:
+        """Write down what the batches so far add up to: a start need not fold them again.
 
-    def _tell(self, finding: Finding, opened: Sequence[Case], seconds: float) -> None:
-        admitted, judged = finding.admitted, finding.judgement
-        self.observe(
-            BatchTaken(
-                accepted=len(admitted.batch),
-                duplicates=admitted.duplicates,
-                late=admitted.late,
-                missing=self.diagnosis.admission.missing,
-                errors=judged.errors,
-                unlocated=judged.unlocated,
-                out_of_range=judged.out_of_range,
-                uncorrected=judged.uncorrected,
-                dimm_errors=judged.dimm_errors,
-                newest_time_ns=judged.newest_time_ns,
-                commit_seconds=seconds,
-            )
-        )
-        for gap in admitted.gaps:
-            self.observe(GapSeen(gap.first, gap.last))
-        if judged.evicted:
-            self.observe(PagesEvicted(judged.evicted))
+        It is taken at once, so no message may be in hand; the writing is what is awaited.
+        """
+        self._since_snapshot = 0
+        return self.log.snapshot(self.diagnosis.frozen(), self.log.last_batch_id)
+
+    def _tell(self, found: Sequence[Finding], opened: Sequence[Case], seconds: float) -> None:
+        for each in found:
+            self.observe(self._taken(each, seconds))
+            for gap in each.admitted.gaps:
+                self.observe(GapSeen(gap.first, gap.last))
+            if each.judgement.evicted:
+                self.observe(PagesEvicted(each.judgement.evicted))
         for case in opened:
             self._tell_opened(case)
+
+    def _taken(self, finding: Finding, seconds: float) -> BatchTaken:
+        admitted, judged = finding.admitted, finding.judgement
+        return BatchTaken(
+            accepted=len(admitted.batch),
+            duplicates=admitted.duplicates,
+            late=admitted.late,
+            missing=self.diagnosis.admission.missing,
+            errors=judged.errors,
+            unlocated=judged.unlocated,
+            out_of_range=judged.out_of_range,
+            uncorrected=judged.uncorrected,
+            dimm_errors=judged.dimm_errors,
+            newest_time_ns=judged.newest_time_ns,
+            commit_seconds=seconds,
+        )
 
     def _tell_opened(self, case: Case) -> None:
         self.observe(CaseOpened(case))
@@ -165,10 +224,12 @@ class Pipeline:
             self.observe(CapReached(case.reason))
 
 
-class _Refused(Exception):  # noqa: N818 - never leaves this file
-    """A message that is not let in, and why."""
-
-    def __init__(self, kind: Unfit, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.reason = reason
+def _decoded(delivery: Delivery) -> Batch | Refusal:
+    if delivery.oversize:
+        limit = len(delivery.payload)
+        reason = f"more than the {limit} bytes of payload_bytes_max"
+        return Refusal(Unfit.OVERSIZE, reason, delivery.payload)
+    try:
+        return decode(delivery.payload)
+    except Malformed as error:
+        return Refusal(Unfit.MALFORMED, str(error), delivery.payload)

@@ -5,7 +5,7 @@ wait that doubles up to a bound. Each connection is a fresh `Link`: a used clien
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from zlib import crc32
 
 from aiomqtt import MqttError
@@ -38,8 +38,13 @@ class Broker:
     def connected(self) -> bool:
         return self._link is not None
 
-    async def deliveries(self) -> AsyncGenerator[Delivery, None]:
-        """Messages, over as many connections as it takes, until cancelled.
+    @property
+    def behind_seconds(self) -> float:
+        """For how long more has come than was taken."""
+        return 0.0 if self._link is None else self._link.behind_seconds
+
+    async def deliveries(self) -> AsyncGenerator[Sequence[Delivery], None]:
+        """Messages, as many at once as are here, over as many connections as it takes.
 
         Close it (`contextlib.aclosing`), so that the connection ends when the reader does.
         """

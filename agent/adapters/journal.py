@@ -28,6 +28,7 @@ __all__ = ["Journal", "JournalLimits", "Recovered"]
 
 T = TypeVar("T")
 
+PIECE_BYTES = 1 << 20  # of a snapshot, written at once: some milliseconds
 TAIL_CHUNK = 64  # batches read at once while recovering: some 3 MB
 
 
@@ -73,13 +74,13 @@ class Journal:
         await self._do(self._store.close)
         self._thread.shutdown()
 
-    async def commit(self, batch: Batch, changed: Sequence[Case]) -> None:
+    async def commit(self, batches: Sequence[Batch], changed: Sequence[Case]) -> None:
         """Write down the ereports and the cases they changed, all or nothing.
 
         Returns only once they would survive a power cut.
         """
         self._last_batch_id = await self._do(
-            partial(self._store.commit, pack(batch), changed, self._clock())
+            partial(self._store.commit, list(map(pack, batches)), changed, self._clock())
         )
 
     async def save(self, *cases: Case) -> None:
@@ -104,11 +105,23 @@ class Journal:
         """Keep a message that was not let in, or its beginning; the oldest make room."""
         await self._do(partial(self._store.keep_refused, reason, payload, self._clock()))
 
-    async def snapshot(self, state: bytes) -> None:
-        """Write down what the batches committed so far come to; then let old batches go."""
-        await self._do(
-            partial(self._store.write_snapshot, self._last_batch_id, state, self._clock())
-        )
+    @property
+    def last_batch_id(self) -> int:
+        """Of the last batch whose commit has returned."""
+        return self._last_batch_id
+
+    async def snapshot(self, state: Callable[[], bytes], covered: int) -> None:
+        """Write down what the batches up to `covered` come to; then let old batches go.
+
+        Done in many small portions, each after the commits that have queued up meanwhile.
+        """
+        await self._do(self._store.begin_snapshot)
+        pieces = await self._do(lambda: _pieces(state()))
+        for number, piece in enumerate(pieces):
+            await self._do(partial(self._store.write_piece, number, piece))
+        await self._do(partial(self._store.end_snapshot, covered, len(pieces)))
+        while await self._do(partial(self._store.forget, covered, self._clock())):
+            pass
 
     async def recover(self) -> Recovered:
         """What an earlier life left."""
@@ -143,6 +156,10 @@ async def _run(thread: ThreadPoolExecutor, path: Path, work: Callable[[], T]) ->
             return work()
 
     return await asyncio.get_running_loop().run_in_executor(thread, explained_work)
+
+
+def _pieces(state: bytes) -> list[bytes]:
+    return [state[at : at + PIECE_BYTES] for at in range(0, len(state), PIECE_BYTES)]
 
 
 def _next_number(cases: Sequence[Case]) -> int:

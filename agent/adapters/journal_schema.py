@@ -62,6 +62,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """UPDATE transitions SET body = json_set(body, '$.begun', json('true')) WHERE
             state IN ('detaching', 'dropping_shadows', 'suspending', 'saving', 'migrating')""",
     ),
+    (
+        # A snapshot is written in pieces, between commits; it is there when its row says so.
+        """CREATE TABLE pieces (
+            id INTEGER PRIMARY KEY,
+            snapshot INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            piece BLOB NOT NULL)""",
+        "CREATE UNIQUE INDEX pieces_of_snapshot ON pieces (snapshot, number)",
+        "INSERT INTO pieces (snapshot, number, piece) SELECT 1, 0, state FROM snapshots",
+        "ALTER TABLE snapshots RENAME TO old_snapshots",
+        """CREATE TABLE snapshots (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            batch_id INTEGER NOT NULL,
+            snapshot INTEGER NOT NULL,
+            pieces INTEGER NOT NULL)""",
+        "INSERT INTO snapshots SELECT 1, batch_id, 1, 1 FROM old_snapshots",
+        "DROP TABLE old_snapshots",
+    ),
 )
 
 

@@ -2,7 +2,8 @@
 
     batches      the ereports as they were admitted, one packed blob a message
     transitions  every step of every case, the whole case each time; the last row is the case
-    snapshots    what the engines made of the batches up to `batch_id`: one row
+    snapshots    what the engines made of the batches up to `batch_id`: one row, which names its
+    pieces       written one by one, and of no meaning before that row is there
     requests     what operators asked for, each as it is now
     refused      messages that were not let in, for a person to look at
 
@@ -26,7 +27,7 @@ from agent.retirement.request import Request
 REFUSED_MAX = 1000  # messages kept
 REFUSED_BYTES_MAX = 64 << 10  # of each
 STEPS_MAX = 256  # transitions kept of one case, the newest
-FORGOTTEN_MAX = 4096  # batches deleted with one snapshot, so that no commit waits long for it
+FORGOTTEN_AT_ONCE = 64  # batches deleted in one go, so that no commit waits long for it
 
 REQUESTS_MAX = 2000  # kept, the newest: many times what may be under way
 
@@ -56,6 +57,7 @@ class Store:
             self._db = connect(path)
             self._bytes = self._number("SELECT coalesce(sum(bytes), 0) FROM batches")
             self.last_batch_id = self._number(_LAST_BATCH_ID)
+            self._snapshot = 0
         except BaseException:
             os.close(self._lock)
             raise
@@ -64,17 +66,20 @@ class Store:
         self._db.close()
         os.close(self._lock)
 
-    def commit(self, blob: bytes, changed: Sequence[Case], now_ns: int) -> int:
-        """Write a batch and the cases it changed; the batch's id."""
+    def commit(self, blobs: Sequence[bytes], changed: Sequence[Case], now_ns: int) -> int:
+        """Write batches and the cases they changed; the id of the last batch."""
+        last_batch_id = self.last_batch_id
         with transaction(self._db):
-            cursor = self._db.execute(
-                "INSERT INTO batches (at_ns, bytes, ereports) VALUES (?, ?, ?)",
-                (now_ns, len(blob), blob),
-            )
+            for blob in blobs:
+                cursor = self._db.execute(
+                    "INSERT INTO batches (at_ns, bytes, ereports) VALUES (?, ?, ?)",
+                    (now_ns, len(blob), blob),
+                )
+                last_batch_id = cursor.lastrowid or 0
             for case in changed:
                 self._append(case)
-        self._bytes += len(blob)
-        self.last_batch_id = cursor.lastrowid or 0
+        self._bytes += sum(map(len, blobs))
+        self.last_batch_id = last_batch_id
         return self.last_batch_id
 
     def save(self, cases: Sequence[Case]) -> None:
@@ -133,31 +138,70 @@ class Store:
             oldest = (cursor.lastrowid or 0) - REFUSED_MAX
             self._db.execute("DELETE FROM refused WHERE id <= ?", (oldest,))
 
-    def write_snapshot(self, covered: int, state: bytes, now_ns: int) -> None:
-        """`state` is what the batches up to `covered` come to; of those, let the old ones go."""
-        forgotten, freed = self._outlived(covered, now_ns)
+    def begin_snapshot(self) -> None:
+        """Make way for the pieces of a new one; the old one stays until the new one is whole."""
+        query = "SELECT coalesce(max(snapshot), 0) FROM snapshots"
         with transaction(self._db):
-            self._db.execute("INSERT OR REPLACE INTO snapshots VALUES (1, ?, ?)", (covered, state))
+            self._snapshot = self._number(query)
+            self._db.execute("DELETE FROM pieces WHERE snapshot != ?", (self._snapshot,))
+            self._snapshot += 1
+
+    def write_piece(self, number: int, piece: bytes) -> None:
+        with transaction(self._db):
+            self._db.execute(
+                "INSERT INTO pieces (snapshot, number, piece) VALUES (?, ?, ?)",
+                (self._snapshot, number, piece),
+            )
+
+    def end_snapshot(self, covered: int, pieces: int) -> None:
+        """The pieces are what the batches up to `covered` come to."""
+        with transaction(self._db):
+            self._db.execute(
+                "INSERT OR REPLACE INTO snapshots VALUES (1, ?, ?, ?)",
+                (covered, self._snapshot, pieces),
+            )
+            self._db.execute("DELETE FROM pieces WHERE snapshot != ?", (self._snapshot,))
+
+    def forget(self, covered: int, now_ns: int) -> bool:
+        """Let some of the batches go that are too old or too many; true if there may be more.
+
+        Only those that a snapshot covers.
+        """
+        forgotten, freed, many = self._outlived(covered, now_ns)
+        if not many:
+            return False
+        with transaction(self._db):
             self._db.execute("DELETE FROM batches WHERE id <= ?", (forgotten,))
         self._bytes -= freed
+        return many == FORGOTTEN_AT_ONCE
 
-    def _outlived(self, covered: int, now_ns: int) -> tuple[int, int]:
-        """Up to which id batches are too old or too many, and how many bytes that frees."""
+    def _outlived(self, covered: int, now_ns: int) -> tuple[int, int, int]:
+        """Up to which id batches are outlived, and how many bytes and batches that frees."""
         horizon_ns = now_ns - round(self._limits.age_seconds * 1e9)
-        forgotten = freed = 0
+        forgotten = freed = many = 0
         for batch_id, at_ns, size in self._db.execute(
             "SELECT id, at_ns, bytes FROM batches WHERE id <= ? ORDER BY id LIMIT ?",
-            (covered, FORGOTTEN_MAX),
+            (covered, FORGOTTEN_AT_ONCE),
         ):
             if at_ns >= horizon_ns and self._bytes - freed <= self._limits.bytes_max:
                 break
-            forgotten, freed = batch_id, freed + size
-        return forgotten, freed
+            forgotten, freed, many = batch_id, freed + size, many + 1
+        return forgotten, freed, many
 
     def snapshot(self) -> tuple[int, bytes | None]:
         """The id of the last batch that the snapshot covers, and the snapshot."""
-        row = self._db.execute("SELECT batch_id, state FROM snapshots").fetchone()
-        return row or (0, None)
+        row = self._db.execute("SELECT batch_id, snapshot, pieces FROM snapshots").fetchone()
+        if row is None:
+            return 0, None
+        covered, snapshot, pieces = row
+        state = b"".join(
+            piece
+            for (piece,) in self._db.execute(
+                "SELECT piece FROM pieces WHERE snapshot = ? AND number < ? ORDER BY number",
+                (snapshot, pieces),
+            )
+        )
+        return covered, state
 
     def batches_after(self, batch_id: int, limit: int) -> list[tuple[int, bytes]]:
         return self._db.execute(

@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiomqtt import MqttError
 from pydantic import ValidationError
 
 from agent.adapters.broker_settings import BrokerSettings
-from agent.adapters.link import Link, dial
+from agent.adapters.link import Delivery, Link, dial
 from agent.contract import topics
 from agent.contract.codec import one_line
 from agent.contract.ereport import Applied, Range
@@ -23,6 +23,7 @@ class Publisher:
 
     _link: Link
     _host: str
+    _heard: list[Delivery] = field(default_factory=list[Delivery])
 
     async def publish(self, payload: bytes) -> None:
         """Return once the broker took it, which says nothing of the agent.
@@ -51,7 +52,9 @@ class Publisher:
             Unreachable: when the connection ends.
         """
         with _translated():
-            delivery = await self._link.take()
+            while not self._heard:
+                self._heard.extend(await self._link.take())
+            delivery = self._heard.pop(0)
             await delivery.acknowledge()
             return _read(delivery.topic, delivery.payload, self._host)
 

@@ -21,6 +21,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from agent.contract.columns import COLUMNS, UNKNOWN, Batch, Kind
 from agent.contract.ereport import BATCH_MAX, Ereport, Seq, Wire
 from agent.contract.errors import Malformed
+from agent.contract.rows import from_json
 from agent.contract.topics import HostName
 
 MAGIC = b"PWE1"
@@ -54,7 +55,8 @@ def decode(payload: bytes) -> Batch:
     """
     if payload.startswith(MAGIC):
         return _unpack(payload)
-    return from_ereports(_parse(payload))
+    batch = from_json(payload)
+    return from_ereports(_parse(payload)) if batch is None else batch
 
 
 def _parse(payload: bytes) -> Sequence[Ereport]:

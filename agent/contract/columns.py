@@ -8,6 +8,7 @@ Unknown is -1 for a coordinate and `located` = False for an address: the address
 0, and nobody may read it.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any, Self
@@ -97,3 +98,23 @@ class Batch:
         return all(
             np.array_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)
         )
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Batches of one host and one boot, one behind the other, as one."""
+    if len(batches) == 1:
+        return batches[0]
+    labels = dict.fromkeys(label for batch in batches for label in batch.dimms)
+    places = {label: at for at, label in enumerate(labels)}
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(batch, name) for batch in batches]) for name, _ in COLUMNS
+    }
+    columns["dimm"] = np.concatenate([_renamed(batch, places) for batch in batches])
+    return replace(batches[0], dimms=tuple(labels), **columns)
+
+
+def _renamed(batch: Batch, places: Mapping[str, int]) -> I16:
+    """The column of DIMMs, as an index into the labels that stand at `places`."""
+    renamed = np.array([UNKNOWN, *(places[label] for label in batch.dimms)], np.int16)
+    dimms: I16 = renamed[batch.dimm - UNKNOWN]
+    return dimms

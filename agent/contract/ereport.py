@@ -19,6 +19,13 @@ BATCH_MAX = 1024  # ereports in one message
 Seq = Annotated[int, Field(ge=0, lt=1 << 63)]
 Coordinate = Annotated[int, Field(ge=0, lt=1 << 15)]
 WideCoordinate = Annotated[int, Field(ge=0, lt=1 << 31)]
+Boot = Annotated[UUID, Field(strict=False)]
+TimeNs = Annotated[int, Field(ge=0, lt=1 << 63)]
+KindName = Literal["ce", "ue"]
+Count = Annotated[int, Field(ge=0, lt=1 << 32)]
+Address = Annotated[int, Field(ge=0, lt=1 << 64)]
+Dimm = Annotated[str, Field(max_length=128)]
+Detail = Annotated[str, Field(max_length=4096)]
 
 
 class Wire(BaseModel):
@@ -35,18 +42,18 @@ class Ereport(Wire):
     """
 
     host: HostName
-    boot_id: Annotated[UUID, Field(strict=False)]
+    boot_id: Boot
     seq: Seq
-    time_ns: Annotated[int, Field(ge=0, lt=1 << 63)]
-    kind: Literal["ce", "ue"] = "ce"
-    count: Annotated[int, Field(ge=0, lt=1 << 32)] = 1
-    address: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
-    dimm: Annotated[str, Field(max_length=128)] | None = None
+    time_ns: TimeNs
+    kind: KindName = "ce"
+    count: Count = 1
+    address: Address | None = None
+    dimm: Dimm | None = None
     rank: Coordinate | None = None
     bank: Coordinate | None = None
     row: WideCoordinate | None = None
     column: WideCoordinate | None = None
-    detail: Annotated[str, Field(max_length=4096)] | None = None
+    detail: Detail | None = None
 
 
 class Range(Wire):

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
+import numpy as np
 from pydantic import Field, ValidationError
 
 from agent.contract.columns import Batch
@@ -91,7 +92,7 @@ class Admission:
         if taken.new.any():
             self._keep(batch.boot_id, taken.after)
         new = batch if taken.new.all() else batch.only(taken.new)
-        late = int((new.seq < before.next_seq).sum())
+        late = int(np.count_nonzero(new.seq < before.next_seq))
         return Admitted(new, len(batch) - len(new), taken.opened, late)
 
     def _keep(self, boot_id: UUID, after: Numbering) -> None:

@@ -10,6 +10,7 @@ A snapshot is
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.contract.columns import Batch
@@ -60,10 +61,14 @@ class Diagnosis:
 
     def snapshot(self) -> bytes:
         """All of it; equal states give equal bytes."""
-        admission = self.admission.snapshot()
+        return self.frozen()()
+
+    def frozen(self) -> Callable[[], bytes]:
+        """A copy of it as it is now; call it, in any thread, for the snapshot."""
+        admission, engines = self.admission.snapshot(), self.policy.serd.frozen()
         totals = (self.totals.ereports, self.totals.errors)
         prefix = _PREFIX.pack(_MAGIC, len(admission), *totals)
-        return prefix + admission + self.policy.serd.snapshot()
+        return lambda: prefix + admission + engines()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`. An `AgentError` may leave half of it: then start anew."""

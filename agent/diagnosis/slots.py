@@ -1,24 +1,49 @@
 """A bounded table of pages: a key finds its row, and the least recently touched rows make room.
 
-The rows are columns side by side, so that a batch reads and writes all of its pages at once. They
-start small and double, so that a healthy host costs nothing. When the table is full, a sixteenth of
-it goes at a time: finding the least recent costs one pass, and each pass makes room for many.
+The rows are columns side by side, so that a batch reads and writes all of its pages at once. A row
+is 16 bytes, 8 more for each time, and 8 to 12 in the index. Memory is asked for once, but comes
+only as rows are used, so that a healthy host costs nothing.
+
+When the table is full, a sixteenth of it goes at a time: finding the least recent costs one pass
+over all of it, and each pass makes room for many. So a page that must make room costs sixteen looks
+at a row, however large the table is.
 
 Rows move when the table is saved and restored, and nobody may notice: what is evicted follows from
 `touched` alone, the ordinal of the record that touched a page last, which no two pages share.
 """
 
-from itertools import repeat
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.contract.columns import I64, Bools
+from agent.diagnosis.index import NOBODY, Index
 
 NEVER = -1  # in `times`: no error yet; sorts below every time
-_ROWS_AT_FIRST = 64
 _SHARE_EVICTED = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlotsKept:
+    """The rows of a table at one time."""
+
+    keys: I64
+    times: I64
+    stamps: I64
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All pages, the least recently touched first: equal tables give equal columns."""
+        rows = np.flatnonzero(self.stamps)
+        rows = rows[np.argsort(self.stamps[rows])]
+        stamps = self.stamps[rows]
+        return {
+            "keys": self.keys[rows],
+            "times": self.times[:, rows].T,
+            "latched": (stamps & 1).astype(np.bool_),
+            "touched": (stamps >> 1) - 1,
+        }
 
 
 class Slots:
@@ -27,81 +52,82 @@ class Slots:
     def __init__(self, rows_max: int, width: int) -> None:
         self.rows_max = rows_max
         self.width = width
-        self._row_of: dict[int, int] = {}
-        self._dropped: list[int] = []
-        self._used = 0
-        rows = min(_ROWS_AT_FIRST, rows_max)
-        self.keys: I64 = np.zeros(rows, np.int64)
-        self.times: I64 = np.full((rows, width), NEVER, np.int64)
-        self.latched: Bools = np.zeros(rows, np.bool_)
-        self.touched: I64 = np.full(rows, NEVER, np.int64)
+        self.keys: I64 = np.zeros(rows_max + 1, np.int64)
+        self.keys[NOBODY] = NEVER
+        self.times: I64 = np.zeros((width, rows_max + 1), np.int64)  # a column a place
+        # 2 × (touched + 1) + latched; 0 for a row in no use.
+        self._stamps: I64 = np.zeros(rows_max + 1, np.int64)
+        self._index = Index(self.keys)
+        self._begun = 0  # rows 1 to here hold a page, or are `_free` again
+        self._free: I64 = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
-        return len(self._row_of)
+        return self._begun - len(self._free)
 
     def in_use(self) -> I64:
         """The rows that hold a page."""
-        return np.flatnonzero(self.touched[: self._used] != NEVER)
+        return np.flatnonzero(self._stamps[: self._begun + 1])
 
-    def touch(self, keys: I64, ordinals: I64) -> tuple[I64, int]:
-        """The rows of these distinct `keys`, new ones included; how many others had to go for them.
+    def latched(self, rows: I64) -> Bools:
+        latched: Bools = (self._stamps[rows] & 1).astype(np.bool_)
+        return latched
 
-        `ordinals` are larger than any before; there may be at most `rows_max` keys.
+    def touched(self, rows: I64) -> I64:
+        touched: I64 = (self._stamps[rows] >> 1) - 1
+        return touched
+
+    def stamp(self, rows: I64, touched: I64, latched: Bools) -> None:
+        """Say of distinct `rows` when they were touched, and which of them are latched."""
+        self._stamps[rows] = ((touched + 1) << 1) | latched
+
+    def rows_of(self, keys: I64) -> tuple[I64, int]:
+        """The row of each of `keys`, new ones included; how many other pages had to go for them.
+
+        There may be at most `rows_max` keys. New rows are to be stamped before the next call.
         """
-        rows = np.fromiter(map(self._row_of.get, keys.tolist(), repeat(NEVER)), np.int64, len(keys))
-        known = rows != NEVER
-        self.touched[rows[known]] = ordinals[known]
-        new = ~known
-        evicted = self._make_room(int(new.sum()), int(ordinals.min()))
-        rows[new] = self._add(keys[new])
-        self.touched[rows[new]] = ordinals[new]
+        rows = self._index.find(keys)
+        strange = np.flatnonzero(rows == NOBODY)
+        if not len(strange):
+            return rows, 0
+        new, which = np.unique(keys[strange], return_inverse=True)
+        evicted = self._make_room(len(new), rows)
+        rows[strange] = self._add(new)[which]
         return rows, evicted
 
-    def _make_room(self, wanted: int, touched_from: int) -> int:
+    def _make_room(self, wanted: int, busy: I64) -> int:
+        """Let pages go, none of the `busy` rows, if there is no room for so many more."""
         over = len(self) + wanted - self.rows_max
         if over <= 0:
             return 0
-        rows = self.in_use()
-        idle = rows[self.touched[rows] < touched_from]
+        is_idle = self._stamps[: self._begun + 1] != 0
+        is_idle[busy] = False
+        idle = np.flatnonzero(is_idle)
         count = min(max(over, self.rows_max // _SHARE_EVICTED), len(idle))
-        self._drop(idle[np.argpartition(self.touched[idle], count - 1)[:count]])
+        self._drop(idle[np.argpartition(self._stamps[idle], count - 1)[:count]])
         return count
 
     def _drop(self, rows: I64) -> None:
-        for key in self.keys[rows].tolist():
-            del self._row_of[key]
-        self._dropped += rows.tolist()
-        self.times[rows] = NEVER
-        self.latched[rows] = False
-        self.touched[rows] = NEVER
+        self._index.remove(self.keys[rows], rows)
+        self._stamps[rows] = 0
+        self._free = np.concatenate((self._free, rows))
 
     def _add(self, keys: I64) -> I64:
-        again = self._dropped[max(0, len(self._dropped) - len(keys)) :]
-        del self._dropped[len(self._dropped) - len(again) :]
-        fresh = len(keys) - len(again)
-        self._grow_to(self._used + fresh)
-        rows = np.array([*again, *range(self._used, self._used + fresh)], np.int64)
-        self._used += fresh
+        again = self._free[max(0, len(self._free) - len(keys)) :]
+        self._free = self._free[: len(self._free) - len(again)]
+        begun = self._begun + len(keys) - len(again)
+        rows = np.concatenate((again, np.arange(self._begun + 1, begun + 1)))
+        self._begun = begun
         self.keys[rows] = keys
-        self._row_of.update(zip(keys.tolist(), rows.tolist(), strict=True))
+        self.times[:, rows] = NEVER
+        self._index.add(keys, rows)
         return rows
 
-    def _grow_to(self, rows: int) -> None:
-        have = len(self.keys)
-        if rows <= have:
-            return
-        more = min(max(rows, 2 * have), self.rows_max) - have
-        self.keys = np.append(self.keys, np.zeros(more, np.int64))
-        self.times = np.concatenate((self.times, np.full((more, self.width), NEVER, np.int64)))
-        self.latched = np.append(self.latched, np.zeros(more, np.bool_))
-        self.touched = np.append(self.touched, np.full(more, NEVER, np.int64))
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """All pages, the least recently touched first: equal tables give equal columns."""
-        rows = self.in_use()
-        rows = rows[np.argsort(self.touched[rows])]
-        names = ("keys", "times", "latched", "touched")
-        return {name: getattr(self, name)[rows] for name in names}
+    def copied(self) -> "SlotsKept":
+        """As they are now, in as little time as it takes to copy them."""
+        end = self._begun + 1
+        return SlotsKept(
+            self.keys[:end].copy(), self.times[:, :end].copy(), self._stamps[:end].copy()
+        )
 
     def fill(self, keys: I64, times: I64, latched: Bools, touched: I64) -> None:
         """Take over the pages of `columns`, into an empty table, as many as fit: the most recent.
@@ -111,6 +137,5 @@ class Slots:
         recent = slice(-self.rows_max, None)
         rows = self._add(keys[recent])
         kept = min(self.width, times.shape[1])
-        self.times[rows, self.width - kept :] = times[recent, times.shape[1] - kept :]
-        self.latched[rows] = latched[recent]
-        self.touched[rows] = touched[recent]
+        self.times[self.width - kept :, rows] = times[recent, times.shape[1] - kept :].T
+        self.stamp(rows, touched[recent], latched[recent])

@@ -10,6 +10,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.adapters import link
 from agent.adapters.broker import BrokerSettings
 from agent.adapters.link import Link
 from agent.events import BrokerConnected, BrokerLost
@@ -99,17 +100,41 @@ async def taken(agent: Agent) -> bytes:
     return delivery.payload
 
 
-async def test_only_one_message_at_a_time_is_under_way(mosquitto: Mosquitto) -> None:
-    """What keeps memory bounded: the second waits until the first is acknowledged."""
+async def test_what_nobody_takes_is_left_with_the_broker(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What keeps memory bounded: the socket is not read while so many messages are unread."""
+    monkeypatch.setattr(link, "UNREAD_MAX", 4)
+    words = [b"%d" % number for number in range(100)]
     async with an_agent(settings_for(mosquitto)) as agent:
         await agent.until(connected=True)
-        await send(mosquitto, b"one", b"two")
-        first = await agent.take()
-        second = agent.listen()
-        await asyncio.wait({second}, timeout=0.2)
-        assert not second.done()
-        await first.acknowledge()
+        await send(mosquitto, *words)
+        assert [await taken(agent) for _ in range(50)] == words[:50]
+        assert len(agent.here) < 4
+        assert [await taken(agent) for _ in range(50)] == words[50:]
+
+
+async def test_a_reader_that_never_has_to_wait_is_behind(mosquitto: Mosquitto) -> None:
+    async with an_agent(settings_for(mosquitto)) as agent:
+        await agent.until(connected=True)
+        assert agent.broker.behind_seconds == 0
+        await send(mosquitto, b"one")
+        await agent.take()
+        await asyncio.sleep(0.01)
+        assert agent.broker.behind_seconds > 0
+        agent.listen()
+        await asyncio.sleep(0.01)
+        assert agent.broker.behind_seconds == 0
+
+
+async def test_what_has_queued_up_is_taken_together(mosquitto: Mosquitto) -> None:
+    async with an_agent(settings_for(mosquitto)) as agent:
+        await agent.until(connected=True)
+        await send(mosquitto, b"one", b"two", b"three")
+        assert (await agent.take()).payload == b"one"
+        await asyncio.sleep(0.1)
         assert (await agent.take()).payload == b"two"
+        assert [each.payload for each in agent.here] == [b"three"]
 
 
 async def test_a_broker_that_is_restarted_is_found_again(mosquitto: Mosquitto) -> None:
@@ -149,7 +174,7 @@ async def test_nothing_is_lost_when_the_broker_is_restarted(lasting: Mosquitto) 
         await agent.until(connected=True)
         await send(lasting, b"one", b"two", b"three")
         assert await taken(agent) == b"one"
-        assert (await agent.take()).payload == b"two"
+        assert [(await agent.take()).payload for _ in range(2)] == [b"two", b"three"]
         lasting.stop()
         await agent.until(connected=False)
         lasting.start()

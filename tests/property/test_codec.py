@@ -12,6 +12,7 @@ from agent.contract.codec import decode, from_ereports, pack, to_ereports
 from agent.contract.columns import Batch
 from agent.contract.ereport import Ereport
 from agent.contract.errors import Malformed
+from agent.contract.rows import from_json
 
 ARRAY = TypeAdapter(list[Ereport])
 BOOT = UUID(int=0x3F0C)
@@ -95,12 +96,32 @@ def test_garbage_is_refused_in_one_short_line(payload: bytes) -> None:
     assert len(refusal) < 500
 
 
+@given(EREPORTS)
+def test_what_is_as_it_should_be_takes_the_short_way(ereports: list[Ereport]) -> None:
+    batch = from_json(ARRAY.dump_json(ereports))
+    assert batch is not None
+    assert batch.same_as(from_ereports(ereports))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
 FIELDS = st.sampled_from(sorted(Ereport.model_fields)) | st.text()
+
+
+NUMBERS = st.integers(-1, 1) | st.sampled_from([1 << bits for bits in (15, 31, 32, 63, 64)])
+
+
+@given(st.dictionaries(FIELDS, JSON | NUMBERS | st.sampled_from(["ce", "hv-2"]), max_size=3))
+def test_the_short_way_lets_nothing_in_that_the_long_way_would_not(
+    changes: dict[str, object],
+) -> None:
+    plain: dict[str, object] = {"host": "hv-1", "boot_id": str(BOOT), "seq": 1, "time_ns": 2}
+    payload = json.dumps([plain, plain | changes]).encode()
+    batch = from_json(payload)
+    assert batch is None or batch.same_as(from_ereports(ARRAY.validate_json(payload)))
 
 
 @given(st.dictionaries(FIELDS, JSON, max_size=4))

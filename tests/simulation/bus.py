@@ -1,17 +1,17 @@
 """A broker in memory, with what a real one promises and what goes wrong with it nevertheless.
 
     publish ──► taken? ──► lost, doubled, late, out of order … ──► the session of each subscriber
-                                                                        │  one at a time
+                                                                        │  a few at a time
     redelivered when it connects again  ◄── not acknowledged ◄──────────┴──► acknowledged: forgotten
 
-Like MQTT at QoS 1 with a window of one message. A session that is `kept` outlives its connection; a
-retained message is told to everybody who subscribes. What goes wrong is asked of `Weather`, message
-by message, so that who makes it decides what there is.
+Like MQTT at QoS 1 with a window of a few messages, acknowledged in their order. A session that is
+`kept` outlives its connection; a retained message is told to everybody who subscribes. What goes
+wrong is asked of `Weather`, message by message, so that who makes it decides what there is.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from agent.events import BrokerConnected, Observer
 from tests.simulation.power import Process
 
 WIRE_SECONDS = 0.002
+WINDOW = 4
 PUBACK_SECONDS_MAX = 5.0
 RETRY_SECONDS = 1.0
 
@@ -55,23 +56,23 @@ class Link:
     session: Session
     news: asyncio.Event = field(default_factory=asyncio.Event)
     is_down: bool = False
-    is_unanswered: bool = False  # a message was delivered and is not acknowledged yet
+    unanswered: list[Message] = field(default_factory=list[Message])  # delivered to us
 
-    async def take(self) -> Message | None:
-        """The next message; None when the connection ends."""
+    async def take(self) -> Sequence[Message]:
+        """What waits, as far as the window allows; nothing when the connection ends."""
         while not self.is_down:
-            if self.session.waiting and not self.is_unanswered:
-                self.is_unanswered = True
-                return self.session.waiting[0]
+            if messages := list(self.session.waiting)[len(self.unanswered) : WINDOW]:
+                self.unanswered += messages
+                return messages
             self.news.clear()
             await self.news.wait()
-        return None
+        return ()
 
     def acknowledge(self, message: Message) -> None:
         """The broker may forget it; dropped if this connection is gone."""
-        if self.is_down or not self.is_unanswered:
+        if self.is_down or message not in self.unanswered:
             return
-        self.is_unanswered = False
+        self.unanswered.remove(message)
         if self.session.waiting and self.session.waiting[0] is message:
             self.session.waiting.popleft()
         self.news.set()
@@ -182,7 +183,11 @@ class AgentBroker:
     def connected(self) -> bool:
         return self._link is not None and not self._link.is_down
 
-    async def deliveries(self) -> AsyncGenerator[Delivery, None]:
+    @property
+    def behind_seconds(self) -> float:
+        return 0.0
+
+    async def deliveries(self) -> AsyncGenerator[Sequence[Delivery], None]:
         """Messages, over as many connections as it takes."""
         try:
             while True:
@@ -190,9 +195,9 @@ class AgentBroker:
                 self._link = self.bus.connect(self.client, self.topics, keep=True)
                 if self._link is not None:
                     self.observe(BrokerConnected(self.client))
-                while self._link and (message := await self._link.take()):
+                while self._link and (messages := await self._link.take()):
                     await asyncio.sleep(WIRE_SECONDS)
-                    yield self._delivery(self._link, message)
+                    yield [self._delivery(self._link, message) for message in messages]
                 await asyncio.sleep(RETRY_SECONDS)
         finally:
             if self._link is not None:

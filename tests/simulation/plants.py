@@ -63,9 +63,10 @@ Patch = Any  # what `mock.patch` returns: its type is private
 def _acknowledges_before_the_commit() -> Patch:
     take = Pipeline.take
 
-    async def hasty(self: Pipeline, delivery: Delivery) -> None:
-        await delivery.acknowledge()
-        await take(self, delivery)
+    async def hasty(self: Pipeline, *deliveries: Delivery) -> None:
+        for delivery in deliveries:
+            await delivery.acknowledge()
+        await take(self, *deliveries)
 
     return mock.patch.object(Pipeline, "take", hasty)
 

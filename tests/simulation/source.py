@@ -87,9 +87,10 @@ class Source:
             hearing.cancel()
 
     async def _hear(self, link: Link) -> None:
-        while (message := await link.take()) is not None:
-            link.acknowledge(message)
-            self._take_word(message)
+        while messages := await link.take():
+            for message in messages:
+                link.acknowledge(message)
+                self._take_word(message)
         self._more.set()
 
     def _take_word(self, message: Message) -> None:

@@ -1,6 +1,7 @@
 """The whole line for one test: a real broker, and emulator and agent as processes of their own."""
 
 import asyncio
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -97,6 +98,15 @@ class Line:
         assert self._agent is not None
         self._agent.kill()
         self._agent.wait()
+
+    @property
+    def agent_pid(self) -> int:
+        assert self._agent is not None
+        return self._agent.pid
+
+    def signal_agent(self, number: signal.Signals) -> None:
+        assert self._agent is not None
+        self._agent.send_signal(number)
 
     def stop_agent(self) -> int:
         """As an operator does; the exit code."""

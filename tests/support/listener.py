@@ -33,13 +33,19 @@ class Agent:
         self.events: list[Event] = []
         self.broker = Broker(settings, (TOPIC,), self.events.append)
         self.deliveries = self.broker.deliveries()
+        self.here: list[Delivery] = []
         self._next: asyncio.Task[Delivery] | None = None
 
     def listen(self) -> "asyncio.Task[Delivery]":
         """Connect and wait for a message, in the background."""
         if self._next is None:
-            self._next = asyncio.ensure_future(anext(self.deliveries))
+            self._next = asyncio.ensure_future(self._one())
         return self._next
+
+    async def _one(self) -> Delivery:
+        if not self.here:
+            self.here += await anext(self.deliveries)
+        return self.here.pop(0)
 
     async def take(self) -> Delivery:
         delivery = await asyncio.wait_for(self.listen(), PATIENCE_SECONDS)

@@ -16,6 +16,7 @@ from tests.support.host import Host
 @dataclass(slots=True)
 class Link:
     connected: bool = True
+    behind_seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -62,6 +63,14 @@ async def test_a_broker_that_is_away_is_told() -> None:
     bench = Bench(broker=Link(connected=False))
     await bench.looked()
     assert bench.told == [("no connection to the broker",)]
+
+
+async def test_an_agent_that_cannot_keep_up_says_so_after_a_while() -> None:
+    bench = Bench(broker=Link(behind_seconds=9.0))
+    await bench.looked()
+    bench.broker.behind_seconds = 11.0
+    await bench.looked()
+    assert bench.told == [(), ("behind: for 11 s more errors have come than could be taken",)]
 
 
 async def test_a_host_that_does_not_answer_is_told_with_the_reason() -> None:

@@ -1,6 +1,7 @@
 """The way in: what is durable is acknowledged, what is bad is refused, kept and counted."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -55,18 +56,25 @@ class FakeLog:
     batches: list[Batch] = field(default_factory=list[Batch])
     refused: list[str] = field(default_factory=list[str])
     is_full: bool = False
+    keeps_no_snapshot: bool = False
 
-    async def commit(self, batch: Batch, changed: Sequence[Case]) -> None:
+    async def commit(self, batches: Sequence[Batch], changed: Sequence[Case]) -> None:
         if self.is_full:
             raise AgentError("pagewarden.db: the disk is full")
         self.steps.append("commit")
-        self.batches.append(batch)
+        self.batches += batches
 
     async def keep_refused(self, reason: str, payload: bytes) -> None:
         self.refused.append(reason)
 
-    async def snapshot(self, state: bytes) -> None:
-        self.steps.append("snapshot")
+    @property
+    def last_batch_id(self) -> int:
+        return len(self.batches)
+
+    async def snapshot(self, state: Callable[[], bytes], covered: int) -> None:
+        if self.keeps_no_snapshot:
+            raise AgentError("pagewarden.db: the disk is full")
+        self.steps.append(f"snapshot of {covered}")
 
 
 @dataclass(slots=True)
@@ -240,7 +248,56 @@ async def test_errors_without_an_address_are_counted_and_never_touch_page_0() ->
 
 async def test_counters_are_written_down_every_so_many_batches() -> None:
     bench = Bench(snapshot_every_batches=2)
-    pipeline = bench.pipeline()
-    for seq in range(4):
-        await pipeline.take(FakeDelivery(batch(seq, mfn=None)))
-    assert bench.log.steps == ["commit", "commit", "snapshot", "commit", "commit", "snapshot"]
+
+    async def deliveries() -> AsyncGenerator[Sequence[FakeDelivery], None]:
+        for seq in range(4):
+            yield [FakeDelivery(batch(seq, mfn=None))]
+            await asyncio.sleep(0)
+
+    await bench.pipeline().run(deliveries())
+    assert bench.log.steps == 2 * ["commit"] + ["snapshot of 2"] + 2 * ["commit"] + [
+        "snapshot of 4"
+    ]
+
+
+async def test_a_snapshot_that_fails_ends_the_intake() -> None:
+    bench = Bench(FakeLog(keeps_no_snapshot=True), snapshot_every_batches=1)
+
+    async def deliveries() -> AsyncGenerator[Sequence[FakeDelivery], None]:
+        yield [FakeDelivery(batch(0))]
+        await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as failed:
+        await bench.pipeline().run(deliveries())
+    assert failed.group_contains(AgentError, match="disk is full")
+
+
+async def test_small_messages_of_one_boot_are_judged_as_one() -> None:
+    bench = Bench()
+    queued = [FakeDelivery(batch(seq), steps=bench.log.steps) for seq in range(3)]
+    await bench.pipeline().take(*queued)
+    assert bench.log.steps == ["commit", *3 * ["acknowledge"]]
+    assert [len(each) for each in bench.log.batches] == [3]
+    assert len(bench.of(CaseOpened)) == 1
+
+
+async def test_what_does_not_fit_one_message_is_judged_apart_and_committed_together() -> None:
+    bench = Bench()
+    sizes = (1000, 24, 1)
+    firsts = (0, 1000, 1024)
+    queued = [
+        FakeDelivery(batch(*range(first, first + size), mfn=None), steps=bench.log.steps)
+        for first, size in zip(firsts, sizes, strict=True)
+    ]
+    await bench.pipeline().take(*queued)
+    assert bench.log.steps == ["commit", *3 * ["acknowledge"]]
+    assert [len(each) for each in bench.log.batches] == [1024, 1]
+
+
+async def test_a_bad_message_among_good_ones_is_refused_alone() -> None:
+    bench = Bench()
+    payloads = (batch(0), b"ready.", batch(0, host="other"), batch(1))
+    await bench.pipeline().take(*map(FakeDelivery, payloads))
+    refused = [e.kind for e in bench.events if isinstance(e, MessageRefused)]
+    assert refused == [Unfit.MALFORMED, Unfit.STRANGER]
+    assert sum(map(len, bench.log.batches)) == 2

@@ -8,10 +8,12 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from agent.adapters import journal as journal_module
 from agent.adapters import journal_store
 from agent.adapters.journal import Journal, JournalLimits
 from agent.adapters.journal_schema import APPLICATION_ID, MIGRATIONS
@@ -78,8 +80,8 @@ async def test_what_was_committed_is_recovered_equal(path: Path) -> None:
     batches = [a_batch([0, 1, 5], dimms=["A", None, "B"]), a_batch([7], mfns=[None])]
     case = a_case(dimm="A")
     async with a_journal(path) as journal:
-        await journal.commit(batches[0], [case])
-        await journal.commit(batches[1], [])
+        await journal.commit([batches[0]], [case])
+        await journal.commit([batches[1]], [])
     async with a_journal(path) as journal:
         recovered = await journal.recover()
         tail = [batch async for batch in recovered.tail]
@@ -90,15 +92,15 @@ async def test_what_was_committed_is_recovered_equal(path: Path) -> None:
 async def test_a_tail_longer_than_one_reading_comes_whole_and_in_order(path: Path) -> None:
     async with a_journal(path) as journal:
         for seq in range(150):
-            await journal.commit(a_batch([seq]), [])
+            await journal.commit([a_batch([seq])], [])
         assert await first_seqs(journal) == list(range(150))
 
 
 async def test_the_tail_begins_after_the_snapshot(path: Path) -> None:
     async with a_journal(path) as journal:
-        await journal.commit(a_batch([0]), [])
-        await journal.snapshot(b"after 0")
-        await journal.commit(a_batch([1]), [])
+        await journal.commit([a_batch([0])], [])
+        await journal.snapshot(lambda: b"after 0", journal.last_batch_id)
+        await journal.commit([a_batch([1])], [])
     async with a_journal(path) as journal:
         assert (await journal.recover()).snapshot == b"after 0"
         assert await first_seqs(journal) == [1]
@@ -106,15 +108,52 @@ async def test_the_tail_begins_after_the_snapshot(path: Path) -> None:
 
 async def test_a_snapshot_taken_in_the_next_life_covers_what_was_recovered(path: Path) -> None:
     async with a_journal(path) as journal:
-        await journal.commit(a_batch([0]), [])
+        await journal.commit([a_batch([0])], [])
     async with a_journal(path) as journal:
-        await journal.snapshot(b"after 0")
+        await journal.snapshot(lambda: b"after 0", journal.last_batch_id)
         assert await first_seqs(journal) == []
+
+
+async def test_a_snapshot_of_many_pieces_comes_back_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "PIECE_BYTES", 2)
+    async with a_journal(path) as journal:
+        for state in (b"a longer one", b"short"):
+            await journal.snapshot(partial(bytes, state), journal.last_batch_id)
+            assert (await journal.recover()).snapshot == state
+    assert stored(path, "pieces") == 3
+
+
+async def test_a_snapshot_cut_short_leaves_the_one_before_it(path: Path) -> None:
+    async with a_journal(path) as journal:
+        await journal.snapshot(lambda: b"whole", 0)
+        store = journal._store
+        await journal._do(store.begin_snapshot)
+        await journal._do(lambda: store.write_piece(0, b"ha"))
+    async with a_journal(path) as journal:
+        assert (await journal.recover()).snapshot == b"whole"
+        await journal.snapshot(lambda: b"anew", 0)
+        assert (await journal.recover()).snapshot == b"anew"
+    assert stored(path, "pieces") == 1
+
+
+async def test_commits_go_on_while_a_snapshot_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "PIECE_BYTES", 1)
+    async with a_journal(path) as journal:
+        writing = asyncio.create_task(journal.snapshot(lambda: b"of a hundred pieces" * 5, 0))
+        await asyncio.sleep(0)
+        await journal.commit([a_batch([0])], [])
+        assert not writing.done()
+        await writing
+        assert await first_seqs(journal) == [0]
 
 
 async def test_a_case_is_as_its_last_step_left_it(path: Path) -> None:
     async with a_journal(path) as journal:
-        await journal.commit(a_batch([0]), [a_case()])
+        await journal.commit([a_batch([0])], [a_case()])
         await journal.save(a_case(State.CONFIRMING))
         await journal.save(a_case(State.RETIRED))
     async with a_journal(path) as journal:
@@ -123,7 +162,7 @@ async def test_a_case_is_as_its_last_step_left_it(path: Path) -> None:
 
 async def test_the_history_of_a_case_is_its_steps_in_order(path: Path) -> None:
     async with a_journal(path) as journal:
-        await journal.commit(a_batch([0]), [a_case(), a_case(id="c2")])
+        await journal.commit([a_batch([0])], [a_case(), a_case(id="c2")])
         await journal.save(a_case(State.PARKED, moved_at_ns=9, reason=Reason.BROKEN))
         assert await journal.history("c1") == (
             (1, "open", ""),
@@ -174,6 +213,14 @@ async def test_the_cases_of_an_older_journal_are_read_as_what_they_mean_now(path
     assert releasing.hands_off is Reason.MAY_BE_DAMAGED
 
 
+async def test_the_snapshot_of_an_older_journal_is_still_there(path: Path) -> None:
+    a_first_journal(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO snapshots VALUES (1, 0, ?)", (b"what it came to",))
+    async with a_journal(path) as journal:
+        assert (await journal.recover()).snapshot == b"what it came to"
+
+
 async def test_of_a_case_that_never_rests_the_newest_steps_are_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,43 +234,43 @@ async def test_of_a_case_that_never_rests_the_newest_steps_are_kept(
 async def test_a_number_is_never_given_to_two_cases(path: Path) -> None:
     async with a_journal(path) as journal:
         assert (await journal.recover()).next_case_number == 1
-        await journal.commit(a_batch([0]), [a_case(id="c9"), a_case(id="c10")])
+        await journal.commit([a_batch([0])], [a_case(id="c9"), a_case(id="c10")])
         assert (await journal.recover()).next_case_number == 11
 
 
 async def test_old_batches_go_with_the_next_snapshot(path: Path, calendar: Calendar) -> None:
     async with a_journal(path, calendar, age_seconds=86_400) as journal:
-        await journal.commit(a_batch([0]), [])
+        await journal.commit([a_batch([0])], [])
         calendar.now_ns += 2 * DAY_NS
-        await journal.commit(a_batch([1]), [])
-        await journal.snapshot(b"")
+        await journal.commit([a_batch([1])], [])
+        await journal.snapshot(lambda: b"", journal.last_batch_id)
     assert stored(path, "batches") == 1
 
 
 async def test_what_is_too_much_goes_from_the_front(path: Path) -> None:
     async with a_journal(path, bytes_max=500) as journal:
         for seq in range(10):
-            await journal.commit(a_batch([seq]), [])
-        await journal.snapshot(b"")
+            await journal.commit([a_batch([seq])], [])
+        await journal.snapshot(lambda: b"", journal.last_batch_id)
     assert 0 < stored(path, "batches") < 4
 
 
 async def test_the_bytes_of_an_earlier_life_count_too(path: Path) -> None:
     async with a_journal(path) as journal:
         for seq in range(10):
-            await journal.commit(a_batch([seq]), [])
+            await journal.commit([a_batch([seq])], [])
     async with a_journal(path, bytes_max=500) as journal:
-        await journal.snapshot(b"")
+        await journal.snapshot(lambda: b"", journal.last_batch_id)
     assert 0 < stored(path, "batches") < 4
 
 
 async def test_the_tail_is_never_forgotten(path: Path) -> None:
     """Not even what is committed while a snapshot of the time before is being written."""
     async with a_journal(path, bytes_max=1) as journal:
-        await journal.commit(a_batch([0]), [])
-        committing = asyncio.create_task(journal.commit(a_batch([1]), []))
+        await journal.commit([a_batch([0])], [])
+        committing = asyncio.create_task(journal.commit([a_batch([1])], []))
         await asyncio.sleep(0)
-        await journal.snapshot(b"after 0")
+        await journal.snapshot(lambda: b"after 0", journal.last_batch_id)
         await committing
         assert await first_seqs(journal) == [1]
 
@@ -233,10 +280,10 @@ async def test_a_journal_that_forgot_everything_does_not_count_from_the_start_ag
 ) -> None:
     """Else the snapshot would seem to cover batches that came after it."""
     async with a_journal(path, bytes_max=1) as journal:
-        await journal.commit(a_batch([0]), [])
-        await journal.snapshot(b"after 0")
+        await journal.commit([a_batch([0])], [])
+        await journal.snapshot(lambda: b"after 0", journal.last_batch_id)
     async with a_journal(path) as journal:
-        await journal.commit(a_batch([1]), [])
+        await journal.commit([a_batch([1])], [])
         assert await first_seqs(journal) == [1]
 
 
@@ -297,10 +344,10 @@ async def test_a_directory_that_is_not_there_is_named_with_the_fix(tmp_path: Pat
 
 async def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(path: Path) -> None:
     async with a_journal(path) as journal:
-        await journal.commit(a_batch([0]), [])
+        await journal.commit([a_batch([0])], [])
         await journal._do(lambda: journal._store._db.execute("PRAGMA max_page_count = 1"))
         with pytest.raises(AgentError, match="free space on its disk") as full:
-            await journal.commit(a_batch(range(1, 1000)), [a_case()])
+            await journal.commit([a_batch(range(1, 1000))], [a_case()])
         assert "\n" not in str(full.value)
         assert await first_seqs(journal) == [0]
         assert (await journal.recover()).cases == ()
@@ -309,8 +356,8 @@ async def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(path: Pat
 async def test_a_commit_that_fails_in_the_middle_leaves_the_journal_usable(path: Path) -> None:
     async with a_journal(path) as journal:
         with pytest.raises(AttributeError):
-            await journal.commit(a_batch([0]), [None])  # type: ignore[list-item] # breaks half-way
-        await journal.commit(a_batch([1]), [])
+            await journal.commit([a_batch([0])], [None])  # type: ignore[list-item] # breaks half-way
+        await journal.commit([a_batch([1])], [])
         assert await first_seqs(journal) == [1]
 
 
@@ -339,7 +386,7 @@ from tests.support.cases import a_case
 async def main():
     journal = await Journal.open(Path(sys.argv[1]))
     for seq in range(100_000):
-        await journal.commit(a_batch([seq]), [a_case(id=f"c{seq}")])
+        await journal.commit([a_batch([seq])], [a_case(id=f"c{seq}")])
         print(seq, flush=True)
 
 asyncio.run(main())
