@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -52,15 +52,17 @@ class Relay:
     async def _pass_on(self, ask: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
         there, onward = await asyncio.open_unix_connection(self.behind)
         back = asyncio.create_task(self._copy(there, answer))
-        while asked := await ask.read(1 << 16):
-            self._note(asked)
-            onward.write(asked)
+        with suppress(ConnectionError):  # an end that is killed says no goodbye
+            while asked := await ask.read(1 << 16):
+                self._note(asked)
+                onward.write(asked)
         back.cancel()
         onward.close()
 
     async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while data := await source.read(1 << 16):
-            sink.write(data)
+        with suppress(ConnectionError):
+            while data := await source.read(1 << 16):
+                sink.write(data)
         sink.close()
 
     def _note(self, asked: bytes) -> None:
