@@ -10,7 +10,7 @@ the group, and with it the agent, in one line; what is only trouble is an outcom
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from agent.adapters import logs
 from agent.adapters.broker import Broker, BrokerSettings
 from agent.adapters.control import Answers, ControlServer
 from agent.adapters.health import Health, HealthBoard
-from agent.adapters.http import PublicServer
+from agent.adapters.http import Guard, PublicServer
 from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedToolstack
 from agent.adapters.journal import Journal, JournalLimits
 from agent.adapters.metrics import Metrics
@@ -37,7 +37,7 @@ from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
-from agent.events import CaseDropped, CaseMessageCoalesced, DimmWornOut, Event, Observer
+from agent.events import CaseDropped, CaseMessageCoalesced, DimmWornOut, Event, Observer, Started
 from agent.handshake import Bus, Handshake
 from agent.herald import Herald
 from agent.introduction import checked, modules_of
@@ -112,15 +112,15 @@ async def _live(config: AgentConfig, stop: asyncio.Event) -> None:
 
 
 async def _live_once(config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event) -> None:
-    metrics, board = Metrics(version("pagewarden")), HealthBoard()
-    public = PublicServer(config.metrics.address, metrics.registry, board)
+    board = HealthBoard()
+    metrics = Metrics(version("pagewarden"), board)
+    address, guard = config.metrics.address, _guard(config)
+    public = PublicServer(address, metrics.registry, board, guard)
     stack.callback(public.close)
     parts = await _parts(config, stack, Observers(logs.log_event, metrics.observe), board)
     agent = await Agent.make(config, parts, stop)
     if agent is not None:
-        diagnosis, overview = agent.overview.diagnosis, agent.overview
-        metrics.seed(agent.driver.docket.cases, diagnosis.admission.missing)
-        answers = _answers(overview, agent.desk)
+        answers = _answers(agent.overview, agent.desk)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
         await agent.run(stop)
@@ -199,9 +199,9 @@ class Agent:
         pipeline = Pipeline(diagnosis, docket, journal, driver.submit, observe, clock, every)
         admission, hand = diagnosis.admission, pipeline.hand
         handshake = Handshake(config.host, admission, parts.broker, observe, hand)
-        checkup = Checkup(
-            acts, parts.broker, host.boot_id, lambda found: parts.board.renew(Health(found))
-        )
+        renew = _renewal(parts.board, overview, observe)
+        checkup = Checkup(acts, parts.broker, host.boot_id, renew)
+        observe(_started(config, host, docket, admission))
         return cls(parts.broker, pipeline, handshake, driver, checkup, desk, herald, overview)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -319,6 +319,29 @@ def _tell_restored(changed: Sequence[Case], docket: Docket, observe: Observer) -
         observe(DimmWornOut(dimm))
 
 
+def _renewal(
+    board: HealthBoard, overview: Overview, observe: Observer
+) -> Callable[[tuple[str, ...], float], None]:
+    """What is done at each heartbeat."""
+
+    def renew(ailments: tuple[str, ...], late_seconds: float) -> None:
+        board.renew(Health(ailments))
+        observe(overview.beat(late_seconds))
+
+    return renew
+
+
+def _started(config: AgentConfig, host: HostReply, docket: Docket, admission: Admission) -> Started:
+    return Started(
+        mode=config.retirement.mode,
+        modules=host.modules,
+        pages_max=docket.caps.pages_max,
+        pages_per_dimm_max=docket.caps.pages_per_dimm_max,
+        cases=docket.cases,
+        missing=admission.missing,
+    )
+
+
 def _caps(config: AgentConfig, host: HostReply) -> Caps:
     section = config.retirement
     pages_max = pages_of(host.frames, section.retired_memory_fraction_max)
@@ -410,19 +433,27 @@ def _broker_settings(config: AgentConfig) -> BrokerSettings:
         retry_seconds_first=section.retry_seconds_first,
         retry_seconds_max=section.retry_seconds_max,
         username=section.username,
-        password=_secret(section.password_file),
+        password=_secret("broker.password_file", section.password_file),
         ca_file=section.ca_file,
         cert_file=section.cert_file,
         key_file=section.key_file,
     )
 
 
-def _secret(path: Path | None) -> str | None:
-    """The first line of a file that holds a secret."""
+def _guard(config: AgentConfig) -> Guard:
+    section = config.metrics
+    token = _secret("metrics.token_file", section.token_file)
+    if token == "":
+        raise AgentError(f"metrics.token_file: {section.token_file} begins with an empty line")
+    return Guard(section.cert_file, section.key_file, token)
+
+
+def _secret(key: str, path: Path | None) -> str | None:
+    """The first line of a file that holds a secret; `key` names that file."""
     if path is None:
         return None
     try:
         return path.read_text(encoding="utf-8").partition("\n")[0]
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not text"
-        raise AgentError(f"broker.password_file: {path} cannot be read: {why}") from None
+        raise AgentError(f"{key}: {path} cannot be read: {why}") from None

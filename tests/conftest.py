@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support import prometheus
 from tests.support.mosquitto import PROGRAM, Mosquitto
 
 # No test fails for being slow: machines are shared. A failing example prints how to replay it.
@@ -23,6 +24,13 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
     broker.start()
     yield broker
     broker.kill()
+
+
+@pytest.fixture(scope="session")
+def promtool() -> None:
+    """Prometheus and its promtool are there: see `tests.support.prometheus`."""
+    if prometheus.PROGRAM is None or prometheus.PROMTOOL is None:
+        _missing("prometheus")
 
 
 def _missing(program: str) -> None:

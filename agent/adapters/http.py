@@ -1,15 +1,20 @@
 """The public port: `/metrics` for Prometheus, `/healthz` for whoever restarts what is not well.
 
 It has threads of its own. Served from the loop, a scrape would stall the work, and a stalled loop
-could not be seen from outside.
+could not be seen from outside. Where it is to be kept from others there is TLS, and a token that
+whoever asks must bear (`Authorization: Bearer …`, as Prometheus sends it).
 """
 
+import hmac
 import json
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -30,16 +35,50 @@ REQUEST_SECONDS_MAX = 5.0  # a client that says nothing for so long is hung up o
 INDEX = "pagewarden's agent\n/metrics is for Prometheus, /healthz says whether it is well\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Who may ask, and who may listen in: a certificate with its key, a token; or nothing."""
+
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    token: str | None = None
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """None for plain HTTP.
+
+        Raises:
+            AgentError: if the files are not a certificate and its key.
+        """
+        if self.cert_file is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        except OSError as error:
+            raise AgentError(
+                f"metrics.cert_file: {self.cert_file} with metrics.key_file cannot be used: "
+                f"{error.strerror or error}; give a PEM certificate and the key that is its own"
+            ) from None
+        return context
+
+
 class PublicServer:
     """Answers from `open` to `close`.
 
     Raises:
-        AgentError: if the address cannot be had.
+        AgentError: if the address cannot be had, or not with that guard.
     """
 
     def __init__(
-        self, address: tuple[str, int], registry: CollectorRegistry, board: HealthBoard
+        self,
+        address: tuple[str, int],
+        registry: CollectorRegistry,
+        board: HealthBoard,
+        guard: Guard | None = None,
     ) -> None:
+        guard = guard or Guard()
+        tls = guard.tls
         try:
             self._server = _Server(address, _Handler)
         except OSError as error:
@@ -48,7 +87,12 @@ class PublicServer:
                 f"metrics.listen: cannot listen on {host}:{port}: {error.strerror}; "
                 "end the program that has it, or choose another address"
             ) from None
-        self._server.set_app(_App(registry, board))
+        if tls is not None:
+            # The thread of the request shakes hands: a client that does not keeps nobody waiting.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._server.set_app(_App(registry, board, guard.token))
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(POLL_SECONDS,), name="public port", daemon=True
         )
@@ -67,13 +111,16 @@ class PublicServer:
 
 
 class _App:
-    """Three pages."""
+    """Three pages, for whoever bears the token if there is one."""
 
-    def __init__(self, registry: CollectorRegistry, board: HealthBoard) -> None:
+    def __init__(self, registry: CollectorRegistry, board: HealthBoard, token: str | None) -> None:
         self._metrics: WSGIApplication = make_wsgi_app(registry)
         self._board = board
+        self._wanted = None if token is None else f"Bearer {token}".encode()
 
     def __call__(self, environ: "WSGIEnvironment", respond: "StartResponse") -> Iterable[bytes]:
+        if not self._lets_in(environ):
+            return _refuse(respond)
         match environ["PATH_INFO"]:
             case "/metrics":
                 return self._metrics(environ, respond)
@@ -84,11 +131,23 @@ class _App:
             case _:
                 return _text(respond, HTTPStatus.NOT_FOUND, "there are /metrics and /healthz\n")
 
+    def _lets_in(self, environ: "WSGIEnvironment") -> bool:
+        given = str(environ.get("HTTP_AUTHORIZATION", "")).encode("latin-1", errors="replace")
+        # Compared in equal time, so that nobody finds the token letter by letter.
+        return self._wanted is None or hmac.compare_digest(given, self._wanted)
+
     def _health(self, respond: "StartResponse") -> list[bytes]:
         health = self._board.read()
         status = HTTPStatus.OK if health.healthy else HTTPStatus.SERVICE_UNAVAILABLE
         body = json.dumps({"healthy": health.healthy, "ailments": health.ailments})
         return _text(respond, status, body + "\n", "application/json")
+
+
+def _refuse(respond: "StartResponse") -> list[bytes]:
+    status = HTTPStatus.UNAUTHORIZED
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("WWW-Authenticate", "Bearer")]
+    respond(f"{status.value} {status.phrase}", headers)
+    return [b"send the header Authorization: Bearer, with the token of metrics.token_file\n"]
 
 
 def _text(

@@ -22,7 +22,7 @@ from agent.contract.status import (
     StatusView,
 )
 from agent.diagnosis.diagnosis import Diagnosis
-from agent.events import BatchTaken, EreportsLost, Event, GuestPaused, MessageRefused
+from agent.events import BatchTaken, Beat, EreportsLost, Event, GuestPaused, MessageRefused
 from agent.retirement.case import Case, State
 from agent.retirement.docket import Docket
 
@@ -105,6 +105,17 @@ class Overview:
         if not self._pauses:
             return PausesView()
         return PausesView(count=len(self._pauses), p50=median(self._pauses), max=max(self._pauses))
+
+    def beat(self, late_seconds: float) -> Beat:
+        """How things stand, for whoever cannot learn it by counting."""
+        docket = self.docket
+        return Beat(
+            late_seconds=late_seconds,
+            pages_tracked=len(self.diagnosis.policy.serd),
+            dimm_pages=docket.taken_of,
+            oldest_open_ns=min((case.opened_at_ns for case in docket.unfinished), default=0),
+            oldest_parked_ns=min((case.moved_at_ns for case in docket.parked), default=0),
+        )
 
     def cases(self) -> CasesView:
         return CasesView(cases=tuple(_view(case) for case in self.docket.cases))

@@ -187,6 +187,11 @@ class Docket:
         )
 
     @property
+    def taken_of(self) -> tuple[tuple[str, int], ...]:
+        """How many pages are taken of each DIMM of which any ever was."""
+        return tuple(self._taken_of.items())
+
+    @property
     def cases(self) -> tuple[Case, ...]:
         return tuple(self._cases.values())
 
