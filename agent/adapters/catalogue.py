@@ -115,7 +115,7 @@ _RESULT = Label("result", tuple(Result))
 _STATE = Label("state", tuple(State))
 _CALL = Label("call", CALLS)
 _OUTCOME = Label("outcome", OUTCOMES)
-_DIMM = Label("dimm", different_max=DIMMS_MAX + 1)
+_DIMM = Label("dimm", different_max=DIMMS_MAX + 2)  # `other`, and `unknown`
 _RANK = Label("rank", different_max=1 << 15)
 _BANK = Label("bank", different_max=1 << 15)
 _ONE_OF_A_DIMM = Label("part", different_max=1), Label("serial", different_max=1)

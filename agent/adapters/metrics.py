@@ -24,6 +24,7 @@ from agent.adapters.catalogue import (
 from agent.adapters.health import HealthBoard
 from agent.contract.ereport import Module
 from agent.contract.frames import PAGE_SIZE
+from agent.diagnosis.policy import UNKNOWN_DIMM
 from agent.events import (
     BatchTaken,
     Beat,
@@ -93,13 +94,17 @@ class Metrics:
 
     def _introduce(self, modules: Iterable[Module]) -> None:
         """The series of a DIMM are there before its first error."""
+        self._expect_errors_of(UNKNOWN_DIMM)
         for module in modules:
             dimm = self._bounded(module.label)
-            for kind in (row.ERRORS, row.UNCORRECTED):
-                self._made[kind].labels(dimm)
+            self._expect_errors_of(dimm)
             self._made[row.DIMM_PAGES].labels(dimm)
             if dimm != OTHER:
                 self._made[row.DIMM_INFO].labels(dimm, module.part, module.serial).set(1)
+
+    def _expect_errors_of(self, dimm: str) -> None:
+        for kind in (row.ERRORS, row.UNCORRECTED):
+            self._made[kind].labels(dimm)
 
     def _enter(self, state: State) -> None:
         self._made[row.CASES_NOW].labels(state).inc()

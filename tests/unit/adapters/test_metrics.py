@@ -204,6 +204,7 @@ def test_the_series_of_a_dimm_are_there_before_its_first_error(metrics: Metrics)
     metrics.observe(STARTED)
     assert sample(metrics, "memory_errors_total", dimm="B") == 0
     assert sample(metrics, "uncorrected_errors_total", dimm="B") == 0
+    assert sample(metrics, "uncorrected_errors_total", dimm="unknown") == 0
     assert sample(metrics, "dimm_pages", dimm="B") == 0
 
 
