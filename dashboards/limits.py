@@ -5,15 +5,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`warn` turns a panel amber and fires a warning; `page` turns it red."""
+    """Beyond `warn` a panel is amber and an alert fires, from `page` on it is red; a floor is bad
+    below.
+    """
 
     warn: float
     why: str
     page: float | None = None
+    is_floor: bool = False
 
+
+# Where one is too many. Not 0, which a panel that has nothing to show would reach.
+ANY = Limit(0.001, "one is too many")
+ANY_NOW = Limit(0.001, "one is too many, at any hour", page=0.001)
 
 # The agent
-HEALTHY = Limit(1, "1 is well, and there is nothing in between")
+HEALTHY = Limit(1, "1 is well, and there is nothing in between", is_floor=True)
 RESTARTS = Limit(3, "more than three starts in half an hour are no upgrade")
 LOOP_LAG_SECONDS = Limit(0.25, "the longest pause that is promised to guests: a call waits so long")
 COMMIT_SECONDS = Limit(1.0, "a healthy disk syncs within 50 ms; 20 times that is a disk in trouble")
@@ -31,7 +38,6 @@ RETIRED_RATIO = Limit(0.8, "the rest is soon gone if it goes on like that", page
 
 # Retirement
 CASE_SECONDS = Limit(900, "a guest's save and restore takes minutes, nothing takes a quarter hour")
-STOPPED_MINUTES = Limit(5, "twice the longest call: whoever stands still then is forgotten")
 PARKED_SECONDS = Limit(86_400, "a guest that is never rebooted may keep a page for ever")
 FAILED_CALLS = Limit(3, "one may be chance, and is tried again; four are not")
 

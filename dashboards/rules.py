@@ -21,6 +21,7 @@ HOST = "job, instance"
 CRITICAL, WARNING, INFO = "critical", "warning", "info"
 
 STOPPED = "|".join(state for state in State if state.stops_guest)
+STOPPED_FOR = "5m"  # twice the longest call: whoever stands still then is forgotten
 FAILED_OUTCOMES = "failed|unreachable|not_a_call"
 
 P99 = "0.99"
@@ -96,11 +97,12 @@ AGENT = (
     Alert(
         "PagewardenDown",
         CRITICAL,
-        f'max_over_time(up{{job="{JOB}"}}[5m]) == 0',
+        f'max_over_time(up{{job="{JOB}"}}[5m]) < {limits.HEALTHY.warn:g}',
         "The agent does not answer scrapes.",
         "No metrics from {{ $labels.instance }} for over 5 minutes. Its guests run on; errors of its "
         "memory are not acted on.",
         wait="1m",
+        limits=(limits.HEALTHY,),
     ),
     Alert(
         "PagewardenRestarting",
@@ -155,27 +157,30 @@ INTAKE = (
     Alert(
         "PagewardenBrokerAway",
         CRITICAL,
-        f"max_over_time({row.BROKER_CONNECTED.name}[5m]) == 0",
+        f"max_over_time({row.BROKER_CONNECTED.name}[5m]) < {limits.HEALTHY.warn:g}",
         "The agent has no broker.",
         "{{ $labels.instance }} has had no connection for over 10 minutes and hears of no error.",
         wait="5m",
+        limits=(limits.HEALTHY,),
     ),
     Alert(
         "PagewardenEreportsLost",
         WARNING,
-        f"sum by ({HOST}) (increase({row.EREPORTS_LOST.name}[15m])) > 0",
+        f"sum by ({HOST}) (increase({row.EREPORTS_LOST.name}[15m])) > {limits.ANY.warn:g}",
         "Reports of errors are lost for good.",
         "{{ $value | humanize }} ereports of {{ $labels.instance }} were given up: nobody could send "
         "them again. Counts of its pages are too low by as many.",
+        limits=(limits.ANY,),
     ),
     Alert(
         "PagewardenEreportsMissing",
         WARNING,
-        f"min_over_time({row.EREPORTS_MISSING.name}[15m]) > 0",
+        f"min_over_time({row.EREPORTS_MISSING.name}[15m]) > {limits.ANY.warn:g}",
         "Reports of errors do not arrive.",
         "{{ $value | humanize }} ereports of {{ $labels.instance }} were asked for again and have not "
         "come for 15 minutes.",
         wait="5m",
+        limits=(limits.ANY,),
     ),
     Alert(
         "PagewardenEreportsLate",
@@ -203,9 +208,10 @@ INTAKE = (
     Alert(
         "PagewardenPagesForgotten",
         WARNING,
-        f"sum by ({HOST}) (increase({row.PAGES_EVICTED.name}[1h])) > 0",
+        f"sum by ({HOST}) (increase({row.PAGES_EVICTED.name}[1h])) > {limits.ANY.warn:g}",
         "More pages have errors than can be counted.",
         "{{ $labels.instance }} forgot {{ $value | humanize }} pages in an hour: some may fail unseen.",
+        limits=(limits.ANY,),
     ),
 )
 
@@ -213,10 +219,11 @@ MEMORY = (
     Alert(
         "PagewardenUncorrectedError",
         CRITICAL,
-        f"sum by ({HOST}, dimm) (increase({row.UNCORRECTED.name}[15m])) > 0",
+        f"sum by ({HOST}, dimm) (increase({row.UNCORRECTED.name}[15m])) > {limits.ANY_NOW.warn:g}",
         "Memory lost data.",
         "{{ $labels.dimm }} of {{ $labels.instance }} had uncorrected errors: whoever reads there is "
         "hit.",
+        limits=(limits.ANY_NOW,),
     ),
     Alert(
         "PagewardenDimmErrorsHigh",
@@ -287,10 +294,11 @@ RETIREMENT = (
         "PagewardenCapReached",
         WARNING,
         f"sum by ({HOST}, refusal) (increase({row.CAPS_REACHED.name}"
-        f'{{refusal=~"{"|".join(sorted(CAPPING))}"}}[15m])) > 0',
+        f'{{refusal=~"{"|".join(sorted(CAPPING))}"}}[15m])) > {limits.ANY.warn:g}',
         "Failing pages are left in use because of a cap.",
         "{{ $labels.instance }} left {{ $value | humanize }} failing pages in use: "
         "{{ $labels.refusal }}.",
+        limits=(limits.ANY,),
     ),
     Alert(
         "PagewardenCallsFailing",
@@ -310,20 +318,21 @@ GUESTS = (
         "PagewardenGuestStopped",
         CRITICAL,
         f"sum by ({HOST}) (min_over_time({row.CASES_NOW.name}"
-        f'{{state=~"{STOPPED}"}}[{limits.STOPPED_MINUTES.warn:g}m])) > 0',
+        f'{{state=~"{STOPPED}"}}[{STOPPED_FOR}])) > {limits.ANY_NOW.warn:g}',
         "A guest may stand still because of the agent.",
         "On {{ $labels.instance }} a case has been at a step in which its guest stands still for over "
         "5 minutes.",
         wait="1m",
-        limits=(limits.STOPPED_MINUTES,),
+        limits=(limits.ANY_NOW,),
     ),
     Alert(
         "PagewardenGuestDamaged",
         CRITICAL,
         f"sum by ({HOST}, call) (increase({row.CALLS_MADE.name}"
-        '{outcome="guest_may_be_damaged"}[15m])) > 0',
+        f'{{outcome="guest_may_be_damaged"}}[15m])) > {limits.ANY_NOW.warn:g}',
         "A guest may have come to harm.",
         "{{ $labels.call }} on {{ $labels.instance }} ended half-way, and its guest may be damaged.",
+        limits=(limits.ANY_NOW,),
     ),
     Alert(
         "PagewardenGuestPausesLong",
