@@ -9,10 +9,10 @@ EXAMPLES ?= 5000
 MUTANTS  ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim mutants bench check format lock clean
+.PHONY: help demo test sim mutants bench dashboards dashboards-check check format lock clean
 
 help:            ## what there is
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.run            ## watch a failing page being retired (ARGS="--seconds 60 --json")
 	@$(BIN)/pagewarden demo $(ARGS)
@@ -30,6 +30,12 @@ mutants: $(VENV)/.run         ## is every deliberate defect of the emulated Xen 
 bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.frame_table
 	BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.retirement
+
+dashboards: $(VENV)/.run       ## write dashboards, rules and the page of metrics anew
+	$(BIN)/python -m dashboards
+
+dashboards-check: $(VENV)/.run ## do they keep the rules, and has every panel something to show? (needs Prometheus)
+	PAGEWARDEN_REQUIRE=prometheus $(BIN)/python -m pytest tests/dashboards $(ARGS)
 
 check: $(VENV)/.check         ## what continuous integration checks besides the tests
 	$(BIN)/ruff check
