@@ -11,7 +11,7 @@ the group, and with it the agent, in one line; what is only trouble is an outcom
 import asyncio
 import signal
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedTools
 from agent.adapters.journal import Journal, JournalLimits
 from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
+from agent.adapters.systemd import Systemd
 from agent.checkup import Checkup
 from agent.clock import Clock, wall_clock
 from agent.config import AgentConfig
@@ -95,29 +96,35 @@ async def run(config: AgentConfig, path: Path) -> None:
     logs.set_up_logs(config.log.level)
     asyncio.get_running_loop().set_exception_handler(logs.tell_loop_trouble)
     logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
-    async with _stop_signal() as stop:
-        try:
-            await _live(config, stop)
-        except Exception as error:
-            logs.tell_stop(failure=first_of(error))
-            raise
-        logs.tell_stop(stop.why)
+    with closing(Systemd()) as systemd:
+        async with _stop_signal() as stop:
+            try:
+                await _live(config, stop, systemd)
+            except Exception as error:
+                logs.tell_stop(failure=first_of(error))
+                raise
+            finally:
+                systemd.stopping()
+            logs.tell_stop(stop.why)
 
 
-async def _live(config: AgentConfig, stop: asyncio.Event) -> None:
+async def _live(config: AgentConfig, stop: asyncio.Event, systemd: Systemd) -> None:
     """One life for each boot of the host."""
     while not stop.is_set():
         async with AsyncExitStack() as stack:
-            await _live_once(config, stack, stop)
+            await _live_once(config, stack, stop, systemd)
 
 
-async def _live_once(config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event) -> None:
-    board = HealthBoard()
+async def _live_once(
+    config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event, systemd: Systemd
+) -> None:
+    board = HealthBoard(hear=systemd.beat)
     metrics = Metrics(version("pagewarden"), board)
     address, guard = config.metrics.address, _guard(config)
     public = PublicServer(address, metrics.registry, board, guard)
     stack.callback(public.close)
     parts = await _parts(config, stack, Observers(logs.log_event, metrics.observe), board)
+    systemd.ready()  # it answers; a hypervisor that does not may be starting itself
     agent = await Agent.make(config, parts, stop)
     if agent is not None:
         answers = _answers(agent.overview, agent.desk)
