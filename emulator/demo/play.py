@@ -57,19 +57,31 @@ class Verdict:
 _ORDER = (Rest.RETIRED, Rest.PARKED, Rest.UNRETIRABLE, Rest.OPEN)
 
 
-async def play(stage: Stage, watch: Watch, seconds: float | None, *, replays: bool) -> Verdict:
-    """Watch the run to its end, or for `seconds`; then say whether the agent told the truth."""
+async def play(
+    stage: Stage,
+    watch: Watch,
+    seconds: float | None,
+    *,
+    replays: bool,
+    enough: asyncio.Event | None = None,
+) -> Verdict:
+    """Watch the run to its end, or for `seconds`; then say whether the agent told the truth.
+
+    With `enough` it goes on beyond its end, until somebody has seen enough.
+    """
     asking = Asking(stage.agent_socket, stage.control_socket)
     await _started(stage)
     ended_by_itself = True
     try:
         async with asyncio.timeout(seconds):
-            await _rested(asking, stage, watch, replays=replays)
+            await _rested(asking, stage, watch, replays=replays, enough=enough)
     except TimeoutError:
         ended_by_itself = False
     await asking.quiesce()
     evidence = await _settled(asking, stage)
     watch(evidence)
+    if enough is not None:  # nobody asked it to end by itself
+        ended_by_itself = is_at_rest(evidence, evidence.truth.expect, replays=replays)
     return Verdict(evidence, tuple(disagreements(evidence)), ended_by_itself)
 
 
@@ -85,9 +97,11 @@ async def _started(stage: Stage) -> None:
         raise EmulatorError(f"the agent did not start: {words}") from None
 
 
-async def _rested(asking: Asking, stage: Stage, watch: Watch, *, replays: bool) -> None:
+async def _rested(
+    asking: Asking, stage: Stage, watch: Watch, *, replays: bool, enough: asyncio.Event | None
+) -> None:
     looks = 0
-    while looks < LOOKS_AT_REST:
+    while looks < LOOKS_AT_REST if enough is None else not enough.is_set():
         evidence = await _evidence(asking, stage)
         watch(evidence)
         at_rest = is_at_rest(evidence, evidence.truth.expect, replays=replays)
