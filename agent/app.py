@@ -26,6 +26,7 @@ from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedTools
 from agent.adapters.journal import Journal, JournalLimits
 from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
+from agent.adapters.page import Glance, page
 from agent.adapters.systemd import Systemd
 from agent.checkup import Checkup
 from agent.clock import Clock, wall_clock
@@ -60,6 +61,7 @@ LATE_CALLS = 5  # so many times its own deadline, and a command is not carried o
 STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
 RELEASE_SECONDS_MAX = 5.0  # for the last try to start a guest, whatever went wrong
 CANCEL_SECONDS = 0.5  # between two cancels of a task that did not hear the first
+PAGE_SECONDS_MAX = 2.0  # for the loop to say what is on the page
 FIRST_CONTACT_SECONDS = 0.5  # between two questions to a hypervisor that is not there yet
 
 
@@ -130,7 +132,18 @@ async def _live_once(
         answers = _answers(agent.overview, agent.desk)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
+        public.show(_front(agent.overview, config.retirement.mode))
         await agent.run(stop)
+
+
+def _front(overview: Overview, mode: str) -> Callable[[], str]:
+    """The page, for a thread that is not the loop's: what it tells belongs to the loop."""
+    loop = asyncio.get_running_loop()
+
+    async def glance() -> Glance:
+        return overview.glance(mode, wall_clock())
+
+    return lambda: page(asyncio.run_coroutine_threadsafe(glance(), loop).result(PAGE_SECONDS_MAX))
 
 
 @asynccontextmanager

@@ -1,4 +1,5 @@
-"""The public port: `/metrics` for Prometheus, `/healthz` for whoever restarts what is not well.
+"""The public port: `/metrics` for Prometheus, `/healthz` for whoever restarts what is not well, and
+a page for people.
 
 It has threads of its own. Served from the loop, a scrape would stall the work, and a stalled loop
 could not be seen from outside. Where it is to be kept from others there is TLS, and a token that
@@ -11,7 +12,7 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -21,6 +22,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import CollectorRegistry, make_wsgi_app  # pyright: ignore[reportUnknownVariableType] # half typed
 
 from agent.adapters.health import HealthBoard
+from agent.adapters.page import page_without
 from agent.contract.errors import AgentError
 
 if TYPE_CHECKING:  # a module that only type checkers have
@@ -31,8 +33,6 @@ Request = socket.socket | tuple[bytes, socket.socket]  # the base's word for it;
 REQUESTS_MAX = 16  # at once; one more is hung up on
 POLL_SECONDS = 0.1  # how long closing may take
 REQUEST_SECONDS_MAX = 5.0  # a client that says nothing for so long is hung up on
-
-INDEX = "pagewarden's agent\n/metrics is for Prometheus, /healthz says whether it is well\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,8 @@ class PublicServer:
             self._server.socket = tls.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
-        self._server.set_app(_App(registry, board, guard.token))
+        self._app = _App(registry, board, guard.token)
+        self._server.set_app(self._app)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(POLL_SECONDS,), name="public port", daemon=True
         )
@@ -102,6 +103,12 @@ class PublicServer:
     def port(self) -> int:
         """The port it got, where 0 was asked for."""
         return self._server.server_port
+
+    def show(self, front: Callable[[], str]) -> None:
+        """From now on the page is what `front` returns, which is called in a thread of the request;
+        a `TimeoutError` of it means that there is nothing to be told now.
+        """
+        self._app.front = front
 
     def close(self) -> None:
         """Return once nothing answers any more."""
@@ -116,6 +123,7 @@ class _App:
     def __init__(self, registry: CollectorRegistry, board: HealthBoard, token: str | None) -> None:
         self._metrics: WSGIApplication = make_wsgi_app(registry)
         self._board = board
+        self.front: Callable[[], str] = self._nothing_yet
         self._wanted = None if token is None else f"Bearer {token}".encode()
 
     def __call__(self, environ: "WSGIEnvironment", respond: "StartResponse") -> Iterable[bytes]:
@@ -127,9 +135,18 @@ class _App:
             case "/healthz":
                 return self._health(respond)
             case "/":
-                return _text(respond, HTTPStatus.OK, INDEX)
+                return _text(respond, HTTPStatus.OK, self._page(), "text/html")
             case _:
-                return _text(respond, HTTPStatus.NOT_FOUND, "there are /metrics and /healthz\n")
+                return _text(respond, HTTPStatus.NOT_FOUND, "there are /, /metrics and /healthz\n")
+
+    def _nothing_yet(self) -> str:
+        return page_without(self._board.read().ailments or ("it begins",))
+
+    def _page(self) -> str:
+        try:
+            return self.front()
+        except TimeoutError:
+            return page_without(self._board.read().ailments or ("it does not come to answer",))
 
     def _lets_in(self, environ: "WSGIEnvironment") -> bool:
         given = str(environ.get("HTTP_AUTHORIZATION", "")).encode("latin-1", errors="replace")

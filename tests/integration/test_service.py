@@ -1,7 +1,8 @@
-"""The agent as systemd has it: ready when it answers, a beat a second, a word at the end."""
+"""The agent as systemd and a browser have it: ready when it answers, and alive until it ends."""
 
 import socket
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def until(ear: socket.socket, word: str) -> list[str]:
     return heard
 
 
-def test_a_service_says_that_it_is_ready_that_it_lives_and_that_it_ends(
+def test_a_service_says_that_it_is_ready_shows_its_page_lives_and_ends(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
@@ -38,5 +39,9 @@ def test_a_service_says_that_it_is_ready_that_it_lives_and_that_it_ends(
         line.start_agent()
         assert until(ear, "STATUS=well")[0] == "READY=1"
         assert until(ear, "WATCHDOG=1")
+        with urllib.request.urlopen(f"http://127.0.0.1:{line.metrics_port}/", timeout=10) as reply:
+            page = reply.read().decode()
+        assert "CPU0_C7_D0" in page
+        assert "enforce" in page
         assert line.stop_agent() == 0
         assert until(ear, "STOPPING=1")

@@ -61,11 +61,22 @@ def test_an_agent_that_ails_says_503_and_why(server: PublicServer, board: Health
     assert (status, json.loads(page)["ailments"]) == (503, ["the broker is away"])
 
 
-def test_the_front_page_says_what_there_is(server: PublicServer) -> None:
+def test_the_front_page_is_the_agent_s_own(server: PublicServer) -> None:
+    assert "ailing: it begins" in get(server, "/")[1]
+    server.show(lambda: "<p>a page</p>")
+    assert get(server, "/") == (200, "<p>a page</p>")
+
+
+def test_a_loop_that_does_not_answer_leaves_the_page_with_what_ails_the_agent(
+    server: PublicServer, board: HealthBoard
+) -> None:
+    def late() -> str:
+        raise TimeoutError
+
+    server.show(late)
+    board.renew(Health(("the broker is <away>",)))
     status, page = get(server, "/")
-    assert (status, page.count("\n")) == (200, 2)
-    assert "/metrics" in page
-    assert "/healthz" in page
+    assert (status, "ailing: the broker is &lt;away&gt;" in page) == (200, True)
 
 
 def test_another_page_is_404(server: PublicServer) -> None:
