@@ -59,8 +59,10 @@ class Tab:
         await self.until("document.readyState === 'complete' && !!document.querySelector('main')")
 
     async def until(self, expression: str) -> None:
+        """A page that is just being loaded has nothing of what is asked for."""
+        tried = f"(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await self.said(expression):
+            while not await self.said(tried):
                 await asyncio.sleep(0.1)
 
     def told(self, method: str) -> list[dict[str, Any]]:
