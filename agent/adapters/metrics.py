@@ -6,6 +6,7 @@ from platform import python_version
 
 from prometheus_client import (
     CollectorRegistry,
+    Counter,
     GCCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -62,7 +63,7 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self._made = Instruments(self.registry)
         self._dimms: set[str] = set()
-        self._banks: set[Bank] = set()
+        self._banks: dict[Bank, Counter] = {}
         self._expose_process(version, board)
 
     def _expose_process(self, version: str, board: HealthBoard) -> None:
@@ -136,7 +137,7 @@ class Metrics:
         for dimm, ereports in event.dimm_uncorrected:
             made[row.UNCORRECTED].labels(self._bounded(dimm)).inc(ereports)
         for bank, errors in event.bank_errors:
-            made[row.BANK_ERRORS].labels(*self._bounded_bank(bank)).inc(errors)
+            self._counter_of(bank).inc(errors)
         if event.accepted:
             made[row.NEWEST].set(event.newest_time_ns / 1e9)
             made[row.DELAY].observe(event.delay_seconds)
@@ -149,13 +150,13 @@ class Metrics:
         self._dimms.add(dimm)
         return dimm
 
-    def _bounded_bank(self, bank: Bank) -> tuple[str, str, str]:
-        """As `_bounded`."""
-        if bank not in self._banks and len(self._banks) >= BANKS_MAX:
-            return OTHER, OTHER, OTHER
-        self._banks.add(bank)
-        dimm, rank, number = bank
-        return dimm, str(rank), str(number)
+    def _counter_of(self, bank: Bank) -> Counter:
+        """As `_bounded`. A storm is of many banks at once, and they are kept at hand for it."""
+        if bank not in self._banks:
+            if len(self._banks) >= BANKS_MAX:
+                return self._made[row.BANK_ERRORS].labels(OTHER, OTHER, OTHER)
+            self._banks[bank] = self._made[row.BANK_ERRORS].labels(*map(str, bank))
+        return self._banks[bank]
 
     @observe.register
     def _(self, event: MessageRefused) -> None:

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from agent.contract.columns import UNKNOWN, Batch, Kind
 
 BankErrors = tuple[tuple[tuple[str, int, int], int], ...]
+Numbers = NDArray[np.int64]
 
-_COORDINATE_BITS = 15  # a rank or a bank is below 2^15
+PLACES_MAX = 1 << 16  # that are counted in a table; a sender may claim 2^45 of them
 
 
 def bank_errors(batch: Batch) -> BankErrors:
@@ -15,26 +16,27 @@ def bank_errors(batch: Batch) -> BankErrors:
     named = np.flatnonzero(
         (batch.dimm != UNKNOWN) & (batch.rank != UNKNOWN) & (batch.bank != UNKNOWN)
     )
-    columns = (column[named].astype(np.int64) for column in (batch.dimm, batch.rank, batch.bank))
-    keys = _packed(*columns)
-    banks, which = np.unique(keys, return_inverse=True)
-    sums = np.bincount(which, weights=batch.errors[named], minlength=len(banks))
-    return tuple(
-        (_unpacked(batch, bank), int(errors))
-        for bank, errors in zip(banks.tolist(), sums.tolist(), strict=True)
+    dimm, rank, bank = (
+        column[named].astype(np.int64) for column in (batch.dimm, batch.rank, batch.bank)
     )
+    ranks, banks = int(rank.max(initial=0)) + 1, int(bank.max(initial=0)) + 1
+    places = (dimm * ranks + rank) * banks + bank
+    found, sums = _summed(places, batch.errors[named])
+    on_dimm = found // banks
+    dimms: list[int] = (on_dimm // ranks).tolist()
+    labels = [batch.dimms[at] for at in dimms]
+    where = zip(labels, (on_dimm % ranks).tolist(), (found % banks).tolist(), strict=True)
+    return tuple(zip(where, sums.tolist(), strict=True))
 
 
-def _packed(
-    dimm: NDArray[np.int64], rank: NDArray[np.int64], bank: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    return (dimm << 2 * _COORDINATE_BITS) | (rank << _COORDINATE_BITS) | bank
-
-
-def _unpacked(batch: Batch, key: int) -> tuple[str, int, int]:
-    mask = (1 << _COORDINATE_BITS) - 1
-    dimm = batch.dimms[key >> 2 * _COORDINATE_BITS]
-    return dimm, key >> _COORDINATE_BITS & mask, key & mask
+def _summed(places: Numbers, errors: Numbers) -> tuple[Numbers, Numbers]:
+    """Each place that occurs, in order, and its errors."""
+    if places.max(initial=0) < PLACES_MAX:
+        sums = np.bincount(places, weights=errors)
+        found = np.flatnonzero(sums)
+        return found, sums[found].astype(np.int64)
+    found, which = np.unique(places, return_inverse=True)
+    return found, np.bincount(which, weights=errors).astype(np.int64)
 
 
 def dimm_uncorrected(batch: Batch, unknown: str) -> tuple[tuple[str, int], ...]:

@@ -26,6 +26,14 @@ def test_the_largest_coordinates_keep_apart() -> None:
     assert bank_errors(batch) == ((("A", 0, largest), 1), (("A", largest, 0), 1))
 
 
+def test_places_beyond_the_table_are_added_up_alike() -> None:
+    largest = (1 << 15) - 1
+    banks = [(largest, 1), (0, 2), (largest, 1), (0, 2)]
+    batch = a_batch(range(4), dimms=["A", "B", "A", "A"], banks=banks, counts=[2, 1, 3, 4])
+    wanted = ((("A", 0, 2), 4), (("A", largest, 1), 5), (("B", 0, 2), 1))
+    assert bank_errors(batch) == wanted
+
+
 def test_uncorrected_errors_are_told_by_dimm_and_those_of_nobody_knows_which_too() -> None:
     kinds = [Kind.UE, Kind.CE, Kind.UE, Kind.UE]
     batch = a_batch(range(4), dimms=["A", "A", None, "B"], kinds=kinds)
