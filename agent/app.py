@@ -10,8 +10,8 @@ the group, and with it the agent, in one line; what is only trouble is an outcom
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,11 +21,13 @@ from agent.adapters import logs
 from agent.adapters.broker import Broker, BrokerSettings
 from agent.adapters.control import Answers, ControlServer
 from agent.adapters.health import Health, HealthBoard
-from agent.adapters.http import PublicServer
+from agent.adapters.http import Guard, PublicServer
 from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedToolstack
 from agent.adapters.journal import Journal, JournalLimits, Recovered
 from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
+from agent.adapters.page import Glance, page
+from agent.adapters.systemd import Systemd
 from agent.checkup import Checkup
 from agent.clock import Clock, wall_clock
 from agent.config import AgentConfig
@@ -37,7 +39,7 @@ from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
-from agent.events import CaseDropped, CaseMessageCoalesced, DimmWornOut, Event, Observer
+from agent.events import CaseDropped, CaseMessageCoalesced, DimmWornOut, Event, Observer, Started
 from agent.handshake import Bus, Handshake
 from agent.herald import Herald
 from agent.introduction import checked, modules_of
@@ -60,6 +62,7 @@ LATE_CALLS = 5  # so many times its own deadline, and a command is not carried o
 STOP_SECONDS_MAX = 20.0  # for bringing back a guest whose toolstack does not answer
 RELEASE_SECONDS_MAX = 5.0  # for the last try to start a guest, whatever went wrong
 CANCEL_SECONDS = 0.5  # between two cancels of a task that did not hear the first
+PAGE_SECONDS_MAX = 2.0  # for the loop to say what is on the page
 FIRST_CONTACT_SECONDS = 0.5  # between two questions to a hypervisor that is not there yet
 
 
@@ -96,35 +99,52 @@ async def run(config: AgentConfig, path: Path) -> None:
     logs.set_up_logs(config.log.level)
     asyncio.get_running_loop().set_exception_handler(logs.tell_loop_trouble)
     logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
-    async with _stop_signal() as stop:
-        try:
-            await _live(config, stop)
-        except Exception as error:
-            logs.tell_stop(failure=first_of(error))
-            raise
-        logs.tell_stop(stop.why)
+    with closing(Systemd()) as systemd:
+        async with _stop_signal() as stop:
+            try:
+                await _live(config, stop, systemd)
+            except Exception as error:
+                logs.tell_stop(failure=first_of(error))
+                raise
+            finally:
+                systemd.stopping()
+            logs.tell_stop(stop.why)
 
 
-async def _live(config: AgentConfig, stop: asyncio.Event) -> None:
+async def _live(config: AgentConfig, stop: asyncio.Event, systemd: Systemd) -> None:
     """One life for each boot of the host."""
     while not stop.is_set():
         async with AsyncExitStack() as stack:
-            await _live_once(config, stack, stop)
+            await _live_once(config, stack, stop, systemd)
 
 
-async def _live_once(config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event) -> None:
-    metrics, board = Metrics(version("pagewarden")), HealthBoard()
-    public = PublicServer(config.metrics.address, metrics.registry, board)
+async def _live_once(
+    config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event, systemd: Systemd
+) -> None:
+    board = HealthBoard(hear=systemd.beat)
+    metrics = Metrics(version("pagewarden"), board)
+    address, guard = config.metrics.address, _guard(config)
+    public = PublicServer(address, metrics.registry, board, guard)
     stack.callback(public.close)
     parts = await _parts(config, stack, Observers(logs.log_event, metrics.observe), board)
+    systemd.ready()  # it answers; a hypervisor that does not may be starting itself
     agent = await Agent.make(config, parts, stop)
     if agent is not None:
-        diagnosis, overview = agent.overview.diagnosis, agent.overview
-        metrics.seed(agent.driver.docket.cases, diagnosis.admission.missing)
-        answers = _answers(overview, agent.desk)
+        answers = _answers(agent.overview, agent.desk)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
+        public.show(_front(agent.overview, config.retirement.mode))
         await agent.run(stop)
+
+
+def _front(overview: Overview, mode: str) -> Callable[[], str]:
+    """The page, for a thread that is not the loop's: what it tells belongs to the loop."""
+    loop = asyncio.get_running_loop()
+
+    async def glance() -> Glance:
+        return overview.glance(mode, wall_clock())
+
+    return lambda: page(asyncio.run_coroutine_threadsafe(glance(), loop).result(PAGE_SECONDS_MAX))
 
 
 @asynccontextmanager
@@ -205,9 +225,9 @@ class Agent:
         pipeline = Pipeline(diagnosis, docket, journal, driver.submit, observe, clock, every)
         admission, hand = diagnosis.admission, pipeline.hand
         handshake = Handshake(config.host, admission, parts.broker, observe, hand)
-        checkup = Checkup(
-            acts, parts.broker, host.boot_id, lambda found: parts.board.renew(Health(found))
-        )
+        renew = _renewal(parts.board, overview, observe)
+        checkup = Checkup(acts, parts.broker, host.boot_id, renew)
+        observe(_started(config, host, docket, admission))
         return cls(
             parts.broker, pipeline, handshake, driver, checkup, desk, adoption, herald, overview
         )
@@ -340,6 +360,29 @@ def _tell_restored(changed: Sequence[Case], docket: Docket, observe: Observer) -
         observe(DimmWornOut(rank))
 
 
+def _renewal(
+    board: HealthBoard, overview: Overview, observe: Observer
+) -> Callable[[tuple[str, ...], float], None]:
+    """What is done at each heartbeat."""
+
+    def renew(ailments: tuple[str, ...], late_seconds: float) -> None:
+        board.renew(Health(ailments))
+        observe(overview.beat(late_seconds))
+
+    return renew
+
+
+def _started(config: AgentConfig, host: HostReply, docket: Docket, admission: Admission) -> Started:
+    return Started(
+        mode=config.retirement.mode,
+        modules=host.modules,
+        pages_max=docket.caps.pages_max,
+        pages_per_rank_max=docket.caps.pages_per_rank_max,
+        cases=docket.cases,
+        missing=admission.missing,
+    )
+
+
 def _caps(config: AgentConfig, host: HostReply) -> Caps:
     section = config.retirement
     pages_max = pages_of(host.frames, section.retired_memory_fraction_max)
@@ -430,19 +473,27 @@ def _broker_settings(config: AgentConfig) -> BrokerSettings:
         retry_seconds_first=section.retry_seconds_first,
         retry_seconds_max=section.retry_seconds_max,
         username=section.username,
-        password=_secret(section.password_file),
+        password=_secret("broker.password_file", section.password_file),
         ca_file=section.ca_file,
         cert_file=section.cert_file,
         key_file=section.key_file,
     )
 
 
-def _secret(path: Path | None) -> str | None:
-    """The first line of a file that holds a secret."""
+def _guard(config: AgentConfig) -> Guard:
+    section = config.metrics
+    token = _secret("metrics.token_file", section.token_file)
+    if token == "":
+        raise AgentError(f"metrics.token_file: {section.token_file} begins with an empty line")
+    return Guard(section.cert_file, section.key_file, token)
+
+
+def _secret(key: str, path: Path | None) -> str | None:
+    """The first line of a file that holds a secret; `key` names that file."""
     if path is None:
         return None
     try:
         return path.read_text(encoding="utf-8").partition("\n")[0]
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not text"
-        raise AgentError(f"broker.password_file: {path} cannot be read: {why}") from None
+        raise AgentError(f"{key}: {path} cannot be read: {why}") from None

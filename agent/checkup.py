@@ -28,19 +28,24 @@ class Connection(Protocol):
 
 @dataclass(slots=True)
 class Checkup:
-    """`renew` takes what ails the agent, a line each, and must hear something every few seconds."""
+    """`renew` takes what ails the agent, a line each, and by how many seconds it hears of it late;
+    it must hear something every few seconds.
+    """
 
     acts: Acts
     broker: Connection
     boot_id: UUID
-    renew: Callable[[tuple[str, ...]], None]
+    renew: Callable[[tuple[str, ...], float], None]
     rebooted: asyncio.Event = field(default_factory=asyncio.Event)
     _silent: dict[str, str] = field(default_factory=dict[str, str])
 
     async def beat(self) -> None:
         """Tell the board, from the loop, that the loop runs."""
+        now = asyncio.get_running_loop().time
+        due = now()
         while True:
-            self.renew(self.ailments)
+            self.renew(self.ailments, now() - due)
+            due = now() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
 
     @property

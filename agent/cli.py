@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from agent.commands import agent, bridge, cases, decode, feed, requests, status
+from agent.commands import agent, bridge, cases, decode, feed, metrics, requests, status
 from agent.contract.errors import AgentError, PeerError, first_of
 
 GROUP = "pagewarden.commands"
@@ -41,7 +41,7 @@ def build() -> typer.Typer:
         name="pagewarden", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False
     )
     app.callback()(_root)
-    for module in (agent, bridge, status, cases, requests, decode, feed):
+    for module in (agent, bridge, status, cases, requests, decode, feed, metrics):
         module.register(app)
     for extension in sorted(entry_points(group=GROUP), key=lambda found: found.name):
         extension.load()(app)

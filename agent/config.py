@@ -143,6 +143,9 @@ class MetricsSection(Section):
     """Where operators look."""
 
     listen: Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")] = "127.0.0.1:9464"
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    token_file: Path | None = None
 
     @field_validator("listen")
     @classmethod
@@ -186,6 +189,8 @@ class AgentConfig(BaseSettings):
 
     @model_validator(mode="after")
     def _in_proportion(self) -> Self:
+        if (self.metrics.cert_file is None) != (self.metrics.key_file is None):
+            raise ValueError("metrics.cert_file and metrics.key_file go together: give both")
         if self.broker.retry_seconds_max < self.broker.retry_seconds_first:
             raise ValueError(
                 "broker.retry_seconds_max must not be below broker.retry_seconds_first"

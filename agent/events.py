@@ -7,7 +7,9 @@ these frozen values. Observers listen and never act, and an observer's failure i
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.contract.ereport import Module
 from agent.contract.frames import DomId
+from agent.diagnosis.places import BankErrors
 from agent.retirement.caps import Rank
 from agent.retirement.case import Case
 from agent.retirement.reason import Reason
@@ -15,10 +17,42 @@ from agent.retirement.states import State
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """The agent knows its host and what an earlier life left, and begins: before any other news.
+
+    `modules` are the DIMMs of the host; what may be retired of all of it and of a rank is in pages.
+    """
+
+    mode: str
+    modules: tuple[Module, ...]
+    pages_max: int
+    pages_per_rank_max: int
+    cases: tuple[Case, ...]
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Once a second: the loop runs, by so much late, and this is how things stand.
+
+    `dimm_pages` are the pages taken of the fullest rank of each DIMM. The times are those of the
+    oldest case under way (when it was opened) and of the oldest parked one (since when it is); 0
+    where there is none.
+    """
+
+    late_seconds: float
+    pages_tracked: int
+    dimm_pages: tuple[tuple[str, int], ...]
+    oldest_open_ns: int
+    oldest_parked_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchTaken:
     """A batch was decided and made durable. Numbers count ereports, `errors` the errors in them.
 
     `late` are those that had been seen missing; `missing` is how many still are, after the batch.
+    `delay_seconds` is the age of the newest of them, by the clocks of both machines.
     """
 
     accepted: int
@@ -30,7 +64,10 @@ class BatchTaken:
     out_of_range: int
     uncorrected: int
     dimm_errors: tuple[tuple[str, int], ...]
+    bank_errors: BankErrors
+    dimm_uncorrected: tuple[tuple[str, int], ...]
     newest_time_ns: int
+    delay_seconds: float
     commit_seconds: float
 
 
@@ -154,7 +191,9 @@ class BrokerLost:
 
 
 Event = (
-    BatchTaken
+    Started
+    | Beat
+    | BatchTaken
     | MessageRefused
     | GapSeen
     | EreportsLost

@@ -22,6 +22,8 @@ from agent.contract.ereport import BATCH_MAX
 from agent.contract.errors import Malformed
 from agent.diagnosis.admission import Unfit
 from agent.diagnosis.diagnosis import Diagnosis, Finding
+from agent.diagnosis.places import bank_errors, dimm_uncorrected
+from agent.diagnosis.policy import UNKNOWN_DIMM
 from agent.events import (
     BatchTaken,
     CapReached,
@@ -214,7 +216,10 @@ class Pipeline:
             out_of_range=judged.out_of_range,
             uncorrected=judged.uncorrected,
             dimm_errors=judged.dimm_errors,
+            bank_errors=bank_errors(admitted.batch),
+            dimm_uncorrected=dimm_uncorrected(admitted.batch, UNKNOWN_DIMM),
             newest_time_ns=judged.newest_time_ns,
+            delay_seconds=(self.clock() - judged.newest_time_ns) / 1e9,
             commit_seconds=seconds,
         )
 

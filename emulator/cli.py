@@ -86,6 +86,9 @@ def emulator(
     protocol: Annotated[str | None, typer.Option(help="MQTT 5 or 3.1.1.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same faults.")] = None,
     memory: Annotated[str | None, typer.Option(help='The host\'s memory, as in "512 GiB".')] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="HOST:PORT of a page with the truth, for Prometheus.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print `ready` as JSON.")] = False,
 ) -> None:
     """Run an emulated host until it is told to stop; unless it was another command below it."""
@@ -99,6 +102,7 @@ def emulator(
         ("broker", "protocol"): protocol,
         ("seed",): seed,
         ("host", "memory"): memory,
+        ("metrics",): metrics,
     }
     overrides = {key: value for key, value in chosen.items() if value is not None}
     _run(lambda: _emulate(_script(config, overrides, replay), _announce(json=json)))

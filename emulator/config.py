@@ -151,6 +151,7 @@ class EmulatorConfig(Settings):
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
     scenario: str = "straight-line"
     sockets: Path = Path("run")
+    metrics: Annotated[str, Field(pattern=r"^([^\s:]+:\d{1,5})?$")] = ""
     host: HostSettings = HostSettings()
     memory: MemorySettings = MemorySettings()
     guests: Guests = (

@@ -1,13 +1,14 @@
 """What every test may ask for."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.support import prometheus
 from tests.support.mosquitto import PROGRAM, Mosquitto
+from tests.support.needs import missing
 
 # No test fails for being slow: machines are shared. A failing example prints how to replay it.
 settings.register_profile("pagewarden", deadline=None, print_blob=True)
@@ -18,15 +19,15 @@ settings.load_profile("pagewarden")
 def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
     """A running broker; `.stop()`, `.kill()` and `.start()` are the test's to call."""
     if PROGRAM is None:
-        _missing("mosquitto")
+        missing("mosquitto")
     broker = Mosquitto(Path(tmp_path_factory.mktemp("mosquitto")))
     broker.start()
     yield broker
     broker.kill()
 
 
-def _missing(program: str) -> None:
-    """Skip, unless this run was told that it must have the program."""
-    if program in os.environ.get("PAGEWARDEN_REQUIRE", ""):
-        pytest.fail(f"PAGEWARDEN_REQUIRE names {program}, and it is not installed")
-    pytest.skip(f"{program} is not installed")
+@pytest.fixture(scope="session")
+def promtool() -> None:
+    """Prometheus and its promtool are there: see `tests.support.prometheus`."""
+    if prometheus.PROGRAM is None or prometheus.PROMTOOL is None:
+        missing("prometheus")

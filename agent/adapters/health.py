@@ -21,18 +21,26 @@ class Health:
 
 
 class HealthBoard:
-    """Written by the loop, read by anybody. One reference is swapped, so there is no lock."""
+    """Written by the loop, read by anybody. One reference is swapped, so there is no lock.
+
+    `hear` is called with each renewal, from the loop.
+    """
 
     def __init__(
-        self, stale_seconds: float = 10.0, now: Callable[[], float] = time.monotonic
+        self,
+        stale_seconds: float = 10.0,
+        now: Callable[[], float] = time.monotonic,
+        hear: Callable[[Health], None] = lambda _: None,
     ) -> None:
         self._stale_seconds = stale_seconds
         self._now = now
+        self._hear = hear
         self._last = (now(), Health())
 
     def renew(self, health: Health) -> None:
         """The loop runs, and this is how things are."""
         self._last = (self._now(), health)
+        self._hear(health)
 
     def read(self) -> Health:
         """How things are; a loop that was silent for too long is an ailment too."""

@@ -1,21 +1,28 @@
-"""The public port: `/metrics` for Prometheus, `/healthz` for whoever restarts what is not well.
+"""The public port: `/metrics` for Prometheus, `/healthz` for whoever restarts what is not well, and
+a page for people.
 
 It has threads of its own. Served from the loop, a scrape would stall the work, and a stalled loop
-could not be seen from outside.
+could not be seen from outside. Where it is to be kept from others there is TLS, and a token that
+whoever asks must bear (`Authorization: Bearer …`, as Prometheus sends it).
 """
 
+import hmac
 import json
 import socket
 import socketserver
+import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app  # pyright: ignore[reportUnknownVariableType] # half typed
 
 from agent.adapters.health import HealthBoard
+from agent.adapters.page import page_without
 from agent.contract.errors import AgentError
 
 if TYPE_CHECKING:  # a module that only type checkers have
@@ -27,19 +34,51 @@ REQUESTS_MAX = 16  # at once; one more is hung up on
 POLL_SECONDS = 0.1  # how long closing may take
 REQUEST_SECONDS_MAX = 5.0  # a client that says nothing for so long is hung up on
 
-INDEX = "pagewarden\n/metrics is for Prometheus, /healthz says whether it is well\n"
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Who may ask, and who may listen in: a certificate with its key, a token; or nothing."""
+
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    token: str | None = None
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """None for plain HTTP.
+
+        Raises:
+            AgentError: if the files are not a certificate and its key.
+        """
+        if self.cert_file is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        except OSError as error:
+            raise AgentError(
+                f"metrics.cert_file: {self.cert_file} with metrics.key_file cannot be used: "
+                f"{error.strerror or error}; give a PEM certificate and the key that is its own"
+            ) from None
+        return context
 
 
 class PublicServer:
     """Answers from `open` to `close`.
 
     Raises:
-        AgentError: if the address cannot be had.
+        AgentError: if the address cannot be had, or not with that guard.
     """
 
     def __init__(
-        self, address: tuple[str, int], registry: CollectorRegistry, board: HealthBoard
+        self,
+        address: tuple[str, int],
+        registry: CollectorRegistry,
+        board: HealthBoard,
+        guard: Guard | None = None,
     ) -> None:
+        guard = guard or Guard()
+        tls = guard.tls
         try:
             self._server = _Server(address, _Handler)
         except OSError as error:
@@ -48,7 +87,13 @@ class PublicServer:
                 f"metrics.listen: cannot listen on {host}:{port}: {error.strerror}; "
                 "end the program that has it, or choose another address"
             ) from None
-        self._server.set_app(_App(registry, board))
+        if tls is not None:
+            # The thread of the request shakes hands: a client that does not keeps nobody waiting.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._app = _App(registry, board, guard.token)
+        self._server.set_app(self._app)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(POLL_SECONDS,), name="public port", daemon=True
         )
@@ -59,6 +104,12 @@ class PublicServer:
         """The port it got, where 0 was asked for."""
         return self._server.server_port
 
+    def show(self, front: Callable[[], str]) -> None:
+        """From now on the page is what `front` returns, which is called in a thread of the request;
+        a `TimeoutError` of it means that there is nothing to be told now.
+        """
+        self._app.front = front
+
     def close(self) -> None:
         """Return once nothing answers any more."""
         self._server.shutdown()
@@ -67,28 +118,53 @@ class PublicServer:
 
 
 class _App:
-    """Three pages."""
+    """Three pages, for whoever bears the token if there is one."""
 
-    def __init__(self, registry: CollectorRegistry, board: HealthBoard) -> None:
+    def __init__(self, registry: CollectorRegistry, board: HealthBoard, token: str | None) -> None:
         self._metrics: WSGIApplication = make_wsgi_app(registry)
         self._board = board
+        self.front: Callable[[], str] = self._nothing_yet
+        self._wanted = None if token is None else f"Bearer {token}".encode()
 
     def __call__(self, environ: "WSGIEnvironment", respond: "StartResponse") -> Iterable[bytes]:
+        if not self._lets_in(environ):
+            return _refuse(respond)
         match environ["PATH_INFO"]:
             case "/metrics":
                 return self._metrics(environ, respond)
             case "/healthz":
                 return self._health(respond)
             case "/":
-                return _text(respond, HTTPStatus.OK, INDEX)
+                return _text(respond, HTTPStatus.OK, self._page(), "text/html")
             case _:
-                return _text(respond, HTTPStatus.NOT_FOUND, "there are /metrics and /healthz\n")
+                return _text(respond, HTTPStatus.NOT_FOUND, "there are /, /metrics and /healthz\n")
+
+    def _nothing_yet(self) -> str:
+        return page_without(self._board.read().ailments or ("it begins",))
+
+    def _page(self) -> str:
+        try:
+            return self.front()
+        except TimeoutError:
+            return page_without(self._board.read().ailments or ("it does not come to answer",))
+
+    def _lets_in(self, environ: "WSGIEnvironment") -> bool:
+        given = str(environ.get("HTTP_AUTHORIZATION", "")).encode("latin-1", errors="replace")
+        # Compared in equal time, so that nobody finds the token letter by letter.
+        return self._wanted is None or hmac.compare_digest(given, self._wanted)
 
     def _health(self, respond: "StartResponse") -> list[bytes]:
         health = self._board.read()
         status = HTTPStatus.OK if health.healthy else HTTPStatus.SERVICE_UNAVAILABLE
         body = json.dumps({"healthy": health.healthy, "ailments": health.ailments})
         return _text(respond, status, body + "\n", "application/json")
+
+
+def _refuse(respond: "StartResponse") -> list[bytes]:
+    status = HTTPStatus.UNAUTHORIZED
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("WWW-Authenticate", "Bearer")]
+    respond(f"{status.value} {status.phrase}", headers)
+    return [b"send the header Authorization: Bearer, with the token of metrics.token_file\n"]
 
 
 def _text(

@@ -6,25 +6,30 @@ from platform import python_version
 
 from prometheus_client import (
     CollectorRegistry,
+    Counter,
     GCCollector,
-    Info,
     ProcessCollector,
     disable_created_metrics,
 )
 
+from agent.adapters import catalogue as row
 from agent.adapters.catalogue import (
+    BANKS_MAX,
     COMMANDING,
+    DIMMS_MAX,
+    MODES,
     NO_RUNG,
-    PREFIX,
-    Cases,
-    Intake,
-    Maker,
+    OTHER,
+    Instruments,
     Result,
-    World,
 )
+from agent.adapters.health import HealthBoard
+from agent.contract.ereport import Module
 from agent.contract.frames import PAGE_SIZE
+from agent.diagnosis.policy import UNKNOWN_DIMM
 from agent.events import (
     BatchTaken,
+    Beat,
     BrokerConnected,
     BrokerLost,
     CallMade,
@@ -42,45 +47,34 @@ from agent.events import (
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
+    Started,
 )
-from agent.retirement.case import Case
 from agent.retirement.states import State
 
-DIMMS_MAX = 64  # then the label is `other`
-OTHER = "other"
+Bank = tuple[str, int, int]
 
 
 class Metrics:
-    """Hand `observe` every event, and `seed` what an earlier life left; expose `registry`."""
+    """Hand `observe` every event; expose `registry`."""
 
-    def __init__(self, version: str, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self, version: str, board: HealthBoard, registry: CollectorRegistry | None = None
+    ) -> None:
         # They double a page for the sake of a time nobody reads.
         disable_created_metrics()  # type: ignore[no-untyped-call] # prometheus_client leaves it so
         self.registry = registry or CollectorRegistry()
-        make = Maker(self.registry)
-        self._intake = Intake(make)
-        self._cases = Cases(make)
-        self._world = World(make)
+        self._made = Instruments(self.registry)
         self._dimms: set[str] = set()
+        self._banks: dict[Bank, Counter] = {}
         self._worn: set[str] = set()
-        self._expose_process(version)
+        self._expose_process(version, board)
 
-    def _expose_process(self, version: str) -> None:
+    def _expose_process(self, version: str, board: HealthBoard) -> None:
         ProcessCollector(registry=self.registry)
         GCCollector(self.registry)
-        build = Info(f"{PREFIX}build", "Which agent this is.", registry=self.registry)
-        build.info({"version": version, "python": python_version()})
-
-    def seed(self, cases: Iterable[Case], missing: int = 0) -> None:
-        """Count the cases and the missing ereports that there are already; before any event."""
-        self._intake.ereports_missing.set(missing)
-        for case in cases:
-            self._enter(case.state)
-
-    def _enter(self, state: State) -> None:
-        self._cases.now.labels(state).inc()
-        if state is State.RETIRED:
-            self._cases.retired_bytes.inc(PAGE_SIZE)
+        self._made[row.BUILD].labels(version, python_version()).set(1)
+        # Read when scraped: a loop that is stuck does not get round to telling.
+        self._made[row.HEALTHY].set_function(lambda: board.read().healthy)
 
     @singledispatchmethod
     def observe(self, event: Event) -> None:
@@ -92,20 +86,65 @@ class Metrics:
         raise TypeError(f"{type(event).__name__} has no metric")
 
     @observe.register
+    def _(self, event: Started) -> None:
+        for mode in MODES:
+            self._made[row.MODE].labels(mode).set(mode == event.mode)
+        self._made[row.RETIRED_BYTES_MAX].set(event.pages_max * PAGE_SIZE)
+        self._made[row.DIMM_PAGES_MAX].set(event.pages_per_rank_max)
+        self._made[row.EREPORTS_MISSING].set(event.missing)
+        self._introduce(event.modules)
+        for case in event.cases:
+            self._enter(case.state)
+
+    def _introduce(self, modules: Iterable[Module]) -> None:
+        """The series of a DIMM are there before its first error."""
+        self._expect_errors_of(UNKNOWN_DIMM)
+        for module in modules:
+            dimm = self._bounded(module.label)
+            self._expect_errors_of(dimm)
+            self._made[row.DIMM_PAGES].labels(dimm)
+            if dimm != OTHER:
+                self._made[row.DIMM_INFO].labels(dimm, module.part, module.serial).set(1)
+
+    def _expect_errors_of(self, dimm: str) -> None:
+        for kind in (row.ERRORS, row.UNCORRECTED):
+            self._made[kind].labels(dimm)
+
+    def _enter(self, state: State) -> None:
+        self._made[row.CASES_NOW].labels(state).inc()
+        if state is State.RETIRED:
+            self._made[row.RETIRED_BYTES].inc(PAGE_SIZE)
+
+    @observe.register
+    def _(self, event: Beat) -> None:
+        self._made[row.LAG].observe(event.late_seconds)
+        self._made[row.PAGES_TRACKED].set(event.pages_tracked)
+        self._made[row.OLDEST_OPEN].set(event.oldest_open_ns / 1e9)
+        self._made[row.OLDEST_PARKED].set(event.oldest_parked_ns / 1e9)
+        for dimm, pages in _summed(
+            (self._bounded(dimm), pages) for dimm, pages in event.dimm_pages
+        ):
+            self._made[row.DIMM_PAGES].labels(dimm).set(pages)
+
+    @observe.register
     def _(self, event: BatchTaken) -> None:
-        intake = self._intake
-        intake.ereports.labels(Result.ACCEPTED).inc(event.accepted)
-        intake.ereports.labels(Result.DUPLICATE).inc(event.duplicates)
-        intake.ereports_recovered.inc(event.late)
-        intake.ereports_missing.set(event.missing)
-        intake.unlocated.inc(event.unlocated)
-        intake.out_of_range.inc(event.out_of_range)
-        intake.uncorrected.inc(event.uncorrected)
+        made = self._made
+        made[row.EREPORTS].labels(Result.ACCEPTED).inc(event.accepted)
+        made[row.EREPORTS].labels(Result.DUPLICATE).inc(event.duplicates)
+        made[row.EREPORTS_RECOVERED].inc(event.late)
+        made[row.EREPORTS_MISSING].set(event.missing)
+        made[row.UNLOCATED].inc(event.unlocated)
+        made[row.OUT_OF_RANGE].inc(event.out_of_range)
         for dimm, errors in event.dimm_errors:
-            intake.errors.labels(self._bounded(dimm)).inc(errors)
+            made[row.ERRORS].labels(self._bounded(dimm)).inc(errors)
+        for dimm, ereports in event.dimm_uncorrected:
+            made[row.UNCORRECTED].labels(self._bounded(dimm)).inc(ereports)
+        for bank, errors in event.bank_errors:
+            self._counter_of(bank).inc(errors)
         if event.accepted:
-            intake.newest.set(event.newest_time_ns / 1e9)
-            intake.commit_seconds.observe(event.commit_seconds)
+            made[row.NEWEST].set(event.newest_time_ns / 1e9)
+            made[row.DELAY].observe(event.delay_seconds)
+            made[row.COMMIT].observe(event.commit_seconds)
 
     def _bounded(self, dimm: str) -> str:
         """`dimm`, as long as there are not too many different ones."""
@@ -114,82 +153,98 @@ class Metrics:
         self._dimms.add(dimm)
         return dimm
 
+    def _counter_of(self, bank: Bank) -> Counter:
+        """As `_bounded`. A storm is of many banks at once, and they are kept at hand for it."""
+        if bank not in self._banks:
+            if len(self._banks) >= BANKS_MAX:
+                return self._made[row.BANK_ERRORS].labels(OTHER, OTHER, OTHER)
+            self._banks[bank] = self._made[row.BANK_ERRORS].labels(*map(str, bank))
+        return self._banks[bank]
+
     @observe.register
     def _(self, event: MessageRefused) -> None:
-        self._intake.messages_refused.labels(event.kind).inc()
+        self._made[row.MESSAGES_REFUSED].labels(event.kind).inc()
 
     @observe.register
     def _(self, event: GapSeen) -> None:
-        self._intake.gaps.inc()
-        self._intake.ereports_missed.inc(event.last - event.first + 1)
+        self._made[row.GAPS].inc()
+        self._made[row.EREPORTS_MISSED].inc(event.last - event.first + 1)
 
     @observe.register
     def _(self, event: EreportsLost) -> None:
-        self._intake.ereports_lost.inc(event.count)
-        self._intake.ereports_missing.set(event.missing)
+        self._made[row.EREPORTS_LOST].inc(event.count)
+        self._made[row.EREPORTS_MISSING].set(event.missing)
 
     @observe.register
     def _(self, event: PagesEvicted) -> None:
-        self._intake.pages_evicted.inc(event.count)
+        self._made[row.PAGES_EVICTED].inc(event.count)
 
     @observe.register
     def _(self, event: CaseOpened) -> None:
         self._enter(event.case.state)
-        self._cases.transitions.labels(event.case.state).inc()
-        self._cases.opened.labels(event.case.origin).inc()
+        self._made[row.TRANSITIONS].labels(event.case.state).inc()
+        self._made[row.OPENED].labels(event.case.origin).inc()
 
     @observe.register
     def _(self, event: CaseMoved) -> None:
-        self._cases.now.labels(event.before).dec()
+        self._made[row.CASES_NOW].labels(event.before).dec()
         if event.before is State.RETIRED:
-            self._cases.retired_bytes.dec(PAGE_SIZE)
+            self._made[row.RETIRED_BYTES].dec(PAGE_SIZE)
         self._enter(event.case.state)
-        self._cases.transitions.labels(event.case.state).inc()
+        self._made[row.TRANSITIONS].labels(event.case.state).inc()
         if event.before in COMMANDING:
-            self._cases.step_seconds.labels(event.before).observe(event.took_seconds)
+            self._made[row.STEP].labels(event.before).observe(event.took_seconds)
 
         if event.case.state is State.OBSERVED:
-            self._cases.would.labels(next(iter(event.case.rungs), NO_RUNG)).inc()
+            self._made[row.WOULD_OFFLINE].labels(next(iter(event.case.rungs), NO_RUNG)).inc()
 
     @observe.register
     def _(self, event: DimmWornOut) -> None:
         self._worn.add(event.rank.dimm)
-        self._cases.dimms_worn_out.set(len(self._worn))
+        self._made[row.DIMMS_TO_REPLACE].set(len(self._worn))
 
     @observe.register
     def _(self, _: CaseDropped) -> None:
-        self._cases.dropped.inc()
+        self._made[row.CASES_DROPPED].inc()
 
     @observe.register
     def _(self, _: CaseMessageCoalesced) -> None:
-        self._cases.messages_coalesced.inc()
+        self._made[row.MESSAGES_COALESCED].inc()
 
     @observe.register
     def _(self, event: GuestPaused) -> None:
-        self._cases.pause_seconds.observe(event.seconds)
+        self._made[row.PAUSE].observe(event.seconds)
 
     @observe.register
     def _(self, _: GuestFoundStopped) -> None:
-        self._cases.found_stopped.inc()
+        self._made[row.FOUND_STOPPED].inc()
 
     @observe.register
     def _(self, _: MarksUnlisted) -> None:
-        self._cases.marks_unlisted.inc()
+        self._made[row.MARKS_UNLISTED].inc()
 
     @observe.register
     def _(self, event: CapReached) -> None:
-        self._cases.caps_reached.labels(event.refusal).inc()
+        self._made[row.CAPS_REACHED].labels(event.refusal).inc()
 
     @observe.register
     def _(self, event: CallMade) -> None:
-        self._world.calls.labels(event.call, event.outcome).inc()
-        self._world.call_seconds.labels(event.call).observe(event.seconds)
+        self._made[row.CALLS_MADE].labels(event.call, event.outcome).inc()
+        self._made[row.CALL].labels(event.call).observe(event.seconds)
 
     @observe.register
     def _(self, _: BrokerConnected) -> None:
-        self._world.broker_connected.set(1)
+        self._made[row.BROKER_CONNECTED].set(1)
 
     @observe.register
     def _(self, _: BrokerLost) -> None:
-        self._world.broker_connected.set(0)
-        self._world.broker_lost.inc()
+        self._made[row.BROKER_CONNECTED].set(0)
+        self._made[row.BROKER_LOST].inc()
+
+
+def _summed(pairs: Iterable[tuple[str, int]]) -> Iterable[tuple[str, int]]:
+    """Equal names together: several DIMMs may be `other`."""
+    sums: dict[str, int] = {}
+    for name, number in pairs:
+        sums[name] = sums.get(name, 0) + number
+    return sums.items()

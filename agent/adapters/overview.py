@@ -6,13 +6,14 @@ What was counted comes from the diagnosis, which survives; what only this life s
 refused messages, pauses) is kept here.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from statistics import median
 
 from agent.adapters.health import HealthBoard
+from agent.adapters.page import CASES_SHOWN, DimmLine, Glance
 from agent.contract.status import (
     CaseStep,
     CasesView,
@@ -23,7 +24,7 @@ from agent.contract.status import (
     WornDimm,
 )
 from agent.diagnosis.diagnosis import Diagnosis
-from agent.events import BatchTaken, EreportsLost, Event, GuestPaused, MessageRefused
+from agent.events import BatchTaken, Beat, EreportsLost, Event, GuestPaused, MessageRefused
 from agent.retirement.caps import Rank
 from agent.retirement.case import Case
 from agent.retirement.docket import Docket
@@ -31,6 +32,7 @@ from agent.retirement.states import State
 
 PAUSES_KEPT = 4096
 HOT_PAGES = 10
+DIMMS_SHOWN = 64  # anybody may send an ereport with a label of his own
 NS = 1_000_000_000
 
 Steps = Callable[[str], Awaitable[tuple[tuple[int, str, str], ...]]]
@@ -48,6 +50,7 @@ class Overview:
     _recovered: int = 0
     _refused: int = 0
     _lost: int = 0
+    _errors: Counter[str] = field(default_factory=Counter[str])
     _pauses: deque[float] = field(default_factory=lambda: deque[float](maxlen=PAUSES_KEPT))
 
     @singledispatchmethod
@@ -58,6 +61,9 @@ class Overview:
     def _(self, event: BatchTaken) -> None:
         self._duplicates += event.duplicates
         self._recovered += event.late
+        for dimm, errors in event.dimm_errors:
+            if dimm in self._errors or len(self._errors) < DIMMS_SHOWN:
+                self._errors[dimm] += errors
 
     @observe.register
     def _(self, _: MessageRefused) -> None:
@@ -108,6 +114,36 @@ class Overview:
         if not self._pauses:
             return PausesView()
         return PausesView(count=len(self._pauses), p50=median(self._pauses), max=max(self._pauses))
+
+    def beat(self, late_seconds: float) -> Beat:
+        """How things stand, for whoever cannot learn it by counting."""
+        docket = self.docket
+        return Beat(
+            late_seconds=late_seconds,
+            pages_tracked=len(self.diagnosis.policy.serd),
+            dimm_pages=docket.taken_of,
+            oldest_open_ns=min((case.opened_at_ns for case in docket.unfinished), default=0),
+            oldest_parked_ns=min((case.moved_at_ns for case in docket.parked), default=0),
+        )
+
+    def glance(self, mode: str, at_ns: int) -> Glance:
+        """What the page shows: the newest cases, and every DIMM that is there or had errors."""
+        docket, taken = self.docket, dict(self.docket.taken_of)
+        newest = sorted(docket.cases, key=lambda case: case.moved_at_ns, reverse=True)
+        labels = sorted({*docket.modules, *taken, *self._errors})
+        return Glance(
+            at_ns=at_ns,
+            mode=mode,
+            status=self.status(),
+            cases=tuple(map(_view, newest[:CASES_SHOWN])),
+            dimms=tuple(
+                DimmLine(dimm, docket.modules.get(dimm, ""), self._errors[dimm], taken.get(dimm, 0))
+                for dimm in labels
+            ),
+            pages_per_rank_max=docket.caps.pages_per_rank_max,
+            pages_taken=docket.taken,
+            pages_max=docket.caps.pages_max,
+        )
 
     def cases(self) -> CasesView:
         return CasesView(cases=tuple(_view(case) for case in self.docket.cases))

@@ -6,7 +6,8 @@ from functools import singledispatchmethod
 
 from prometheus_client import CollectorRegistry
 
-from agent.adapters.catalogue import Crossing, Maker
+from agent.adapters import catalogue as row
+from agent.adapters.catalogue import Instruments
 from agent.adapters.health import Health
 from agent.bridge.events import (
     AgentApplied,
@@ -37,7 +38,7 @@ class BridgeMetrics:
     def __init__(self, renew: Callable[[Health], None]) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         self.totals = Totals()
-        self._crossing = Crossing(Maker(self.registry))
+        self._made = Instruments(self.registry, row.BRIDGE)
         self._renew = renew
 
     def __call__(self, event: Event) -> None:
@@ -49,7 +50,7 @@ class BridgeMetrics:
 
     @_count.register
     def _(self, event: PieceTaken) -> None:
-        totals, crossing = self.totals, self._crossing
+        totals, made = self.totals, self._made
         self.totals = replace(
             totals,
             read=totals.read + event.items,
@@ -57,31 +58,31 @@ class BridgeMetrics:
             errors=totals.errors + event.errors,
             refused=totals.refused + event.refused,
         )
-        crossing.read.inc(event.items)
-        crossing.ereports.inc(event.ereports)
-        crossing.errors.inc(event.errors)
-        crossing.refused.inc(event.refused)
+        made[row.BRIDGE_READ].inc(event.items)
+        made[row.BRIDGE_EREPORTS].inc(event.ereports)
+        made[row.BRIDGE_ERRORS].inc(event.errors)
+        made[row.BRIDGE_REFUSED].inc(event.refused)
 
     @_count.register
     def _(self, event: Published) -> None:
         self.totals = replace(self.totals, published=self.totals.published + event.ereports)
-        self._crossing.published.inc(event.ereports)
+        self._made[row.BRIDGE_PUBLISHED].inc(event.ereports)
 
     @_count.register
     def _(self, event: AgentApplied) -> None:
         self.totals = replace(self.totals, applied=self.totals.applied + event.ereports)
-        self._crossing.applied.inc(event.ereports)
+        self._made[row.BRIDGE_APPLIED].inc(event.ereports)
 
     @_count.register
     def _(self, event: ErrorsLost) -> None:
         self.totals = replace(self.totals, lost=self.totals.lost + event.ereports)
-        self._crossing.lost.inc(event.ereports)
+        self._made[row.BRIDGE_LOST].inc(event.ereports)
 
     @_count.register
     def _(self, event: Beat) -> None:
-        self._crossing.kept.set(event.kept)
-        self._crossing.behind.set(event.behind_seconds)
-        self._crossing.connected.set(event.is_connected)
+        self._made[row.BRIDGE_KEPT].set(event.kept)
+        self._made[row.BRIDGE_BEHIND].set(event.behind_seconds)
+        self._made[row.BRIDGE_CONNECTED].set(event.is_connected)
         self._renew(Health(tuple(_ailments(event))))
 
 

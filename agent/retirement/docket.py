@@ -224,6 +224,19 @@ class Docket:
         return tuple(sorted(worn, key=str))
 
     @property
+    def taken(self) -> int:
+        """How many pages are taken, wherever they lie."""
+        return self._taken
+
+    @property
+    def taken_of(self) -> tuple[tuple[str, int], ...]:
+        """How many pages are taken of the fullest rank of each DIMM of which any ever was."""
+        most: dict[str, int] = {}
+        for rank, pages in self._taken_of.items():
+            most[rank.dimm] = max(pages, most.get(rank.dimm, 0))
+        return tuple(most.items())
+
+    @property
     def cases(self) -> tuple[Case, ...]:
         return tuple(self._cases.values())
 

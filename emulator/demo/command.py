@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 from typing import Annotated
@@ -16,7 +17,8 @@ import typer
 from rich.console import Console
 
 from emulator import scenario as scenarios
-from emulator.demo.play import Verdict, play
+from emulator.demo.monitoring import prometheus_program
+from emulator.demo.play import Conduct, Verdict, play
 from emulator.demo.screen import print_summary, watching
 from emulator.demo.stage import PAGEWARDEN, BrokerKind, last_words, stage
 from emulator.errors import EmulatorError
@@ -56,6 +58,10 @@ def demo(
     list_scenarios: Annotated[
         bool, typer.Option("--list", help="List the scenarios and what should happen in them.")
     ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Go on until Ctrl-C; Prometheus looks on if it is installed."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object at the end.")] = False,
 ) -> None:
     """Watch failing pages being retired: broker, emulated host and agent as real processes.
@@ -72,6 +78,7 @@ def demo(
     Examples:
       pagewarden demo
       pagewarden demo --scenario save-restore
+      pagewarden demo --scenario busy-host --watch
       pagewarden demo --scenario fast-resume   (a guest comes to harm: noticed)
       pagewarden demo --replay /var/log/kern.log --json
 
@@ -89,7 +96,8 @@ def demo(
             if files:
                 _tell_decoded(folder / DECODE_LOG, is_kept=keep is not None)
             found = None if files else scenarios.load(scenario)
-            verdict = asyncio.run(_run(console, folder, broker, host, found, seconds, as_json))
+            run = Run(folder, broker, host, found, seconds, is_watched=watch)
+            verdict = asyncio.run(_run(console, run, quiet=as_json))
     except EmulatorError as error:
         typer.echo(f"pagewarden: {error}", err=True)
         raise typer.Exit(1) from None
@@ -99,21 +107,63 @@ def demo(
     raise typer.Exit(0 if verdict.truth_agrees else 1)
 
 
-async def _run(
-    console: Console,
-    folder: Path,
-    broker: BrokerKind,
-    host: tuple[str, ...],
-    scenario: scenarios.Scenario | None,
-    seconds: float | None,
-    quiet: bool,
-) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is to be run: see `stage`. One that is watched goes on until Ctrl-C."""
+
+    folder: Path
+    broker: BrokerKind
+    host: tuple[str, ...]
+    scenario: scenarios.Scenario | None  # None: a recording is replayed
+    seconds: float | None
+    is_watched: bool = False
+
+
+async def _run(console: Console, run: Run, *, quiet: bool) -> Verdict:
     _end_on(signal.SIGTERM, signal.SIGHUP)
-    agent = {} if scenario is None else scenario.agent
-    operator = () if scenario is None else of_the_operator(scenario.timeline)
-    async with stage(folder, broker, host, agent) as running:
+    enough = _enough_on(signal.SIGINT) if run.is_watched else None
+    agent = {} if run.scenario is None else run.scenario.agent
+    staged = stage(run.folder, run.broker, run.host, agent, is_watched=run.is_watched)
+    async with staged as running:
+        _tell_links(running.links)
         with watching(console, running, quiet=quiet) as watch:
-            return await play(running, watch, seconds, operator, replays=scenario is None)
+            return await play(running, watch, _conduct(run, enough))
+
+
+def _conduct(run: Run, enough: asyncio.Event | None) -> Conduct:
+    events = () if run.scenario is None else run.scenario.timeline
+    return Conduct(
+        seconds=run.seconds,
+        operator=tuple(of_the_operator(events)),
+        replays=run.scenario is None,
+        enough=enough,
+    )
+
+
+def _enough_on(number: signal.Signals) -> asyncio.Event:
+    """Set by the first of these signals; the next one does what it usually does."""
+    enough, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def seen() -> None:
+        enough.set()
+        loop.remove_signal_handler(number)
+
+    loop.add_signal_handler(number, seen)
+    return enough
+
+
+def _tell_links(links: dict[str, str]) -> None:
+    """On stderr: stdout may be for a machine."""
+    if not links:
+        return
+    if prometheus_program() is None:
+        typer.echo(
+            "Prometheus would look on if it were installed: apt install prometheus", err=True
+        )
+    width = max(map(len, links))
+    for name, url in links.items():
+        typer.echo(f"{name:<{width}}  {url}", err=True)
+    typer.echo("Ctrl-C ends it, with the verdict.", err=True)
 
 
 def _end_on(*signals: signal.Signals) -> None:

@@ -21,6 +21,23 @@ LOOKS_AT_REST = 3  # one after another, before a run is over
 Watch = Callable[[Evidence], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """How a run goes: for at most `seconds`, while `operator` asks of the agent what a scenario
+    says. It is over once all rests, or with `enough` not before somebody has seen enough.
+    """
+
+    seconds: float | None
+    operator: tuple[Event, ...] = ()
+    replays: bool = False
+    enough: asyncio.Event | None = None
+
+    def is_over(self, looks_at_rest: int) -> bool:
+        if self.enough is not None:
+            return self.enough.is_set()
+        return looks_at_rest >= LOOKS_AT_REST
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What came of a run; `ended_by_itself` is false when its time was up first."""
@@ -62,26 +79,28 @@ _ORDER = (Rest.RETIRED, Rest.PARKED, Rest.UNRETIRABLE, Rest.OPEN)
 async def play(
     stage: Stage,
     watch: Watch,
-    seconds: float | None,
-    operator: Sequence[Event] = (),
-    *,
-    replays: bool,
+    conduct: Conduct,
 ) -> Verdict:
-    """Watch the run to its end, or for `seconds`; then say whether the agent told the truth.
+    """Watch the run to its end; then say whether the agent told the truth.
 
-    Meanwhile `operator` asks of the agent what the scenario says.
+    Meanwhile the operator asks of the agent what the scenario says.
     """
     asking = Asking(stage.agent_socket, stage.control_socket)
     await _started(stage)
     ended_by_itself = True
     try:
-        async with asyncio.timeout(seconds), _operating(stage, operator) as operating:
-            await _rested(asking, stage, watch, operating, replays=replays)
+        async with (
+            asyncio.timeout(conduct.seconds),
+            _operating(stage, conduct.operator) as operating,
+        ):
+            await _rested(asking, stage, watch, operating, conduct)
     except TimeoutError:
         ended_by_itself = False
     await asking.quiesce()
     evidence = await _settled(asking, stage)
     watch(evidence)
+    if conduct.enough is not None:  # nobody asked it to end by itself
+        ended_by_itself = is_at_rest(evidence, evidence.truth.expect, replays=conduct.replays)
     return Verdict(evidence, tuple(disagreements(evidence)), ended_by_itself)
 
 
@@ -109,15 +128,15 @@ async def _operating(stage: Stage, events: Sequence[Event]) -> AsyncGenerator[as
 
 
 async def _rested(
-    asking: Asking, stage: Stage, watch: Watch, operating: asyncio.Task[None], *, replays: bool
+    asking: Asking, stage: Stage, watch: Watch, operating: asyncio.Task[None], conduct: Conduct
 ) -> None:
     looks = 0
-    while looks < LOOKS_AT_REST:
+    while not conduct.is_over(looks):
         evidence = await _evidence(asking, stage)
         watch(evidence)
         if operating.done():
             operating.result()  # what it could not do ends the run
-        at_rest = is_at_rest(evidence, evidence.truth.expect, replays=replays)
+        at_rest = is_at_rest(evidence, evidence.truth.expect, replays=conduct.replays)
         at_rest = at_rest and operating.done()
         looks = looks + 1 if at_rest else 0
         await asyncio.sleep(LOOK_SECONDS)

@@ -1,6 +1,6 @@
 """The processes of the demo: each started when the one it needs is ready, and none left behind.
 
-broker ─► emulated host ─► agent        stopped the other way round, with SIGTERM
+broker ─► emulated host ─► agent ( ─► Prometheus)     stopped the other way round, with SIGTERM
 """
 
 import asyncio
@@ -10,11 +10,12 @@ import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from emulator.demo import monitoring
 from emulator.demo.agent_config import Tables, agent_config, as_toml, laid_over
 from emulator.errors import EmulatorError
 
@@ -42,12 +43,16 @@ class Bus:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One running line. The sockets lie in `folder`, and so do the logs of each process."""
+    """One running line. The sockets lie in `folder`, and so do the logs of each process.
+
+    `links` are what to look at meanwhile, where somebody wants to.
+    """
 
     folder: Path
     bus: Bus
     metrics_url: str
     agent: asyncio.subprocess.Process
+    links: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def agent_socket(self) -> Path:
@@ -60,10 +65,16 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    folder: Path, broker: BrokerKind, host: tuple[str, ...], agent_keys: Tables
+    folder: Path,
+    broker: BrokerKind,
+    host: tuple[str, ...],
+    agent_keys: Tables,
+    *,
+    is_watched: bool = False,
 ) -> AsyncGenerator[Stage, None]:
     """All three running; `host` are the options of the emulated host, `agent_keys` what is to be
-    different in the agent's configuration.
+    different in the agent's configuration. If it is watched, the host tells Prometheus the truth
+    too, and one that is installed scrapes both.
 
     Raises:
         EmulatorError: with what the process that did not start said last.
@@ -71,15 +82,36 @@ async def stage(
     async with AsyncExitStack() as stack:
         bus = await _bus(folder, broker, stack)
         wire = ("--broker", bus.url, "--protocol", bus.protocol, "--sockets", str(folder))
-        emulator = (*PAGEWARDEN, "emulator", "--json", *wire, *host)
+        truth_port, port = free_port(), free_port()
+        truth = ("--metrics", f"127.0.0.1:{truth_port}") if is_watched else ()
+        emulator = (*PAGEWARDEN, "emulator", "--json", *wire, *truth, *host)
         await stack.enter_async_context(_process("emulator", emulator, folder, says_ready=True))
-        port = free_port()
         config = folder / "agent.toml"
         keys = agent_config(folder, bus.url, bus.protocol, port)
         config.write_text(as_toml(laid_over(keys, agent_keys)), encoding="utf-8")
         agent = (*PAGEWARDEN, "agent", "--config", str(config))
         process = await stack.enter_async_context(_process("agent", agent, folder))
-        yield Stage(folder, bus, f"http://127.0.0.1:{port}/metrics", process)
+        links = await _watched(folder, port, truth_port, stack) if is_watched else {}
+        yield Stage(folder, bus, f"http://127.0.0.1:{port}/metrics", process, links)
+
+
+async def _watched(
+    folder: Path, port: int, truth_port: int, stack: AsyncExitStack
+) -> dict[str, str]:
+    """What there is to look at, once somebody can."""
+    pages = {
+        "what the agent says": f"http://127.0.0.1:{port}/metrics",
+        "what is so": f"http://127.0.0.1:{truth_port}/metrics",
+    }
+    program = monitoring.prometheus_program()
+    if program is None:
+        return pages
+    (folder / "prometheus.yml").write_text(monitoring.configuration(port, truth_port))
+    own = free_port()
+    command = monitoring.command(program, folder, own)
+    await stack.enter_async_context(_process("prometheus", command, folder))
+    await _listening(own, "Prometheus")
+    return pages | monitoring.links(f"http://127.0.0.1:{own}")
 
 
 async def _bus(folder: Path, kind: BrokerKind, stack: AsyncExitStack) -> Bus:
@@ -95,7 +127,7 @@ async def _bus(folder: Path, kind: BrokerKind, stack: AsyncExitStack) -> Bus:
     config = folder / "mosquitto.conf"
     config.write_text(_mosquitto_config(port), encoding="utf-8")
     await stack.enter_async_context(_process("broker", (mosquitto, "-c", str(config)), folder))
-    await _listening(port)
+    await _listening(port, "the broker")
     return Bus("Mosquitto", url, "5")
 
 
@@ -156,7 +188,7 @@ async def _stopped(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
-async def _listening(port: int) -> None:
+async def _listening(port: int, who: str) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(READY_SECONDS_MAX):
             while True:
@@ -165,7 +197,7 @@ async def _listening(port: int) -> None:
                     writer.close()
                     return
                 await asyncio.sleep(0.02)
-    raise EmulatorError(f"the broker does not listen on port {port}")
+    raise EmulatorError(f"{who} does not listen on port {port}")
 
 
 def free_port() -> int:

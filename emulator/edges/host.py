@@ -21,6 +21,7 @@ from emulator.edges.boot import Boot, Life, Say
 from emulator.edges.control import Control
 from emulator.edges.door import door
 from emulator.edges.events import play
+from emulator.edges.exposition import exposition
 from emulator.edges.fate import wrapped
 from emulator.edges.truth import Ready
 from emulator.mischief import Mischief
@@ -70,6 +71,7 @@ class Host:
             is_replaying=script.recording is not None,
             events_left=len(self._events),
         )
+        self._control = Control(self._life, script.scenario)
 
     async def run(self, stop: asyncio.Event, ready: Callable[[Ready], None]) -> None:
         """Live until `stop`; `ready` is called once every door is open."""
@@ -77,12 +79,15 @@ class Host:
             sockets = self._config.sockets
             for name, routes in self._doors().items():
                 await doors.enter_async_context(door(sockets / f"{name}.sock", routes, self._say))
+            if self._config.metrics:
+                shown = exposition(self._config.metrics, self._control.truth)
+                await doors.enter_async_context(shown)
             ready(self._ready())
             await self._live(stop)
 
     def _doors(self) -> dict[str, list[web.RouteDef]]:
         doors = {name: self._lasting(name) for name in self._life.boot.doors}
-        return {**doors, "control": Control(self._life, self._script.scenario).routes()}
+        return {**doors, "control": self._control.routes()}
 
     def _lasting(self, door: str) -> list[web.RouteDef]:
         """The routes of a door that stays open from one boot to the next."""

@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 30.0
 PAGES = 10_000
 FIRST_PROBE = PAGES * STRIDE + 1
 PROBE_EVERY = 8  # messages
-ENOUGH = {"retirement": {"retired_memory_fraction_max": 0.1, "pages_per_dimm_max": 100_000}}
+ENOUGH = {"retirement": {"retired_memory_fraction_max": 0.1, "pages_per_rank_max": 100_000}}
 
 
 @dataclass(slots=True)

@@ -27,11 +27,16 @@ def a_batch(
     kinds: Sequence[Kind] | None = None,
     dimms: Sequence[str | None] | None = None,
     ranks: Sequence[int] | None = None,
+    banks: Sequence[tuple[int, int]] | None = None,
 ) -> Batch:
-    """Corrected errors, one each, on a page each, unless said otherwise; mfn None is unlocated."""
+    """Corrected errors, one each, on a page each, unless said otherwise; mfn None is unlocated.
+
+    `banks` are a rank and a bank each, -1 where it is not known.
+    """
     places = range(0x100, 0x100 + len(seq)) if mfns is None else mfns
     labels = tuple(dict.fromkeys(label for label in dimms or () if label is not None))
     unknown = np.full(len(seq), UNKNOWN)
+    ranks_banks = np.array(banks or [(UNKNOWN, UNKNOWN)] * len(seq), np.int16).reshape(-1, 2)
     return Batch(
         host=host,
         boot_id=boot_id,
@@ -46,8 +51,8 @@ def a_batch(
             [labels.index(label) if label else UNKNOWN for label in dimms or [None] * len(seq)],
             np.int16,
         ),
-        rank=np.array(ranks or unknown, np.int16),
-        bank=unknown.astype(np.int16),
+        rank=np.array(ranks, np.int16) if ranks else ranks_banks[:, 0],
+        bank=ranks_banks[:, 1],
         kind=np.array(kinds or [Kind.CE] * len(seq), np.uint8),
         located=np.array([mfn is not None for mfn in places], np.bool_),
     )

@@ -1,9 +1,13 @@
 """The checkup: who is missing, and whether the host is still the one it was."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import pytest
+
+from agent import checkup as checkup_module
 from agent.checkup import Checkup
 from agent.contract.errors import Unreachable
 from agent.contract.hypercall import HostReply
@@ -42,10 +46,15 @@ class Bench:
     host: Moody = field(default_factory=Moody)
     broker: Link = field(default_factory=Link)
     told: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
+    late: list[float] = field(default_factory=list[float])
+
+    def hear(self, ailments: tuple[str, ...], late_seconds: float) -> None:
+        self.told.append(ailments)
+        self.late.append(late_seconds)
 
     async def looked(self) -> Checkup:
         """A checkup that has asked everybody once."""
-        checkup = Checkup(Acts(self.host, self.host), self.broker, BOOT, self.told.append)
+        checkup = Checkup(Acts(self.host, self.host), self.broker, BOOT, self.hear)
         for task in (asyncio.create_task(checkup.look()), asyncio.create_task(checkup.beat())):
             await asyncio.sleep(0.01)
             task.cancel()
@@ -87,3 +96,16 @@ async def test_a_host_that_does_not_answer_is_told_with_the_reason() -> None:
 async def test_another_boot_is_noticed() -> None:
     checkup = await Bench(Moody(boot_id=UUID(int=99))).looked()
     assert checkup.rebooted.is_set()
+
+
+async def test_a_beat_that_comes_late_says_by_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one is due at once, and the loop is kept busy until then."""
+    monkeypatch.setattr(checkup_module, "BEAT_SECONDS", 0.0)
+    bench = Bench()
+    checkup = Checkup(Acts(bench.host, bench.host), bench.broker, BOOT, bench.hear)
+    beating = asyncio.create_task(checkup.beat())
+    await asyncio.sleep(0)
+    time.sleep(0.05)  # noqa: ASYNC251 - a loop that is stuck is what this is about
+    await asyncio.sleep(0)
+    beating.cancel()
+    assert bench.late[1] >= 0.05

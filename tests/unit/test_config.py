@@ -30,7 +30,8 @@ def test_the_shipped_file_shows_every_key_and_its_default(tmp_path: Path) -> Non
     """Uncommenting every commented default changes nothing but what has no default."""
     text = SHIPPED.read_text(encoding="utf-8")
     shown = re.sub(r"^# (\w+ = .*)$", r"\1", text, flags=re.MULTILINE)
-    for example in ("username", "password_file", "ca_file", "cert_file", "key_file"):
+    files = ("password_file", "ca_file", "cert_file", "key_file", "token_file")
+    for example in ("username", *files):
         assert f"\n{example} = " in shown
         shown = re.sub(rf"^{example} = .*\n", "", shown, flags=re.MULTILINE)
     path = tmp_path / "agent.toml"
@@ -80,6 +81,10 @@ def test_every_key_is_in_the_shipped_file() -> None:
             "retirement.windows.0.days.0 must be 'mon', 'tue'",
         ),
         ('host = "h"\n[metrics]\nlisten = "127.0.0.1:70000"', "metrics.listen: the port must be"),
+        (
+            'host = "h"\n[metrics]\ncert_file = "m.pem"',
+            "metrics.cert_file and metrics.key_file go together: give both",
+        ),
         ('host = "h"\n[journal]\nretention_days = inf', "journal.retention_days must be"),
         (
             'host = "h"\n[retirement]\nretry_seconds_max = 0.1',

@@ -1,9 +1,13 @@
 """The public port answers by itself, and its answers are for machines."""
 
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
@@ -11,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from agent.adapters import http
 from agent.adapters.health import Health, HealthBoard
-from agent.adapters.http import PublicServer
+from agent.adapters.http import Guard, PublicServer
 from agent.contract.errors import AgentError
 
 
@@ -29,9 +33,10 @@ def server(board: HealthBoard) -> Iterator[PublicServer]:
     public.close()
 
 
-def get(server: PublicServer, path: str) -> tuple[int, str]:
+def get(server: PublicServer, path: str, **headers: str) -> tuple[int, str]:
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5) as reply:
+        with urllib.request.urlopen(request, timeout=5) as reply:
             return reply.status, reply.read().decode()
     except HTTPError as refusal:
         with refusal:
@@ -56,11 +61,22 @@ def test_an_agent_that_ails_says_503_and_why(server: PublicServer, board: Health
     assert (status, json.loads(page)["ailments"]) == (503, ["the broker is away"])
 
 
-def test_the_front_page_says_what_there_is(server: PublicServer) -> None:
+def test_the_front_page_is_the_agent_s_own(server: PublicServer) -> None:
+    assert "ailing: it begins" in get(server, "/")[1]
+    server.show(lambda: "<p>a page</p>")
+    assert get(server, "/") == (200, "<p>a page</p>")
+
+
+def test_a_loop_that_does_not_answer_leaves_the_page_with_what_ails_the_agent(
+    server: PublicServer, board: HealthBoard
+) -> None:
+    def late() -> str:
+        raise TimeoutError
+
+    server.show(late)
+    board.renew(Health(("the broker is <away>",)))
     status, page = get(server, "/")
-    assert (status, page.count("\n")) == (200, 2)
-    assert "/metrics" in page
-    assert "/healthz" in page
+    assert (status, "ailing: the broker is &lt;away&gt;" in page) == (200, True)
 
 
 def test_another_page_is_404(server: PublicServer) -> None:
@@ -101,3 +117,76 @@ def test_a_closed_server_has_given_its_port_back(board: HealthBoard) -> None:
     port = first.port
     first.close()
     PublicServer(("127.0.0.1", port), CollectorRegistry(), board).close()
+
+
+@pytest.fixture
+def guarded(board: HealthBoard) -> Iterator[PublicServer]:
+    guard = Guard(token="open sesame")
+    public = PublicServer(("127.0.0.1", 0), CollectorRegistry(), board, guard)
+    yield public
+    public.close()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/", "/secrets"])
+def test_without_the_token_there_is_nothing_to_see(guarded: PublicServer, path: str) -> None:
+    status, page = get(guarded, path)
+    assert (status, "metrics.token_file" in page) == (401, True)
+
+
+@pytest.mark.parametrize("given", ["Bearer open", "Bearer", "open sesame", "Basic open sesame"])
+def test_another_token_is_none(guarded: PublicServer, given: str) -> None:
+    assert get(guarded, "/metrics", Authorization=given)[0] == 401
+
+
+def test_whoever_bears_the_token_is_let_in(guarded: PublicServer) -> None:
+    assert get(guarded, "/metrics", Authorization="Bearer open sesame")[0] == 200
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Guard:
+    """A certificate of our own for 127.0.0.1."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+    guard = Guard(folder / "cert.pem", folder / "key.pem")
+    options = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=me"
+    )
+    files = ("-keyout", str(guard.key_file), "-out", str(guard.cert_file))
+    names = ("-addext", "subjectAltName=IP:127.0.0.1")
+    subprocess.run(("openssl", *options.split(), *names, *files), check=True, capture_output=True)
+    return guard
+
+
+@pytest.fixture
+def encrypted(board: HealthBoard, certificate: Guard) -> Iterator[PublicServer]:
+    public = PublicServer(("127.0.0.1", 0), CollectorRegistry(), board, certificate)
+    yield public
+    public.close()
+
+
+def https(server: PublicServer, certificate: Guard) -> int:
+    context = ssl.create_default_context(cafile=str(certificate.cert_file))
+    url = f"https://127.0.0.1:{server.port}/healthz"
+    with urllib.request.urlopen(url, timeout=5, context=context) as reply:
+        return int(reply.status)
+
+
+def test_with_a_certificate_it_speaks_https(encrypted: PublicServer, certificate: Guard) -> None:
+    assert https(encrypted, certificate) == 200
+
+
+def test_whoever_does_not_shake_hands_keeps_nobody_waiting(
+    encrypted: PublicServer, certificate: Guard
+) -> None:
+    with socket.create_connection(("127.0.0.1", encrypted.port)) as silent:
+        assert https(encrypted, certificate) == 200
+        assert silent.fileno() >= 0
+
+
+def test_a_certificate_that_is_none_is_one_line_with_both_keys(
+    board: HealthBoard, tmp_path: Path
+) -> None:
+    guard = Guard(tmp_path / "no.pem", tmp_path / "no.key")
+    with pytest.raises(AgentError, match=r"metrics\.cert_file: .*metrics\.key_file .*No such file"):
+        PublicServer(("127.0.0.1", 0), CollectorRegistry(), board, guard)

@@ -137,7 +137,10 @@ def a_batch_taken(*, out_of_range: int = 0, uncorrected: int = 0) -> BatchTaken:
         out_of_range=out_of_range,
         uncorrected=uncorrected,
         dimm_errors=(),
+        bank_errors=(),
+        dimm_uncorrected=(),
         newest_time_ns=1,
+        delay_seconds=0.0,
         commit_seconds=0.0,
     )
 
