@@ -3,12 +3,14 @@
     recovered ──► what is marked? ──► nobody's? ──► a case, FOUND ──► journal ──► watched
                         └─ no answer: asked again, while the agent works
 
-An agent that has lost its journal finds its own pages so. Others were marked by hand, by another
-tool, or by the hypervisor itself when they broke. Whoever it was may be about to do something about
-them, so what is found is counted, as memory that is out of use, and watched until it has left; no
-guest is touched for it, and it is not asked for again: brought back by others, or forgotten in a
-reboot of the host, its case is closed. Unless the page has errors here, or an operator asks for it:
-from then on its case is one like any other.
+An agent that has lost its journal finds its own pages so. Others were marked by hand, or by another
+tool. Whoever it was may be about to do something about them, so what is found is counted, as memory
+that is out of use, and watched until it has left; no guest is touched for it, and it is not asked
+for again: brought back by others, or forgotten in a reboot of the host, its case is closed. Unless
+the page has errors here, or an operator asks for it: from then on its case is one like any other.
+
+A broken page is the hypervisor's own, whenever it broke: it has marked it by itself, and has seen
+to whoever used it.
 """
 
 import asyncio
@@ -67,7 +69,7 @@ class Adoption:
 
     async def _adopt(self, pages: Iterable[PageReply]) -> None:
         now_ns = self.clock()
-        mfns = [Mfn(page.mfn) for page in pages if page.status in MARKED]
+        mfns = [Mfn(page.mfn) for page in pages if page.status in MARKED and not page.is_broken]
         marked = [Verdict(mfn, now_ns, FOUND_MARKED, self.host.dimm_of(mfn)) for mfn in mfns]
         adopted = self.docket.adopt(marked, now_ns)
         if adopted:

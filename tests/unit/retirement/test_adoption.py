@@ -83,10 +83,10 @@ async def test_it_knows_its_dimm_where_the_host_says_where_they_lie() -> None:
     assert case.dimm == "AB"[case.mfn % 2]
 
 
-async def test_a_broken_page_is_watched_like_any_other_and_never_asked_for() -> None:
-    bench, case = await adopted(pending(is_broken=True))
-    assert (case.state, case.reason) == (State.FOUND, Reason.BROKEN)
-    assert not bench.host.harm
+async def test_a_broken_page_is_the_hypervisors_own_and_gets_no_case() -> None:
+    bench = Bench(a_host(pending(is_broken=True), pending()))
+    await adoption(bench).once()
+    assert [case.mfn for case in bench.docket.cases] == [FIRST + 1]
 
 
 async def test_however_many_there_are_all_are_seen() -> None:
