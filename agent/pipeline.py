@@ -132,6 +132,7 @@ class Pipeline:
 
     async def take(self, *deliveries: Delivery) -> None:
         """Return once the messages are acknowledged and their cases are under way."""
+        self.diagnosis.forget(self.docket.given_back())
         lots, refusals = self._read(deliveries)
         findings = [self._judge(lot, refusals) for lot in lots]
         found = [finding for finding in findings if finding is not None]

@@ -38,6 +38,9 @@ class Aside:
         if len(self._times) > PAGES_MAX:
             del self._times[next(iter(self._times))]
 
+    def drop(self, key: int) -> None:
+        self._times.pop(key, None)
+
     def columns(self) -> dict[str, I64]:
         """All of it, a row a page, for a snapshot."""
         times = np.full((len(self._times), self._width), NEVER, np.int64)

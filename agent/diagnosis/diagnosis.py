@@ -10,11 +10,14 @@ A snapshot is
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from agent.contract.columns import Batch
 from agent.contract.errors import AgentError
+from agent.contract.frames import Mfn
 from agent.diagnosis.admission import Admission, Admitted, Stranger
 from agent.diagnosis.policy import Judgement, Policy
 
@@ -58,6 +61,13 @@ class Diagnosis:
         finding = Finding(admitted, self.policy.judge(admitted.batch))
         self.totals.add(finding)
         return finding
+
+    def forget(self, before_ns: Mapping[Mfn, int]) -> None:
+        """Begin anew with pages that came back into use: errors before then count no more."""
+        if before_ns:
+            mfns = np.fromiter(before_ns, np.int64, len(before_ns))
+            times = np.fromiter(before_ns.values(), np.int64, len(before_ns))
+            self.policy.serd.forget(mfns, times)
 
     def snapshot(self) -> bytes:
         """All of it; equal states give equal bytes."""

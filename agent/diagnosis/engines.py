@@ -29,6 +29,7 @@ import numpy as np
 from agent.contract.columns import I64, Bools
 from agent.contract.errors import AgentError
 from agent.diagnosis.aside import Aside
+from agent.diagnosis.index import NOBODY
 from agent.diagnosis.slots import NEVER, Slots
 
 N_MAX = 16
@@ -154,6 +155,19 @@ class Serd:
         ends = times[self.settings.n - 1 :]
         window_ns = self.settings.window_ns
         return any(end - begin < window_ns for begin, end in zip(times, ends, strict=False))
+
+    def forget(self, keys: I64, before_ns: I64) -> None:
+        """These distinct pages begin anew: errors before each one's time count no more, and it may
+        fire again.
+        """
+        rows = self._pages.find(keys)
+        known = rows != NOBODY
+        rows, before_ns = rows[known], before_ns[known]
+        times = self._pages.times[:, rows]
+        self._pages.times[:, rows] = np.sort(np.where(times < before_ns, NEVER, times), axis=0)
+        self._pages.unlatch(rows)
+        for key in keys.tolist():
+            self._aside.drop(key)
 
     def hottest(self, k: int) -> list[tuple[int, int]]:
         """The `k` pages nearest to firing, most errors first; behind them those that fired.

@@ -68,6 +68,13 @@ class Slots:
         """The rows that hold a page."""
         return np.flatnonzero(self._stamps[: self._begun + 1])
 
+    def find(self, keys: I64) -> I64:
+        """The row of each of `keys`; `NOBODY` for those that are not there."""
+        return self._index.find(keys)
+
+    def unlatch(self, rows: I64) -> None:
+        self._stamps[rows] &= ~1
+
     def latched(self, rows: I64) -> Bools:
         latched: Bools = (self._stamps[rows] & 1).astype(np.bool_)
         return latched

@@ -42,6 +42,7 @@ class Docket:
     _unsettled: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _owing: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _recalled: set[Mfn] = field(default_factory=set[Mfn])
+    _given_back: dict[Mfn, int] = field(default_factory=dict[Mfn, int])
     _taken: int = 0
     _taken_of: Counter[Rank] = field(default_factory=Counter[Rank])
     _pauses: dict[str, frozenset[int]] = field(default_factory=dict[str, frozenset[int]])
@@ -191,6 +192,7 @@ class Docket:
         self._note_pauses(case)
         self._open += _is_open(case) - _is_open(before)
         self._cases[case.mfn] = case
+        self._note_given_back(case)
         self._unsettled.pop(case.mfn, None)
         self._owing.pop(case.mfn, None)
         if case.owed:
@@ -199,6 +201,16 @@ class Docket:
             self._recalled.discard(case.mfn)
         if not case.state.is_final:
             self._unsettled[case.mfn] = case
+
+    def given_back(self) -> dict[Mfn, int]:
+        """The pages that came back into use since this was asked last, and when (in ns)."""
+        given_back, self._given_back = self._given_back, {}
+        return given_back
+
+    def _note_given_back(self, case: Case) -> None:
+        self._given_back.pop(case.mfn, None)
+        if case.state is State.RETURNED:
+            self._given_back[case.mfn] = case.moved_at_ns
 
     def _count_taken(self, case: Case | None, pages: int) -> None:
         """Only what is known to lie on a DIMM counts against one of its ranks."""

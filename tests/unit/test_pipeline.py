@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import pytest
@@ -130,6 +130,18 @@ async def test_errors_on_a_page_that_others_have_marked_take_its_case_up() -> No
     (driven,) = bench.submitted
     assert bench.of(CaseMoved) == [CaseMoved(driven, State.FOUND, 0.0)]
     assert (driven.id, driven.state) == (found.id, State.OPEN)
+
+
+async def test_a_page_that_came_back_into_use_has_a_new_case_with_its_next_errors() -> None:
+    bench = Bench()
+    pipeline = bench.pipeline()
+    await pipeline.take(FakeDelivery(batch(0, 1)))
+    (first,) = bench.submitted
+    pipeline.docket.put(replace(first, state=State.RETURNED, moved_at_ns=10**18))
+    later = a_batch((2, 3), host="h", mfns=[5, 5], times_ns=[2 * 10**18] * 2)
+    await pipeline.take(FakeDelivery(pack(later)))
+    assert [case.mfn for case in bench.submitted] == [5, 5]
+    assert bench.submitted[1].id != first.id
 
 
 async def test_a_message_that_could_not_be_written_down_is_not_acknowledged() -> None:

@@ -54,6 +54,36 @@ def test_counts_add_up() -> None:
     assert fires(a_serd(n=5), 1, 2, 3, errors=2) == [2]
 
 
+def test_a_page_that_began_anew_fires_again_and_what_was_before_counts_no_more() -> None:
+    serd = a_serd(n=2)
+    fires(serd, 1, 2)
+    serd.forget(numbers([PAGE]), numbers([3]))
+    assert (fires(serd, 4), fires(serd, 5)) == ([], [0])
+
+
+def test_what_came_after_a_page_began_anew_counts() -> None:
+    """The same is forgotten once more at a start, and there may be newer errors by then."""
+    serd = a_serd(n=3, window_ns=10)
+    fires(serd, 1, 2, 3)
+    fires(serd, 5)
+    serd.forget(numbers([PAGE]), numbers([3]))
+    assert fires(serd, 6) == [0]
+
+
+def test_to_begin_anew_with_a_page_is_nothing_to_the_others() -> None:
+    serd = a_serd(n=2)
+    fires(serd, 1, page=8)
+    serd.forget(numbers([PAGE, 9]), numbers([50, 50]))
+    assert fires(serd, 2, page=8) == [0]
+
+
+def test_what_a_clock_that_was_ahead_put_aside_is_forgotten_too() -> None:
+    serd = a_serd(n=3, window_ns=10)
+    fires(serd, 1000, 1001, 1, 2)
+    serd.forget(numbers([PAGE]), numbers([2000]))
+    assert fires(serd, 3) == []
+
+
 def test_a_page_that_fired_does_not_fire_again() -> None:
     serd = a_serd(n=2)
     assert (fires(serd, 1, 2, 3), fires(serd, 100, 101)) == ([1], [])
