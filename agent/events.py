@@ -123,9 +123,10 @@ class CaseMessageCoalesced:
 
 @dataclass(frozen=True, slots=True)
 class GuestPaused:
-    """A guest stood still this long, because of us."""
+    """A guest, known by its `domid` before it stopped, stood still this long, because of us."""
 
     seconds: float
+    domid: DomId | None
 
 
 @dataclass(frozen=True, slots=True)

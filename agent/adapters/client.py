@@ -79,7 +79,8 @@ def _exchange(
         ) from None
     except (OSError, HTTPException):
         raise AgentError(
-            f"no agent answers at {path}: is it running? (`pagewarden agent`)"
+            f"no agent answers at {path}: is it running (`pagewarden agent`), or still waiting "
+            "for its hypervisor? /healthz and its log say so"
         ) from None
     finally:
         connection.close()

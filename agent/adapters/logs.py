@@ -194,7 +194,7 @@ class EventLog:
 
     @_write.register
     def _(self, event: GuestPaused) -> None:
-        self._log.info("guest_paused", seconds=event.seconds)
+        self._log.info("guest_paused", domid=event.domid, seconds=event.seconds)
 
     @_write.register
     def _(self, event: GuestFoundStopped) -> None:

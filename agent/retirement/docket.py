@@ -213,10 +213,10 @@ class Docket:
             self._given_back[case.mfn] = case.moved_at_ns
 
     def _count_taken(self, case: Case | None, pages: int) -> None:
-        """Only what is known to lie on a DIMM counts against one of its ranks."""
+        """Only what had errors, and is known to lie on a DIMM, counts against one of its ranks."""
         if case is not None and _takes_a_page(case):
             self._taken += pages
-            if rank := case.wears:
+            if case.origin is Origin.VERDICT and (rank := case.wears):
                 self._taken_of[rank] += pages
 
     def _note_pauses(self, case: Case) -> None:

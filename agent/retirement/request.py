@@ -18,6 +18,7 @@ from agent.contract.requests import Ask, Came, RequestView, Wish
 from agent.contract.status import Rest
 from agent.retirement.docket import Docket
 from agent.retirement.reason import Reason, told
+from agent.retirement.states import State
 
 NS = 1_000_000_000
 
@@ -121,9 +122,10 @@ def _of_case(case_id: str, docket: Docket) -> Mfn:
     if case is None:
         raise RequestRefused(f"there is no case {case_id!r}")
     if case.state.is_final:
+        fix = f"; `pagewarden online {case.mfn:#x}` brings the page back"
         raise RequestRefused(
-            f"case {case_id} is {case.state}: there is nothing to cancel; "
-            f"`pagewarden online {case.mfn:#x}` brings a retired page back"
+            f"case {case_id} is {case.state}: there is nothing to cancel"
+            f"{fix if case.state is State.RETIRED else ''}"
         )
     return case.mfn
 

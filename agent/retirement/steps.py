@@ -143,6 +143,7 @@ class Steps:
         took = asyncio.get_running_loop().time() - began
         for outcome in outcomes[:1]:
             if isinstance(outcome, Done) and outcome.pause_seconds is not None:
-                self.observe(GuestPaused(outcome.pause_seconds))
+                domid = moved[0][0].owner if moved else None
+                self.observe(GuestPaused(outcome.pause_seconds, domid))
         for before, after in moved:
             self.observe(CaseMoved(after, before.state, took))

@@ -61,5 +61,10 @@ async def ask(path: Path, call: str, model: type[Reply], request: BaseModel | No
                 raise EmulatorError((await response.text()).strip())
             response.raise_for_status()
             return model.model_validate_json(await response.read())
+    except aiohttp.ClientConnectorError as error:
+        raise EmulatorError(
+            f"nobody answers at {path}: {error.os_error.strerror}; "
+            "is it where the emulator has its sockets? (--sockets)"
+        ) from None
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise EmulatorError(f"{path.name} does not answer {call}: {error!r}") from None
+        raise EmulatorError(f"{path} does not answer {call}: {error!r}") from None

@@ -87,4 +87,4 @@ def test_machines_get_json(emulated: Path) -> None:
 def test_without_an_emulator_it_is_one_line(tmp_path: Path) -> None:
     done = typed(tmp_path, "list")
     assert (done.exit_code, done.output.count("\n")) == (1, 1)
-    assert done.output.startswith("pagewarden: control.sock does not answer /v1/mischief")
+    assert done.output.startswith("pagewarden: nobody answers at")

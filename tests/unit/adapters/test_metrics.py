@@ -123,7 +123,7 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
     ),
     (CaseMessageCoalesced(), "case_messages_coalesced_total", {}, 1),
     (GuestFoundStopped(DomId(7)), "guests_found_stopped_total", {}, 1),
-    (GuestPaused(0.25), "guest_pause_seconds_sum", {}, 0.25),
+    (GuestPaused(0.25, DomId(7)), "guest_pause_seconds_sum", {}, 0.25),
     (CapReached(Reason.PAUSES_CAP), "caps_reached_total", {"refusal": "pauses_cap"}, 1),
     (DimmWornOut(Rank("A", 1)), "dimms_to_replace", {}, 1),
     (MarksUnlisted("no such call"), "marks_unlisted_total", {}, 1),
