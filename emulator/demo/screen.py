@@ -166,7 +166,8 @@ def print_summary(console: Console, verdict: Verdict) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in {
         "ereports": f"{said.ereports:,}, {said.errors:,} errors, each counted once",
-        "cases": ", ".join(f"{count} {rest}" for rest, count in said.cases.items()),
+        "cases": ", ".join(f"{count} {rest}" for rest, count in said.cases.items() if count)
+        or "none",
         "guest pauses": f"{pauses.count}, median {pauses.p50:.3f} s, longest {pauses.max:.3f} s",
         "guest corruptions": f"{harm(truth):,}",
         "truth": _truth(verdict),
