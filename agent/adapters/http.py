@@ -198,10 +198,14 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Request, client_address: object) -> None:
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._slots.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread, which would have given it back
+            self._slots.release()
+            raise
 
     def process_request_thread(self, request: Request, client_address: object) -> None:
         try:

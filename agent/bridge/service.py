@@ -1,7 +1,7 @@
 """The bridge at work: three tasks over one spool, and a courier.
 
     read      source → reader → one commit: how far was read, and what was found, numbered
-    load      what is kept → courier, a handful at a time
+    load      what is kept → courier, a handful at a time, and one boot after the other
     forget    what the agent has applied → out of the spool
 
 While the spool is full nothing more is read, unless the source forgets what nobody reads: then the
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -88,6 +89,7 @@ class Bridge(Generic[Item]):
         self._changes = Changes()
         self._place = Place()
         self._to_forget: dict[UUID, int] = {}
+        self._in_hand: UUID | None = None
         self._is_connected = False
         self._trouble = ""
         self._moved_at = 0.0
@@ -223,13 +225,22 @@ class Bridge(Generic[Item]):
             seen = self._changes.count
             room = PARCELS_MAX - len(self._courier)
             kept = await self._keeping.do(partial(Spool.waiting, after=last, limit=room))
-            for each in kept:
+            before = last
+            for each in takewhile(self._is_next, kept):
                 last = each.id
                 self._hand_over(each)
-            if not kept:
+            if last == before:
                 await self._changes.since(seen)
 
+    def _is_next(self, kept: Kept) -> bool:
+        """False while the courier holds another boot: an agent remembers few of them.
+
+        Of a boot that it forgot before we heard what it applied, all would be sent again as new.
+        """
+        return not self._courier or kept.boot_id == self._in_hand
+
     def _hand_over(self, kept: Kept) -> None:
+        self._in_hand = kept.boot_id
         if not self._courier:
             self._moved_at = _now()  # patience begins with the first that waits
         mark = self._courier.mark(kept.boot_id)

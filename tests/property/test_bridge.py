@@ -7,8 +7,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -17,8 +19,10 @@ from hypothesis import strategies as st
 from agent.adapters.sources import file
 from agent.adapters.sources.file import FileSource
 from agent.adapters.spool import Spool
+from agent.diagnosis.admission import Admission
 from agent.telemetry import window
-from tests.support.bridging import address, block, error
+from tests.support.books import HOST
+from tests.support.bridging import a_host, address, block, error
 from tests.support.effort import EXAMPLES
 from tests.support.mortal import Mortal
 
@@ -119,3 +123,20 @@ def test_whatever_happens_to_log_and_bridge_each_error_arrives_once(
         world.write(text)
         world.end()
     assert world.bus.addresses == {address(number): 1 for number in errors}
+
+
+def test_boots_that_come_together_are_told_one_after_the_other() -> None:
+    """An agent that remembers a single boot has to be heard of each before it forgets it."""
+    with a_world() as world:
+        world.bus.admission = Admission(HOST, boots_max=1)
+        world.bus.is_there = world.bus.is_applying = False
+        for day in range(1, 7):
+            began = datetime(2026, 3, day, tzinfo=UTC)
+            a_host(world.log.parent / "root", UUID(int=day), began)
+            world.write(error(day, f"2026-03-{day:02}"))
+            world.live(60)
+        world.bus.is_there = True
+        world.live(200)
+        world.end()
+    assert world.bus.addresses == {address(number): 1 for number in range(1, 7)}
+    assert world.bus.boots == {UUID(int=day) for day in range(1, 7)}

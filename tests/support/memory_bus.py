@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 from agent.adapters.publisher import Answer
 from agent.contract.codec import decode
@@ -38,6 +39,7 @@ class MemoryBus:
     def __init__(self) -> None:
         self.admission = Admission(HOST)
         self.addresses: Counter[int] = Counter()
+        self.boots: set[UUID] = set()
         self.errors = 0
         self.is_applying = self.is_there = True
         self.steps = Steps(1 << 30)
@@ -54,6 +56,7 @@ class MemoryBus:
         found = self.admission.admit(decode(payload))
         assert isinstance(found, Admitted), found
         self.addresses.update(found.batch.address.tolist())
+        self.boots.add(found.batch.boot_id)
         self.errors += int(found.batch.errors.sum())
 
 

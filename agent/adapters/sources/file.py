@@ -1,6 +1,7 @@
 """`--from file:PATH`: a log that is written to, through every rotation.
 
-    renamed away    read to its end, then whatever came after it, up to the new file
+    renamed away    read to its end, then whatever came after it, up to the new file; but not left
+                    while that is empty: who writes it may not know yet
     copied away     (copytruncate) the copy is found by its content, read to its end, then the file
     emptied         what was written since the last look is gone: told, and read from the start
     not there yet   waited for
@@ -106,11 +107,14 @@ class FileSource:
 
     def _leave(self, file: LogFile, after: Path) -> Piece[Line]:
         """Go on to `after`, but not before nobody has written to this one for a while."""
+        if after == self._path and after.stat().st_size == 0:
+            return Piece(ends=True)
         quiet_ns = time.time_ns() - file.changed_ns
         if 0 <= quiet_ns < LINGER_SECONDS * 1_000_000_000:
             return Piece()
+        following = LogFile(after)  # before the rest is taken, which is taken only once
         rest = file.rest()
-        self._go_on_with(file, LogFile(after))
+        self._go_on_with(file, following)
         return Piece(rest) if rest else self._read()
 
     def _replaced(self, file: LogFile) -> Piece[Line]:

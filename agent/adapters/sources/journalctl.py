@@ -31,7 +31,7 @@ BOOT = "boot:"  # before the boot whose start is the place: there is no cursor y
 CHUNK_BYTES = 64 << 10
 ENTRY_BYTES_MAX = 1 << 20
 RESTART_SECONDS = 5.0
-TEXT_BYTES_MAX = 200  # of what the program says for itself
+TEXT_BYTES_MAX = 200  # of what the program said for itself last
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -93,17 +93,23 @@ class JournalSource:
             stderr=PIPE,
         )
         assert process.stdout is not None  # noqa: S101 - it is PIPE
-        rest, self._read_last = b"", self._cursor
-        while (chunk := await _chunk(process.stdout)) != b"":
-            *entries, rest = (rest + (chunk or b"")).split(b"\n")
-            piece = Piece(self._lines(entries), ends=follows and chunk is None)
-            yield piece
-            if 0 < len(piece.items) < MUCH:
-                await asyncio.sleep(POLL_SECONDS)
-            if len(rest) > ENTRY_BYTES_MAX:
-                rest = b""
-                self._tell(f"an entry of more than {ENTRY_BYTES_MAX} bytes is passed over")
-        await self._explain(process, follows=follows)
+        assert process.stderr is not None  # noqa: S101 - as above
+        said = asyncio.create_task(_end_of(process.stderr), name="journalctl's complaints")
+        try:
+            rest, self._read_last = b"", self._cursor
+            while (chunk := await _chunk(process.stdout)) != b"":
+                *entries, rest = (rest + (chunk or b"")).split(b"\n")
+                piece = Piece(self._lines(entries), ends=follows and chunk is None)
+                yield piece
+                if 0 < len(piece.items) < MUCH:
+                    await asyncio.sleep(POLL_SECONDS)
+                if len(rest) > ENTRY_BYTES_MAX:
+                    rest = b""
+                    self._tell(f"an entry of more than {ENTRY_BYTES_MAX} bytes is passed over")
+            await process.wait()
+            self._explain(process.returncode, await said, follows=follows)
+        finally:
+            said.cancel()
 
     def _arguments(self, *, follows: bool) -> Sequence[str]:
         where = (
@@ -113,18 +119,17 @@ class JournalSource:
         options = ("--output=json", "--all", "--quiet", "--no-pager")
         return (*options, *follow, where, "_TRANSPORT=kernel")
 
-    async def _explain(self, process: Process, *, follows: bool) -> None:
+    def _explain(self, status: int | None, said: bytes, *, follows: bool) -> None:
         """Tell why it ended, unless it was to end.
 
         Raises:
             AgentError: if it ended so because it cannot read the journal at all.
         """
-        _, said = await process.communicate()
-        text = " ".join(said[:TEXT_BYTES_MAX].decode(errors="replace").split())
-        if process.returncode or follows:
-            if self._number == 0 and process.returncode:
-                raise AgentError(f"{PROGRAM} cannot read the journal: {text or process.returncode}")
-            self._tell(f"{PROGRAM} ended ({text or process.returncode}); going on behind its last")
+        text = " ".join(said.decode(errors="replace").split())
+        if status or follows:
+            if self._number == 0 and status:
+                raise AgentError(f"{PROGRAM} cannot read the journal: {text or status}")
+            self._tell(f"{PROGRAM} ended ({text or status}); going on behind its last")
 
     def _lines(self, entries: Sequence[bytes]) -> list[Line]:
         return [line for entry in entries if entry for line in self._lines_of(entry)]
@@ -164,6 +169,14 @@ async def _chunk(stream: asyncio.StreamReader) -> bytes | None:
             return await stream.read(CHUNK_BYTES)
     except TimeoutError:
         return None
+
+
+async def _end_of(stream: asyncio.StreamReader) -> bytes:
+    """The last that was said. All of it is read: a full pipe would stop who says it."""
+    end = b""
+    while chunk := await stream.read(CHUNK_BYTES):
+        end = (end + chunk)[-TEXT_BYTES_MAX:]
+    return end
 
 
 def _fields(entry: bytes) -> dict[str, Any]:

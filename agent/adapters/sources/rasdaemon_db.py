@@ -2,11 +2,13 @@
 
 rasdaemon tells of one error in two tables, a row in each, and decoders match them. So new rows are
 read together, when none has come for a while, and their ereports are one piece: its place is the
-last id of each table. Where too many have come to wait for that (or were there before), they are
-read up to the longest pause in the later half of them, because no error is told across a pause.
+last id of each table. Where too many have come to wait for that (or were there before), or the
+first of them has waited too long, they are read up to the longest pause in the later half of them,
+because no error is told across a pause.
 
-The database is rasdaemon's: it is only read, a page at a time. When it was made anew, ids begin
-anew; that shows by the row at our place, which is another one then, or gone with all behind it.
+The database is rasdaemon's: it is only read, a page at a time. Where a table was made anew or
+emptied, ids begin anew; that shows by the row at our place, which is another one then, or gone with
+all behind it. The other tables are gone on with: their rows would count twice.
 """
 
 import asyncio
@@ -30,6 +32,7 @@ from agent.telemetry.rasdaemon import CHECKS, EVENTS, MAGIC, Cell
 
 DATABASE = Path("/var/lib/rasdaemon/ras-mc_event.db")
 ROWS_MAX = 2000  # of a table, in one piece
+WAITS_MAX = 5  # so many times as long as none is to come: then a row has waited too long
 TABLES = (EVENTS, CHECKS, "extlog_event")
 
 
@@ -100,7 +103,7 @@ class DatabaseSource:
         self._unsaid = unsaid
         self._settle_seconds = settle_seconds
         self._after = self._seen = DatabasePlace()
-        self._seen_at = time.monotonic()
+        self._seen_at = self._done_at = time.monotonic()  # of new rows; with all or some of them
 
     async def begin(self, mark: str | None) -> bool:
         self._after = self._seen = DatabasePlace.parse(mark or "{}")
@@ -129,14 +132,18 @@ class DatabaseSource:
         self._see_whether_it_is_the_same()
         new = {table: self._new(table) for table in TABLES}
         last = _behind(self._after, new)
+        now = time.monotonic()
         if last == self._after:
+            self._done_at = now
             return Piece(ends=True)
         if last != self._seen:
-            self._seen, self._seen_at = last, time.monotonic()
-        if any(len(rows) == ROWS_MAX for rows in new.values()):
+            self._seen, self._seen_at = last, now
+        is_much = any(len(rows) == ROWS_MAX for rows in new.values())
+        if not is_much and now - self._seen_at >= self._settle_seconds:
+            return self._decoded(last)
+        if is_much or now - self._done_at >= WAITS_MAX * self._settle_seconds:
             return self._decoded(_behind(self._after, _until_a_pause(new, self._time_ns)))
-        is_quiet = time.monotonic() - self._seen_at >= self._settle_seconds
-        return self._decoded(last) if is_quiet else Piece()
+        return Piece()
 
     def _new(self, table: str) -> list[TablePlace]:
         """The next rows of a table, each as the place behind it."""
@@ -153,7 +160,7 @@ class DatabaseSource:
     def _decoded(self, upto: DatabasePlace) -> Piece[Row]:
         part = _Part(self._path, self._after, upto)
         outcomes = list(rasdaemon.decode(part, self._unsaid()))
-        self._after, self._told = upto, ""
+        self._after, self._done_at, self._told = upto, time.monotonic(), ""
         rows = [Row(outcome, upto, outcome.line) for outcome in outcomes]
         return Piece(rows) if rows else Piece(begins=upto)
 
@@ -161,10 +168,15 @@ class DatabaseSource:
         return instant_ns(row.timestamp, self._unsaid()) or 0
 
     def _see_whether_it_is_the_same(self) -> None:
-        if all(self._is_there(table, place) for table, place in self._after.tables.items()):
-            return
-        self._tell(f"{self._path}: another database than before: read from its start")
-        self._after = self._seen = DatabasePlace()
+        there = {
+            table: place
+            for table, place in self._after.tables.items()
+            if self._is_there(table, place)
+        }
+        if there != self._after.tables:
+            anew = ", ".join(sorted(self._after.tables.keys() - there))
+            self._tell(f"{self._path}: {anew} made anew or emptied: read from the start")
+            self._after = self._seen = DatabasePlace(tables=there)
 
     def _is_there(self, table: str, place: TablePlace) -> bool:
         """True if the row at `place` is the one that was read, or rows behind it are there."""
@@ -185,8 +197,10 @@ def _until_a_pause(
     new: Mapping[str, Sequence[TablePlace]], time_ns: Callable[[TablePlace], int]
 ) -> Mapping[str, Sequence[TablePlace]]:
     """The rows before the longest pause in the later half of what is known of every table."""
-    horizon_ns = min(time_ns(rows[-1]) for rows in new.values() if len(rows) == ROWS_MAX)
-    known = sorted({at for rows in new.values() for at in map(time_ns, rows) if at <= horizon_ns})
+    all_ns = {time_ns(row) for rows in new.values() for row in rows}
+    full = (time_ns(rows[-1]) for rows in new.values() if len(rows) == ROWS_MAX)
+    horizon_ns = min(full, default=max(all_ns))
+    known = sorted(at for at in all_ns if at <= horizon_ns)
     pauses = [(behind - at, at) for at, behind in pairwise(known[len(known) // 2 :])]
     last_ns = max(pauses)[1] if pauses else horizon_ns
     cut = {

@@ -5,6 +5,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,3 +191,17 @@ def test_a_certificate_that_is_none_is_one_line_with_both_keys(
     guard = Guard(tmp_path / "no.pem", tmp_path / "no.key")
     with pytest.raises(AgentError, match=r"metrics\.cert_file: .*metrics\.key_file .*No such file"):
         PublicServer(("127.0.0.1", 0), CollectorRegistry(), board, guard)
+
+
+def test_a_moment_without_threads_takes_no_slot_for_good(
+    server: PublicServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(http.REQUESTS_MAX):
+            with pytest.raises(OSError, match=r"Remote end closed|reset"):
+                get(server, "/healthz")
+    assert get(server, "/metrics")[0] == 200

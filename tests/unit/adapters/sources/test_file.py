@@ -1,5 +1,6 @@
 """Every line of a log once, however it is rotated, and wherever the reader stopped."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -254,3 +255,34 @@ async def test_a_file_has_a_place_before_its_first_line_was_read(path: Path) -> 
     rotate(path)
     append(path, "two\n")
     assert (await reading(path, life.mark)).lines() == ["one\n", "two\n"]
+
+
+async def test_a_renamed_file_is_not_left_before_the_new_one_is_written_to(path: Path) -> None:
+    """Its writer may be told of the rotation long after it."""
+    append(path, "one\n")
+    life = await reading(path)
+    life.lines()
+    rotate(path)
+    append(path, "")
+    first = life.lines()
+    append(path.with_name("kern.log.1"), "two\n")
+    append(path, "three\n")
+    assert (first, life.lines()) == ([], ["two\n", "three\n"])
+
+
+async def test_a_torn_last_line_waits_until_the_next_file_can_be_opened(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(path, "one\ntorn")
+    life = await reading(path)
+    life.lines()
+    rotate(path)
+    append(path, "two\n")
+
+    def refuse(_: Path) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "LogFile", refuse)
+        life._look()
+    assert life.lines() == ["torn\n", "two\n"]

@@ -25,6 +25,8 @@ for argument in sys.argv[1:]:
     after = int(value) - 1 if name == "--cursor" else after
     boot = value if name == "_BOOT_ID" else boot
 assert "_TRANSPORT=kernel" in sys.argv and "--output=json" in sys.argv
+for number in range(COMPLAINTS):
+    print(f"Journal file {number} is truncated, ignoring file.", file=sys.stderr)
 printed = 0
 for line in open(JOURNAL):
     try:
@@ -58,9 +60,10 @@ class Journal:
         self._entries.touch()
         self.told: list[str] = []
 
-    def install(self, ends_after: int = -1) -> None:
+    def install(self, ends_after: int = -1, complaints: int = 0) -> None:
         program = self._folder / "journalctl"
-        head = f"JOURNAL, ENDS_AFTER = {str(self._entries)!r}, {ends_after}\n"
+        values = (str(self._entries), ends_after, complaints)
+        head = f"JOURNAL, ENDS_AFTER, COMPLAINTS = {values!r}\n"
         shebang, _, rest = PROGRAM.partition("\n")
         program.write_text(f"{shebang}\n{head}{rest}")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -193,5 +196,19 @@ async def test_without_the_program_it_says_what_else_there_is(
 async def test_a_program_that_may_not_read_anything_says_so(journal: Journal) -> None:
     journal.write(entry(1, "x"))
     journal.install(ends_after=0)
+    with pytest.raises(AgentError, match="it was killed"):
+        await journal.read()
+
+
+async def test_a_program_that_complains_at_length_is_read_all_the_same(journal: Journal) -> None:
+    """It would wait for somebody to read its complaints, and print no entry any more."""
+    journal.write(entry(1, "x"))
+    journal.install(complaints=5000)
+    assert [line.mark for line in await journal.read(count=1)] == ["1"]
+
+
+async def test_of_many_complaints_the_last_one_says_why_it_ended(journal: Journal) -> None:
+    journal.write(entry(1, "x"))
+    journal.install(ends_after=0, complaints=5000)
     with pytest.raises(AgentError, match="it was killed"):
         await journal.read()

@@ -172,3 +172,32 @@ async def test_a_table_that_is_not_read_is_told_for_its_new_rows(path: Path) -> 
     life = await reading(path)
     (row,) = life.source._look().items
     assert "extlog_event is not read" in str(row.outcome)
+
+
+async def test_a_table_that_was_emptied_has_no_other_read_again(path: Path) -> None:
+    """Somebody prunes one table; what was counted of the other must not be counted twice."""
+    check(path, 1, 0)
+    event(path, 2, 100)
+    (life := await reading(path)).pages()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM mce_record")
+    first = life.pages()
+    check(path, 3, 200)
+    assert (first, life.pages(), len(life.told)) == ([], [3], 1)
+
+
+async def test_errors_that_never_rest_are_read_before_they_are_many(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row every 5 s is never followed by 6 s of quiet; pairs of rows stay together."""
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    life = await reading(path, settle_seconds=6.0)
+    pages: list[int] = []
+    for number in range(1, 13):
+        check(path, number, number * 5)
+        event(path, number, number * 5 + 1)
+        pages += life.pages(looks=1)
+        now += 5
+    assert pages == list(range(1, len(pages) + 1))
+    assert len(pages) > 0
