@@ -181,6 +181,8 @@ def bridge(
     Exit codes: 0 told to stop, or all is applied; 1 something it needs is not
     there, or with --once not all is applied (one line says what); 2 wrong usage.
     """
+    if not follow and source.path is not None and not source.path.exists():
+        raise AgentError(f"{source.path}: not there, and with --once nothing is waited for")
     plan = Plan(host, follow, settle, keep_max, patience)
     files = Files(password_file, ca_file, cert_file, key_file)
     manner = Manner(

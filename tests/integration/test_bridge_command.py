@@ -118,6 +118,8 @@ async def test_without_an_agent_once_ends_with_one_line_and_keeps_all(
         (("--from=journal", "--metrics=x"), 2, "HOST:PORT"),
         (("--from=mcelog-device:/nonexistent",), 1, "--from journal"),
         (("--from=file:/",), 1, "not a regular file"),
+        (("--from=file:/nonexistent", "--once"), 1, "nothing is waited for"),
+        (("--from=rasdaemon-db:/nonexistent", "--once"), 1, "nothing is waited for"),
         (("--from=file:/x", "--password-file=/nonexistent"), 1, "--password-file"),
         (("--from=file:/x", "--broker=mqtts://x", "--ca-file=/nonexistent"), 1, "/nonexistent"),
     ],
