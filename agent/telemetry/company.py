@@ -11,7 +11,7 @@ Tellings that are far apart are not about the same error: once a place was quiet
 forgotten. Places are addresses; None is the place of all errors whose address is not known.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 PLACES_MAX = 1024  # remembered at once; the quietest is forgotten first
@@ -34,6 +34,11 @@ class _Told:
         """True if another form has told of more errors than `form` has."""
         return max(self.by_form.values(), default=0) > self.by_form.get(form, 0)
 
+    def owed(self) -> Mapping[str, int]:
+        """By each form that has told of fewer errors than another has: how many fewer."""
+        most = max(self.by_form.values(), default=0)
+        return {form: most - told for form, told in self.by_form.items() if told < most}
+
 
 @dataclass(slots=True)
 class Company:
@@ -45,6 +50,16 @@ class Company:
         """True if the error that `form` is about to tell of was told already."""
         told = self._told.get(place)
         return told is not None and told.owes(form) and told.is_near(times)
+
+    def owed(self, now_ns: int | None) -> Mapping[Place, Mapping[str, int]]:
+        """How many errors less than another each form told, where that may change its next one.
+
+        Without a time, now is when something was told last.
+        """
+        last = next(reversed(self._told.values())).times if self._told else ()
+        now = last if now_ns is None else (now_ns,)
+        near = ((place, told.owed()) for place, told in self._told.items() if told.is_near(now))
+        return {place: owed for place, owed in near if owed}
 
     def told(self, form: str, place: Place, times: frozenset[int]) -> None:
         """Remember that `form` told of an error at `place`."""

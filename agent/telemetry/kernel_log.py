@@ -56,6 +56,7 @@ class KernelLog:
         self._page_shift = unsaid.page_shift
         self._once = Once()
         self._last = Stamped("")
+        self._newest = ""  # of all lines, also of those that nobody reads
         self._events = ghes.Events()
         self._readers: tuple[tuple[str, Reader], ...] = (
             (LOGGED, MceLogged(unsaid)),
@@ -66,6 +67,7 @@ class KernelLog:
 
     def line(self, number: int, line: str) -> Iterator[Outcome]:
         """As `feed`, with the line as it is written."""
+        self._newest = line
         if _WORDS.search(line) or _MCELOGS.match(line):
             yield from self.feed(number, unprefixed(line, self._unsaid))
 
@@ -83,6 +85,11 @@ class KernelLog:
             self._block(number, said)
         else:
             yield from self._other(number, said)
+
+    @property
+    def owed(self) -> object:
+        """How many errors each form still has to tell that another has told."""
+        return self._once.owed(unprefixed(self._newest, self._unsaid).time_ns)
 
     def close(self) -> Iterator[Outcome]:
         """What is left to say when no line comes for a while, or none comes at all."""

@@ -5,7 +5,7 @@ and is explained by it. What is told in poor words is held. It comes out when no
 it in time, unless another form has told of it by then.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.telemetry.company import Company, Place
@@ -47,6 +47,10 @@ class Once:
     def is_told(self, form: str, place: Place, times: Iterable[int]) -> bool:
         """True if the error that `form` is about to tell of was told already."""
         return self._company.knows(form, place, times)
+
+    def owed(self, now_ns: int | None) -> Mapping[Place, Mapping[str, int]]:
+        """How many errors each form still has to tell that another has told."""
+        return self._company.owed(now_ns)
 
     def full(
         self, form: str, said: Stamped, record: Outcome, explained: list[Held]

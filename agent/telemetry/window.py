@@ -12,7 +12,7 @@ for a while (`conclude`); then the mark moves up to the end, and another walk be
 
 Where a log never rests, the mark moves up to a *cut*: a place where a new walk, begun there, says
 what the old one said from there on, and where the old one, ended there, would have said the rest.
-No walk has to tell what it remembers; a cut that would show is not made.
+A cut that would show is not made; nor one that would show later, by what the walks say is owed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,6 +45,11 @@ class Walk(Protocol):
 
     def close(self) -> Iterable[Outcome]:
         """What is left to say if no other comes."""
+        ...
+
+    @property
+    def owed(self) -> object:
+        """What is known already of errors that are yet to be told once more, to be compared."""
         ...
 
 
@@ -87,6 +92,10 @@ class _Walked:
     def end(self) -> None:
         """Have the walk say what it holds; it goes no further."""
         self._say(self._walk.close())
+
+    @property
+    def owed(self) -> object:
+        return self._walk.owed
 
     def _say(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
@@ -160,17 +169,18 @@ class Window:
             before = _Walked(self.begin_walk(), self._walked.lines[:lines])
             before.end()
             behind = _Walked(self.begin_walk(), self._walked.lines[lines:])
-            if self._is_said_alike(before, behind) and len(before.said) <= self.taken:
+            if self._is_alike(before, behind) and len(before.said) <= self.taken:
                 self.mark = str(self._walked.lines[lines - 1].mark)
                 self.taken -= len(before.said)
                 self._walked, self._cut_at = behind, LINES_MAX
                 return
         self._cut_at = len(self._walked.lines) + LINES_BEHIND
 
-    def _is_said_alike(self, before: _Walked, behind: _Walked) -> bool:
+    def _is_alike(self, before: _Walked, behind: _Walked) -> bool:
         lines = len(before.lines)
         moved = [replace(said, line=said.line + lines) for said in behind.said]
-        return before.said + moved == self._walked.said
+        is_said_alike = before.said + moved == self._walked.said
+        return is_said_alike and behind.owed == self._walked.owed
 
     def _candidates(self) -> Iterator[int]:
         """Where a cut may be, the best first: behind what was said last, as a rule."""

@@ -57,6 +57,21 @@ def test_after_a_quiet_time_counting_begins_anew() -> None:
     assert not company.knows("edac", HERE, late)
 
 
+def test_who_tells_less_than_others_owes_the_rest() -> None:
+    company = after(("edac", HERE), ("mce", HERE), ("edac", HERE), ("edac", None))
+    assert company.owed(1_000_000_000) == {HERE: {"mce": 1}}
+
+
+def test_nothing_is_owed_at_a_place_that_was_quiet() -> None:
+    company = after(("edac", HERE), ("mce", HERE), ("edac", HERE))
+    assert company.owed(1_000_000_000 + QUIET_NS + 1) == {}
+
+
+def test_a_log_without_times_is_as_late_as_what_it_told_last() -> None:
+    company = after(("edac", HERE), ("mce", HERE), ("edac", HERE))
+    assert company.owed(None) == {HERE: {"mce": 1}}
+
+
 def test_it_remembers_a_bounded_number_of_places() -> None:
     company = after(("mce", HERE), *(("mce", place) for place in range(PLACES_MAX)))
     assert not company.knows("edac", HERE, NOW)

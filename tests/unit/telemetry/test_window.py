@@ -15,6 +15,10 @@ from tests.support.logs import EDAC, LINE, UNSAID
 
 OPENING = "[  100.0] EDAC skx MC1: HANDLING MCE MEMORY ERROR"
 ADDRESS = "[  100.1] EDAC skx MC1: ADDR 0x12345680"
+EVENT = (
+    "[  100.260000] mc_event: 3 Corrected errors: memory read error on A1 "
+    "(mc:1 location:2:1:-1 address:0x12345680 grain:32 syndrome:0x00000000)"
+)
 OTHER = "[  101.0] eth0: link is up"
 BROKEN = "[  102.0] EDAC MC1: 1 CE"
 
@@ -115,6 +119,7 @@ def test_a_block_that_never_ends_is_concluded_at_last() -> None:
 
     class Endless:
         lines = 0
+        owed = 0
 
         def line(self, number: int, _line: str) -> list[Outcome]:
             self.lines = number
@@ -126,6 +131,26 @@ def test_a_block_that_never_ends_is_concluded_at_last() -> None:
     reading = Window(Endless)
     found = reading.feed(numbered([OTHER] * (window.LINES_LIMIT + 1)))
     assert (len(found), reading.is_settled) == (1, True)
+
+
+def test_no_mark_moves_while_a_second_form_lags_behind_the_first() -> None:
+    """A daemon tells the second half of a storm's errors after it: they were counted by then."""
+    half = 1500
+    texts = [LINE] * half + [LINE, EVENT] * half + [EVENT] * half
+    reading = a_window()
+    said = sum(
+        len(reading.feed(numbered(texts[at : at + 100], first=at)))
+        for at in range(0, len(texts), 100)
+    )
+    assert said == len(whole(texts)) == 2 * half
+
+
+def test_what_a_second_form_never_told_does_not_hold_the_mark_for_ever() -> None:
+    """Two errors, one of them told by the second form too, and then hours of other lines."""
+    quiet = [f"[ {1000 + at}.0] eth0: link is up" for at in range(window.LINES_MAX)]
+    reading = a_window()
+    reading.feed(numbered([LINE, LINE, EVENT, *quiet]))
+    assert reading.mark is not None
 
 
 @dataclass
