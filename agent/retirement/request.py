@@ -16,6 +16,7 @@ from agent.contract.frames import Mfn
 from agent.contract.hypercall import HostReply
 from agent.contract.requests import Ask, Came, RequestView, Wish
 from agent.contract.status import Rest
+from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.reason import Reason, told
 from agent.retirement.states import State
@@ -163,7 +164,7 @@ def _sorted(came: Counter[Fate]) -> tuple[tuple[Fate, int], ...]:
 def fate_of(request: Request, mfn: Mfn, docket: Docket) -> Fate | None:
     """What became of a page that was fed; none while that is open."""
     case = docket.get(mfn)
-    if case is None:
+    if case is None or _was_closed_before(case, request):
         return None, Reason.RETIRED_MEMORY_CAP if request.takes else Reason.NOT_TAKEN
     if docket.is_due(case) or case.rest is Rest.OPEN:  # or postponed
         return None
@@ -186,3 +187,9 @@ def view_of(request: Request) -> RequestView:
             for (rest, reason), pages in request.came
         ),
     )
+
+
+def _was_closed_before(case: Case, request: Request) -> bool:
+    """True for a page that came back earlier, and got no new case."""
+    is_old = case.state is State.RETURNED and case.moved_at_ns <= request.asked_at_ns
+    return request.takes and is_old

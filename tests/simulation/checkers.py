@@ -313,7 +313,8 @@ def what_was_retired_stays_so_unless_its_dimm_is_gone(scene: Scene) -> Iterator[
     for mfn in scene.before_of_its_own:
         case, is_replaced = cases.get(mfn), scene.host.is_replaced(mfn)
         is_dropped = case is None or case.state is State.RETURNED
-        if is_dropped and not is_replaced and mfn not in scene.operators.given_back:
+        is_ours = case is None or case.is_ours  # what was dropped with its DIMM may be found again
+        if is_dropped and is_ours and not is_replaced and mfn not in scene.operators.given_back:
             yield f"page {mfn:#x} was retired in the boot before, and is forgotten"
         if is_replaced and not is_dropped and mfn not in scene.operators.wanted | newer:
             yield f"page {mfn:#x} lies on a new DIMM, and is {cases[mfn].state} still"
@@ -342,7 +343,8 @@ def what_was_granted_is_so(scene: Scene) -> Iterator[str]:
     for number, asked in enumerate(taken):
         request = known.get(asked.ask.id)
         later = frozenset[int]().union(*(other.pages for other in taken[number + 1 :]))
-        if request is None or asked.boot != str(scene.host.boot_id) or asked.pages & later:
+        # Of the boot that the agent knew: the host may have been in its next one.
+        if request is None or request.boot != str(scene.host.boot_id) or asked.pages & later:
             continue
         granted = sum(n for (rest, _), n in request.came if rest is Rest.RETIRED)
         offlined = sum(scene.state_of(Mfn(m)) is FrameState.OFFLINED for m in asked.pages)
@@ -401,6 +403,8 @@ def who_was_not_disturbed_succeeds(scene: Scene) -> Iterator[str]:
         is_done = case.state in {State.RETIRED, State.RETURNED, State.POSTPONED, State.FOUND}
         if case.id in scene.troubled or is_done:
             continue
+        if case.reason is Reason.XEN_HEAP and case.mfn in scene.host.refused:
+            continue  # it was Xen's then, whosever it is now
         if case.reason not in CAPPING and _could_be_helped(scene, case.mfn):
             yield f"{case.id} is {case.state} for no reason but its own: {case.why}"
 

@@ -1,5 +1,6 @@
 """An operator's request: which pages it means, and what is said to have come of them."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -121,6 +122,12 @@ def test_an_evacuation_goes_beyond_the_cap() -> None:
 )
 def test_what_became_of_a_page(wish: Wish, docket: Docket, fate: Fate | None) -> None:
     assert fate_of(a_request(wish), MFN, docket) == fate
+
+
+def test_a_page_that_came_back_before_it_was_asked_for_and_has_no_new_case_met_the_cap() -> None:
+    request = replace(a_request(Wish.OFFLINE), asked_at_ns=1 << 62)
+    fate = fate_of(request, MFN, a_docket(State.RETURNED))
+    assert fate == (None, Reason.RETIRED_MEMORY_CAP)
 
 
 def test_a_page_that_is_recalled_is_still_open() -> None:
