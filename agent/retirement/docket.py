@@ -57,14 +57,19 @@ class Docket:
         kept = sorted(cases, key=_is_capped)  # these come last, when all that counts is known
         for case in kept:
             self.put(case)
-        return tuple(self._reopened(case, now_ns) for case in kept if self._is_stale(case))
+        changed = tuple(self._reopened(case, now_ns) for case in kept if self._is_stale(case))
+        self._recalled |= {each.mfn for each in self.unsettled if self._is_replaced(each)}
+        return changed
 
     def _is_stale(self, case: Case) -> bool:
         """True if it is to be taken up anew."""
-        is_replaced = case.is_of_another(self._module_of(case.dimm))
-        if _is_capped(case) and not is_replaced:
+        if _is_capped(case) and not self._is_replaced(case):
             return self._refusal(case.wears) is None
         return case.boot != self.boot and case.state is not State.RETURNED
+
+    def _is_replaced(self, case: Case) -> bool:
+        """True if its page lies on another DIMM now."""
+        return case.is_of_another(self._module_of(case.dimm))
 
     def _reopened(self, case: Case, now_ns: int) -> Case:
         fresh = reopened(case, self.boot, now_ns, self._module_of(case.dimm))

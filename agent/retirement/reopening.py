@@ -15,11 +15,13 @@ def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
     guest that may have been on disk may be there still: it is restored first. A page that was on
     its way back into use has arrived, and so has one that lies on another DIMM now: `module`. So
     has one that only others had marked: their mark was forgotten, and it is not ours to ask for.
+    A case of another DIMM that has such a guest keeps the module that it is about.
     """
-    is_replaced = case.is_of_another(module) and not case.image
-    if case.state is State.RETURNING or is_replaced or not case.is_ours:
+    is_replaced = case.is_of_another(module)
+    is_dropped = is_replaced and not case.image
+    if case.state is State.RETURNING or is_dropped or not case.is_ours:
         why = Reason.HOST_REBOOTED if not case.is_ours else case.reason
-        why = Reason.DIMM_REPLACED if is_replaced else why
+        why = Reason.DIMM_REPLACED if is_dropped else why
         closed = replace(case, detached=(), owed=(), reason=why, boot=boot)
         return moved_to(closed, State.RETURNED, now_ns)
     fresh = Case(
@@ -30,7 +32,7 @@ def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
         verdict=case.verdict,
         dimm=case.dimm,
         rank=case.rank,
-        reason=Reason.HOST_REBOOTED if boot != case.boot else None,
+        reason=_why(case, boot, is_replaced=is_replaced),
         boot=boot,
         beyond_cap=case.beyond_cap,
         module=case.module or module,
@@ -46,3 +48,9 @@ def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
         guest=case.guest,
         detached=case.detached,
     )
+
+
+def _why(case: Case, boot: str, *, is_replaced: bool) -> Reason | None:
+    if is_replaced:
+        return Reason.DIMM_REPLACED
+    return Reason.HOST_REBOOTED if boot != case.boot else None

@@ -361,6 +361,21 @@ def test_a_guest_on_disk_is_restored_before_its_case_may_go() -> None:
     assert (case.state, case.image) == (State.RESTORING, "c1--7")
 
 
+@pytest.mark.parametrize("boot", ["first", "second"])
+def test_a_page_of_a_replaced_dimm_goes_back_as_soon_as_its_guest_is_restored(boot: str) -> None:
+    docket = Docket(Caps(10), "second", {"A": "new"})
+    saved = a_case(State.RESTORING, module="old", image="c1--7", guest="db", dimm="A", boot=boot)
+    docket.restore([saved], now_ns=9)
+    assert docket.is_recalled(saved.mfn)
+
+
+def test_a_page_of_the_same_dimm_is_asked_for_when_its_guest_is_restored() -> None:
+    docket = Docket(Caps(10), "second", {"A": "old"})
+    saved = a_case(State.RESTORING, module="old", image="c1--7", guest="db", dimm="A", boot="first")
+    docket.restore([saved], now_ns=9)
+    assert not docket.is_recalled(saved.mfn)
+
+
 def test_a_new_case_knows_its_dimm() -> None:
     docket = Docket(Caps(10), modules={"A": "P/1"})
     (case,) = docket.open([on_rank(1, "A")], 0)
