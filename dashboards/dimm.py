@@ -46,12 +46,13 @@ WHICH = Row(
             columns=(
                 Column("instance", "Host"),
                 Column("dimm", "DIMM"),
-                Column("part", "Part"),
-                Column("serial", "Serial"),
                 Column("Value #B", "Errors, 24 h"),
                 Column("Value #C", "Pages taken"),
                 Column("Value #D", "Uncorrected, 24 h"),
+                Column("part", "Part"),
+                Column("serial", "Serial"),
             ),
+            worst="Errors, 24 h",
         ),
         Panel(
             Kind.HEATMAP,

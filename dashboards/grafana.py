@@ -71,7 +71,8 @@ class Panel:
     """`limit` is the one that the alert has. `interval` is how fine it is at most.
 
     `words` are shown in place of values; `by_row` makes a heatmap's row of each series, where else
-    it has the buckets of a histogram, whose unit is `unit`. `columns` are a table's, in order.
+    it has the buckets of a histogram, whose unit is `unit`. `columns` are a table's, in order; it has the
+    most of `worst`, one of them, on top.
     """
 
     kind: Kind
@@ -87,6 +88,7 @@ class Panel:
     stacked: bool = False
     by_row: bool = False
     columns: tuple[Column, ...] = ()
+    worst: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,8 +387,9 @@ def _bars(_: Panel) -> Object:
     }
 
 
-def _table(_: Panel) -> Object:
-    return {"showHeader": True, "cellHeight": "sm"}
+def _table(panel: Panel) -> Object:
+    order: list[Json] = [{"displayName": panel.worst, "desc": True}] if panel.worst else []
+    return {"showHeader": True, "cellHeight": "sm", "sortBy": order}
 
 
 def _heatmap(panel: Panel) -> Object:

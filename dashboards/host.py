@@ -100,13 +100,14 @@ WORKING = Row(
             height=6,
             columns=(
                 Column("instance", "Host"),
-                Column("version", "Version"),
-                Column("python", "Python"),
                 Column("Value #B", "Well", _WELL),
                 Column("Value #C", "Errors, 24 h"),
                 Column("Value #D", "Pages counted"),
                 Column("Value #E", "Cases"),
+                Column("version", "Version"),
+                Column("python", "Python"),
             ),
+            worst="Errors, 24 h",
         ),
     ),
 )

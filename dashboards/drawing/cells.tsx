@@ -96,7 +96,7 @@ export function Heatmap(drawn: Drawn): JSX.Element {
     ink: (value) =>
       value > filterValues.le ? scale((value - least) / Math.max(most - least, 1)) : undefined,
     part: 0.95,
-    legend: (lit.length === 0 ? [] : [0, 0.5, 1]).map((part) => ({
+    legend: (most - least < 2 ? [0, 1] : [0, 0.5, 1]).map((part) => ({
       label: formattedValueToString(shown(least + part * (most - least))),
       color: scale(part),
       yAxis: 1,

@@ -141,10 +141,11 @@ function Repeated({
   );
 }
 
-function Table({ frames, width, height }: Drawn): JSX.Element {
+function Table({ panel, frames, width, height }: Drawn): JSX.Element {
+  const { sortBy } = panel.options as Pick<Required<ComponentProps<typeof TableNG>>, "sortBy">;
   return (
     <TableNG
-      {...{ width, height }}
+      {...{ width, height, sortBy }}
       data={frames[0]!}
       structureRev={1}
       enableVirtualization={false} // so that columns beyond a phone's edge are there to be asked for

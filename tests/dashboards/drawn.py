@@ -91,7 +91,14 @@ class Easel:
         await self.tab.said(f"draw({json.dumps(board)}, {json.dumps(self._look(board))})")
         found: list[str] = await self.tab.said("faults()")
         await self._size(width, await self.tab.said("document.documentElement.scrollHeight"))
-        return [*found, *self._complaints()]
+        return [*found, *await self._undrawn(board), *self._complaints()]
+
+    async def _undrawn(self, board: Board) -> list[str]:
+        """Those that are nowhere on the page, because their row is closed."""
+        there = "[...document.querySelectorAll('[data-panel]')].map(each => each.dataset.panel)"
+        shown: list[str] = await self.tab.said(there)
+        titles = [panel["title"] for panel in panels_of(board)]
+        return [f"{title}: not drawn" for title in titles if title not in shown]
 
     def _look(self, board: Board) -> dict[str, Any]:
         """What there is to draw: the time, and all that Prometheus answers, word for word."""

@@ -112,6 +112,12 @@ async def test_a_defect_is_found(
     assert found.startswith(f"{title}: {word}")
 
 
+async def test_a_panel_that_is_folded_away_is_found(easel: Easel) -> None:
+    board = only(copy.deepcopy(KEPT["pagewarden-hosts"]), "Hosts")
+    row = KEPT["pagewarden-hosts"]["panels"][0] | {"collapsed": True, "panels": board["panels"]}
+    assert await easel.faults(board | {"panels": [row]}, WIDTHS[0]) == ["Hosts: not drawn"]
+
+
 @pytest.mark.parametrize("name", KEPT)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_picture_of_it_is_kept_and_shown(name: str, width: int) -> None:
