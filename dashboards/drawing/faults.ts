@@ -23,7 +23,7 @@ function faultOf(panel: HTMLElement): string {
   return panel.querySelector("[data-body]")?.textContent ? "" : "nothing at all";
 }
 
-/** Nothing is on it but axes, which are grey, and its limits. (A stat's little graph is not looked at.) */
+/** Nothing is on it but axes, which are grey, and its limits. (Stats are judged by their text.) */
 function isBlank(plot: HTMLElement): boolean {
   const canvas = plot.querySelector("canvas");
   if (!canvas) return true;
