@@ -64,15 +64,13 @@ export function History(drawn: Drawn): JSX.Element {
   return <Plot {...drawn} cells={cells} />;
 }
 
-/** The words that stand for values; where there are none, from where on which colour is. */
+/** The words that stand for values. */
 function wordsOf(panel: Panel, shown: (value: number) => DisplayValue): VizLegendItem[] {
-  const { mappings = [], thresholds } = panel.fieldConfig.defaults;
+  const mappings = panel.fieldConfig.defaults.mappings ?? [];
   const words = mappings.flatMap((each) => (each.type === "value" ? Object.keys(each.options) : []));
-  const steps = (thresholds?.steps ?? []).map((step) => step.value ?? -Infinity);
-  return [...words.map(Number), ...(words.length > 0 ? [] : steps)].map((value) => {
-    const { text, color } = shown(value);
-    const label = words.length > 0 ? text : Number.isFinite(value) ? `${text} and more` : "less";
-    return { label, yAxis: 1, ...(color && { color }) };
+  return words.map((word) => {
+    const { text, color } = shown(Number(word));
+    return { label: text, yAxis: 1, ...(color && { color }) };
   });
 }
 
