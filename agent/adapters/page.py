@@ -16,7 +16,7 @@ CASES_SHOWN = 50
 RENEW_SECONDS = 5
 
 _PLACE = ("DIMM", "Rank", "Bank")
-_HEAT = ("Errors", "State")
+_HEAT = ("Errors", "Failing")
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #c62828; }
@@ -149,7 +149,7 @@ def _place(hot: HotPlace) -> tuple[str, ...]:
 
 
 def _heat(hot: HotPlace) -> tuple[str, str]:
-    state = "failing" if hot.errors >= hot.threshold else "in use"
+    state = "failing" if hot.errors >= hot.threshold else "not yet"
     return f"{hot.errors} of {hot.threshold}", state
 
 

@@ -125,9 +125,7 @@ class Serd:
         self._touch(rows[over])
         left = np.flatnonzero(~over)
         hits = left[self._fire(rows[left], time_ns[left], copies[left])]
-        for hit in hits.tolist():
-            over[hit:] |= rows[hit:] == rows[hit]
-        return Fired(hits, evicted, over)
+        return Fired(hits, evicted, over | _from_hit_on(rows, hits))
 
     def _touch(self, rows: I64) -> None:
         """Nothing of these latched rows but that they erred last; where one comes twice, its last
@@ -347,6 +345,16 @@ class _Runs:
             return np.zeros(len(newest), np.bool_)
         out: Bools = np.logical_or.reduceat(steps_back, self.starts)
         return out
+
+
+def _from_hit_on(rows: I64, hits: I64) -> Bools:
+    """Which records are of a row that is hit, and not before it is; no row is hit twice."""
+    if not len(hits):
+        return np.zeros(len(rows), np.bool_)
+    hits = hits[np.argsort(rows[hits])]
+    hit = hits[np.minimum(np.searchsorted(rows[hits], rows), len(hits) - 1)]
+    behind: Bools = (rows == rows[hit]) & (np.arange(len(rows)) >= hit)
+    return behind
 
 
 def _begins(column: I64) -> Bools:

@@ -3,7 +3,7 @@
 The pages lie scattered over the host. Time goes on by `step_ns` from one ereport to the next.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -21,10 +21,11 @@ STRIDE = 7  # pages between two that err: no two of them share anything
 
 @dataclass(slots=True)
 class Storm:
-    """Each message goes on where the one before it ended."""
+    """Each message goes on where the one before it ended. `where` has the last word on places."""
 
     pages: int
     step_ns: int = 1_000
+    where: Callable[[Batch], Batch] = lambda batch: batch
     boot_id: UUID = field(default_factory=uuid4)
     next_seq: int = 0
     _rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(8412))
@@ -52,7 +53,7 @@ class Storm:
         seq = np.arange(self.next_seq, self.next_seq + count, dtype=np.uint64)
         self.next_seq += count
         pages = rng.integers(0, self.pages, count) * STRIDE if mfns is None else mfns
-        return Batch(
+        batch = Batch(
             HOST,
             self.boot_id,
             DIMMS,
@@ -68,3 +69,4 @@ class Storm:
             kind=np.zeros(count, np.uint8),
             located=np.ones(count, np.bool_),
         )
+        return self.where(batch)

@@ -4,21 +4,29 @@ Every page has been seen before, so the table has its size, and hardly any fires
 when its window is long over. `verdicts_firing` is of a storm in which every page fires once.
 Seconds are those of the processor.
 
+`verdicts_packed_*` judge pages, whatever the ereports name. `verdicts_rows_*` judge rows and banks
+as well, with the default thresholds: `verdicts_rows_10k` where every ereport names the place that
+its page lies in, so that most of the rows have failed before long, as they do in a storm;
+`verdicts_rows_unnamed` where ereports name no bank; and `verdicts_rows_1m`, the worst there is,
+where there are ten times as many rows as the table holds, so that ever others make room.
+
 Floors: a bare numpy pass over the same columns (each read once, none checked) for packed messages,
 and the JSON parser without any validation for the others. For a page's bytes: its number and the
 N - 1 times that it cannot do without.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from pydantic_core import from_json
 
 from agent.contract.codec import decode
-from agent.contract.columns import COLUMNS
+from agent.contract.columns import COLUMNS, UNKNOWN, Batch
 from agent.contract.ereport import BATCH_MAX
 from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis
+from agent.diagnosis.dram import Dram
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
 from tests.benchmarks.measure import (
@@ -37,18 +45,31 @@ JSON_EREPORTS = 1 << 14 if QUICK else 1 << 17
 JSON_COUNT = BATCH_MAX
 MANY = 1 << 17 if QUICK else 1_000_000
 SETTINGS = SerdSettings(n=2, window_ns=2, pages_max=1_000_000)
+DAY_NS = 86_400 * 10**9
+ROW = SerdSettings(n=4, window_ns=DAY_NS, pages_max=100_000)
+BANK = SerdSettings(n=16, window_ns=DAY_NS, pages_max=16_384)
 
 
 def main() -> None:
     report([tracked_page()])  # first, while no memory has been used before
     report([packed("verdicts_packed_10k", 10_000), packed("verdicts_packed_1m", MANY), json()])
     report([firing()])
+    report([rows("verdicts_rows_10k", 10_000, placed), rows("verdicts_rows_1m", MANY, placed)])
+    report([rows("verdicts_rows_unnamed", 10_000, unnamed)])
 
 
 def packed(name: str, pages: int) -> Result:
+    return judged(name, Storm(pages), a_diagnosis())
+
+
+def rows(name: str, pages: int, where: Callable[[Batch], Batch]) -> Result:
+    policy = Policy(SETTINGS, dram=Dram(ROW, BANK))
+    return judged(name, Storm(pages, where=where), Diagnosis(Admission(HOST), policy))
+
+
+def judged(name: str, storm: Storm, diagnosis: Diagnosis) -> Result:
     """Each page once, to fill the table; then runs of a storm on them."""
-    storm, diagnosis = Storm(pages), a_diagnosis()
-    fill(diagnosis, storm, pages)
+    fill(diagnosis, storm, storm.pages)
     rates, floors = list[float](), list[float]()
     for _ in range(RUNS):
         messages = list(storm.packed(EREPORTS // BATCH_MAX, BATCH_MAX))
@@ -86,6 +107,22 @@ def tracked_page() -> Result:
     fill(diagnosis, Storm(SETTINGS.pages_max), SETTINGS.pages_max)
     each = (resident_bytes() - before) / len(diagnosis.policy.serd)
     return result("tracked_page", "bytes", [each], [8 + 8 * (SETTINGS.n - 1)])
+
+
+def placed(batch: Batch) -> Batch:
+    """Every page in a row of its own, always the same one."""
+    page = batch.mfn // STRIDE
+    return replace(
+        batch,
+        dimm=(page % len(batch.dimms)).astype(np.int16),
+        rank=(page // 16 % 2).astype(np.int16),
+        bank=(page // 32 % 16).astype(np.int16),
+        row=(page // 512).astype(np.int32),
+    )
+
+
+def unnamed(batch: Batch) -> Batch:
+    return replace(batch, bank=np.full(len(batch), UNKNOWN, np.int16))
 
 
 def a_diagnosis() -> Diagnosis:

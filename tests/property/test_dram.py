@@ -1,8 +1,8 @@
 """Rows and banks of columns are a naive list a row and a bank, for every split and every order."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,8 @@ from tests.property.test_engines import NaiveSerd
 from tests.support.batches import a_batch
 
 
-class Error(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Error:
     """As an ereport tells it; -1 and None where it does not."""
 
     dimm: str | None
