@@ -124,6 +124,8 @@ class Serd:
         over = self._pages.latched(rows)
         self._touch(rows[over])
         left = np.flatnonzero(~over)
+        if not len(left):
+            return Fired(left, evicted, over)
         hits = left[self._fire(rows[left], time_ns[left], copies[left])]
         return Fired(hits, evicted, over | _from_hit_on(rows, hits))
 
@@ -136,8 +138,6 @@ class Serd:
 
     def _fire(self, rows: I64, time_ns: I64, copies: I64) -> I64:
         """Count the records of these rows; the places among them, rising, at which one fires."""
-        if not len(rows):
-            return rows
         runs = _Runs.of(rows, time_ns, copies)
         pages = runs.row[runs.starts]
         latched = self._pages.latched(pages)

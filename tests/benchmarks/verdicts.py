@@ -16,13 +16,12 @@ N - 1 times that it cannot do without.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from pydantic_core import from_json
 
 from agent.contract.codec import decode
-from agent.contract.columns import COLUMNS, UNKNOWN, Batch
+from agent.contract.columns import COLUMNS
 from agent.contract.ereport import BATCH_MAX
 from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis
@@ -54,17 +53,17 @@ def main() -> None:
     report([tracked_page()])  # first, while no memory has been used before
     report([packed("verdicts_packed_10k", 10_000), packed("verdicts_packed_1m", MANY), json()])
     report([firing()])
-    report([rows("verdicts_rows_10k", 10_000, placed), rows("verdicts_rows_1m", MANY, placed)])
-    report([rows("verdicts_rows_unnamed", 10_000, unnamed)])
+    report([rows("verdicts_rows_10k", Storm(10_000)), rows("verdicts_rows_1m", Storm(MANY))])
+    report([rows("verdicts_rows_unnamed", Storm(10_000, names_banks=False))])
 
 
 def packed(name: str, pages: int) -> Result:
     return judged(name, Storm(pages), a_diagnosis())
 
 
-def rows(name: str, pages: int, where: Callable[[Batch], Batch]) -> Result:
+def rows(name: str, storm: Storm) -> Result:
     policy = Policy(SETTINGS, dram=Dram(ROW, BANK))
-    return judged(name, Storm(pages, where=where), Diagnosis(Admission(HOST), policy))
+    return judged(name, storm, Diagnosis(Admission(HOST), policy))
 
 
 def judged(name: str, storm: Storm, diagnosis: Diagnosis) -> Result:
@@ -107,22 +106,6 @@ def tracked_page() -> Result:
     fill(diagnosis, Storm(SETTINGS.pages_max), SETTINGS.pages_max)
     each = (resident_bytes() - before) / len(diagnosis.policy.serd)
     return result("tracked_page", "bytes", [each], [8 + 8 * (SETTINGS.n - 1)])
-
-
-def placed(batch: Batch) -> Batch:
-    """Every page in a row of its own, always the same one."""
-    page = batch.mfn // STRIDE
-    return replace(
-        batch,
-        dimm=(page % len(batch.dimms)).astype(np.int16),
-        rank=(page // 16 % 2).astype(np.int16),
-        bank=(page // 32 % 16).astype(np.int16),
-        row=(page // 512).astype(np.int32),
-    )
-
-
-def unnamed(batch: Batch) -> Batch:
-    return replace(batch, bank=np.full(len(batch), UNKNOWN, np.int16))
 
 
 def a_diagnosis() -> Diagnosis:
