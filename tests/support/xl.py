@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,13 @@ Name                                ID  VCPU   CPU State   Time(s) Affinity (Har
 Domain-0                             0     0    0   r--      12.3  0 / all
 Domain-0                             0     1    1   -b-      10.1  1 / all
 """
+HERE = min(os.sched_getaffinity(0))  # a CPU that a thread of this test may run on
 UUID_OF_DB = "6f3c9a5e-0000-4000-8000-000000000001"
+
+
+def pinned_to(vcpu: int, cpus: str) -> str:
+    """What `xl vcpu-list` says of a dom0 whose one vCPU is pinned there."""
+    return PINNED.splitlines()[0] + f"\nDomain-0   0   {vcpu}   1   -b-   1.0  {cpus} / all\n"
 
 
 @dataclass

@@ -126,7 +126,9 @@ class XenHypervisor:
     async def _told(self, mfns: Sequence[Mfn], work: Work) -> PagesReply:
         vcpus = await self.prove_cpu()
         told = await self.thread.run(vcpus, lambda: work(mfns))
-        kinds = await self.kinds() if any(page.owner is not None for page in told) else {}
+        kinds: Mapping[int, GuestKind] = {}
+        if any(page.owner is not None for page in told):
+            kinds = await self.kinds()
         pages = tuple(_reply(page, kinds) for page in told)
         owners = {page.owner for page in pages if page.owner is not None}
         changed = any(page.has_changed for page in told)

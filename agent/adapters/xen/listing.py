@@ -25,7 +25,7 @@ from agent.contract.toolstack import DomainInfo, DomainState, GuestKind, Paging
 PAGES_OF_MEBIBYTE = 256
 
 _ROW = re.compile(
-    r"^(?P<name>.*\S)\s+(?P<domid>\d+)\s+(?P<mebibytes>\d+)\s+\d+\s+(?P<state>[rbpscd-]{6})\s+[\d.]+\s*$"
+    r"^(?P<name>.*\S)\s+(?P<domid>\d+)\s+(?P<mebibytes>\d+)\s+\d+\s+(?P<state>[a-z?-]{6})\s+[\d.]+\s*$"
 )
 _DEVICE = re.compile(r"^pci-([0-9a-f]{4})-([0-9a-f]{2})-([0-9a-f]{2})\.([0-7])$")
 
@@ -37,7 +37,20 @@ class Row:
     domid: DomId
     name: str
     mebibytes: int
-    letters: frozenset[str]
+    letters: str
+
+    @property
+    def state(self) -> DomainState:
+        paused, shut_down, why, dying = tuple(self.letters[2:])
+        if dying == "d":
+            return DomainState.DYING
+        if shut_down == "s" or why in SHUT_DOWN:
+            return SHUT_DOWN.get(why, DomainState.DYING)
+        return DomainState.SUSPENDED if paused == "p" else DomainState.RUNNING
+
+    @property
+    def is_paused(self) -> bool:
+        return self.letters[2] == "p"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +95,12 @@ class _Entry(BaseModel):
 
 _ENTRIES = TypeAdapter(tuple[_Entry, ...])
 
-# The first letter that is there decides.
-STATES: dict[str, DomainState] = {
-    "d": DomainState.DYING,
-    "c": DomainState.CRASHED,
+# Six letters at six places: running, blocked, paused, shut down, why, dying. What has shut down for
+# another reason than these has ended, and somebody is about to clear it away.
+SHUT_DOWN: dict[str, DomainState] = {
     "s": DomainState.SUSPENDED,
-    "p": DomainState.SUSPENDED,
+    "c": DomainState.CRASHED,
+    "w": DomainState.CRASHED,  # its watchdog has
 }
 PAGING = {GuestKind.PV: Paging.PV, GuestKind.PVH: Paging.HAP, GuestKind.HVM: Paging.HAP}
 
@@ -96,7 +109,7 @@ def rows(text: str) -> tuple[Row, ...]:
     """Every line of `xl list` that is one; the heading is none."""
     found = (_ROW.match(line) for line in text.splitlines())
     return tuple(
-        Row(DomId(int(row["domid"])), row["name"], int(row["mebibytes"]), _letters(row["state"]))
+        Row(DomId(int(row["domid"])), row["name"], int(row["mebibytes"]), row["state"])
         for row in found
         if row is not None
     )
@@ -160,18 +173,13 @@ def _readable(entries: Iterable[_Entry]) -> Iterable[tuple[int, _Configuration]]
 
 
 def _guest(row: Row, known: _Configuration) -> Guest:
-    state = next((STATES[each] for each in STATES if each in row.letters), DomainState.RUNNING)
     info = DomainInfo(
         domid=row.domid,
         name=row.name,
         kind=known.c_info.type,
-        state=state,
+        state=row.state,
         pages=row.mebibytes * PAGES_OF_MEBIBYTE,
         paging=PAGING[known.c_info.type],
         devices=tuple(device.name for device in known.pcidevs),
     )
-    return Guest(info, known.c_info.uuid, "p" in row.letters)
-
-
-def _letters(state: str) -> frozenset[str]:
-    return frozenset(state) - {"-"}
+    return Guest(info, known.c_info.uuid, row.is_paused)

@@ -19,15 +19,10 @@ from agent.events import CallMade, Event
 from emulator.xen.pages import PageKind
 from tests.support.xen import HVM_GUEST, ON_SMALL, PV_GUEST
 from tests.support.xen_library import EmulatedLibrary
-from tests.support.xl import PINNED, ScriptedXl, a_scripted_xl
+from tests.support.xl import HERE, ScriptedXl, a_scripted_xl, pinned_to
 
 IDENTITY = Identity("hv-1", UUID(int=7), Release(4, 17, 7))
 KINDS = {PV_GUEST: GuestKind.PV, HVM_GUEST: GuestKind.HVM}
-HERE = min(os.sched_getaffinity(0))
-
-
-def pinned_to(vcpu: int, cpus: str) -> str:
-    return PINNED.splitlines()[0] + f"\nDomain-0   0   {vcpu}   1   -b-   1.0  {cpus} / all\n"
 
 
 @dataclass

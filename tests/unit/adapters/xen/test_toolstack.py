@@ -181,7 +181,7 @@ async def test_a_migration_that_cannot_be_is_not_begun(
 
 
 async def test_a_guest_that_a_cut_off_save_left_suspended_goes_on(world: World) -> None:
-    world.xl.domains[0].state = "---s--"
+    world.xl.domains[0].state = "---ss-"
     assert (await world.tools.resume(DB)).outcome is DONE
     assert world.resumed == [DB]
 
@@ -242,9 +242,9 @@ async def test_what_a_stock_xen_cannot_do_is_refused_with_the_reason(world: Worl
 async def test_domains_are_told_with_room_and_without_dom0(world: World) -> None:
     world.xl.domains = [
         Dom(1, state="-b----"),
-        Dom(4, "web", "hvm", "---s--", uuid="6f3c9a5e-0000-4000-8000-000000000002"),
+        Dom(4, "web", "hvm", "---ss-", uuid="6f3c9a5e-0000-4000-8000-000000000002"),
         Dom(5, "old", "pvh", "--ps-d", uuid="6f3c9a5e-0000-4000-8000-000000000003"),
-        Dom(6, "ill one", "pvh", "----c-", uuid="6f3c9a5e-0000-4000-8000-000000000004"),
+        Dom(6, "ill one", "pvh", "---sc-", uuid="6f3c9a5e-0000-4000-8000-000000000004"),
     ]
     seen = await world.tools.domains()
     assert [(one.domid, one.name, one.kind, one.state) for one in seen.domains] == [
