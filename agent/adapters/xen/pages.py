@@ -97,9 +97,7 @@ class Pages:
         return read_query(self.library.ask(SysctlCommand.QUERY, mfn))
 
     def _looked_at(self, mfn: Mfn, found: Found) -> Told:
-        if found.place is Place.PENDING and not found.is_broken:
-            return self._take(mfn, found)
-        return _as_found(mfn, found)
+        return self._take(mfn, found) if found.place is Place.PENDING else _as_found(mfn, found)
 
     def _take(self, mfn: Mfn, found: Found) -> Told:
         # To ask for a broken page again crashes its owner, or panics Xen.

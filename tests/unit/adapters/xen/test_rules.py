@@ -3,6 +3,8 @@
 Behind the port to Xen's libraries stands the emulated xen-4.17, with all its defects.
 """
 
+from pathlib import Path
+
 import pytest
 
 from agent.adapters.xen.pages import Pages, Told
@@ -11,13 +13,22 @@ from agent.adapters.xen.words import Holder
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PageStatus, Refusal, SysctlCommand
 from agent.contract.toolstack import DomainState
+from agent.telemetry import formats
+from agent.telemetry.record import Decoded
+from agent.telemetry.source import Stream
 from emulator.xen.pages import PageKind
+from tests.support.logs import UNSAID
 from tests.support.xen import ON_SMALL, PV_GUEST
 from tests.support.xen_library import EmulatedLibrary, Fell
 
 DEBIAN = Release(4, 17, 7)
 MENDED = Release(4, 22, 0)
 FREE, GUESTS, DOM0S = (ON_SMALL[kind] for kind in (PageKind.FREE, PageKind.PV, PageKind.DOM0))
+# What dom0 of a Xen 4.17.7 read in /dev/mcelog: status 0x8800004000010090, an empty ADDR, bank 5.
+NO_ADDRESS = bytes.fromhex(
+    "9000010040000088" + "8600000000000000" + "0" * 80 + "0100000000000000"
+    "0005000100000000" + "0" * 16 + "0a01000100000000" + "0" * 48
+)
 OFFLINE, ONLINE, QUERY = SysctlCommand.OFFLINE, SysctlCommand.ONLINE, SysctlCommand.QUERY
 
 
@@ -129,6 +140,7 @@ def test_a_guest_is_who_has_a_guests_id(
 def test_the_owner_is_who_it_is_now(library: EmulatedLibrary, pages: Pages) -> None:
     """Rule 6. Between two looks the guest has died, and its page has left."""
     pages.offline([GUESTS])
+    assert one(pages.query([GUESTS])).owner == PV_GUEST
     library.xen.host.destroy(library.xen.host.domains[PV_GUEST])
     told = one(pages.query([GUESTS]))
     assert (told.status, told.owner) == (PageStatus.OFFLINED, None)
@@ -163,3 +175,22 @@ def test_what_no_look_shows_is_told_page_by_page(pages: Pages) -> None:
 def test_asking_twice_changes_once(pages: Pages) -> None:
     changed = [one(pages.offline([mfn])).has_changed for mfn in (FREE, GUESTS, FREE, GUESTS)]
     assert changed == [True, True, False, False]
+
+
+def test_nobody_here_writes_to_dom0s_own_page_interfaces() -> None:
+    """Rule 7. A machine address given to them would take an innocent page from dom0."""
+    house = Path(__file__).parents[4] / "agent"
+    interfaces = ("soft_offline_page", "hard_offline_page", "corrupt-pfn")
+    named = [
+        path.name
+        for path in house.rglob("*.py")
+        if any(f"/{word}" in path.read_text(encoding="utf-8") for word in interfaces)
+    ]
+    assert not named
+
+
+def test_an_empty_address_register_is_not_frame_0() -> None:
+    """Rule 7. As a real Xen gave dom0 a corrected error whose ADDRV was clear."""
+    (record,) = formats.decode(Stream(NO_ADDRESS), UNSAID)
+    assert isinstance(record, Decoded)
+    assert (record.address, record.errors) == (None, 1)
