@@ -103,4 +103,5 @@ class ScriptedXl(Xl):
 
 
 def a_scripted_xl(**changes: object) -> ScriptedXl:
-    return ScriptedXl(5.0, 0.05, **changes)  # type: ignore[arg-type] # names of fields
+    known: dict[str, object] = {"processes": Path("/nonexistent")} | changes
+    return ScriptedXl(5.0, 0.05, **known)  # type: ignore[arg-type] # names of fields

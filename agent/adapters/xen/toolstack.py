@@ -127,7 +127,7 @@ class XenToolstack:
 
     async def _resume(self, guest: Guest) -> ToolReply:
         domid = DomId(guest.info.domid)
-        if self.xl.is_busy(domid):
+        if self.xl.is_busy(str(domid)):
             return not_now(f"an xl command about domain {domid} is still under way")
         if guest.info.state is not DomainState.SUSPENDED or guest.is_paused:
             return done(domid)  # paused is not suspended: somebody else did that
@@ -136,12 +136,12 @@ class XenToolstack:
 
     async def _save(self, guest: Guest, name: str) -> ToolReply:
         domid = DomId(guest.info.domid)
-        if not self.xl.is_busy(domid):
+        if not self.xl.is_busy(str(domid)):
             if self.images.free_bytes() < guest.bytes + SPARE_BYTES:
                 return refused(f"{self.images.folder} has no room for {guest.info.name}")
             self.images.forget(name)  # an earlier try, that was not finished: its guest is here
         path = self.images.path(name, guest.uuid, self.clock_ns())
-        ran = await self.xl.command(domid, "save", str(domid), str(path))
+        ran = await self.xl.command(str(domid), "save", str(domid), str(path))
         after = await self._find(guest.uuid)
         if after is not None:
             self.images.forget(name)
@@ -155,23 +155,14 @@ class XenToolstack:
         image = self.images.named(name)
         if image is None:
             return no_domain(f"there is no image {name}")
-        if not self.xl.is_busy(name):
-            before = await self._find(image.uuid)
-            if before is not None:
-                return self._restored_before(image, before)
-        ran = await self.xl.command(name, "restore", str(image.path))
+        before = await self._find(image.uuid)
+        if before is not None and before.info.state is not DomainState.SUSPENDED:
+            self.images.forget(name)
+            return done(before.info.domid)
+        if before is not None and not self.xl.is_busy(str(image.path)):
+            return _left_over(image, before)
+        ran = await self.xl.command(str(image.path), "restore", str(image.path))
         return self._restored(image, ran, await self._find(image.uuid))
-
-    def _restored_before(self, image: Image, guest: Guest) -> ToolReply:
-        """Its guest is here already: restored, or left over from a restore that was cut off."""
-        domid = guest.info.domid
-        if guest.info.state is not DomainState.SUSPENDED:
-            self.images.forget(image.name)
-            return done(domid)
-        return damaged(
-            f"domain {domid} stands still, and {image.path} may hold all of it: if a restore was "
-            f"cut off, `xl destroy {domid}`, and it is restored; else have it go on"
-        )
 
     def _restored(self, image: Image, ran: Ran, guest: Guest | None) -> ToolReply:
         if ran.code or guest is None:
@@ -182,10 +173,10 @@ class XenToolstack:
 
     async def _migrate(self, guest: Guest, to: str) -> ToolReply:
         domid = DomId(guest.info.domid)
-        if not self.xl.is_busy(domid) and (why := await self._why_not_migrate(guest, to)):
+        if not self.xl.is_busy(str(domid)) and (why := await self._why_not_migrate(guest, to)):
             return refused(why)
         receive = "xl migrate-receive"  # without a shell of another host before it
-        ran = await self.xl.command(domid, "migrate", "-s", "", str(domid), receive)
+        ran = await self.xl.command(str(domid), "migrate", "-s", "", str(domid), receive)
         return _migrated(guest, ran, await self._find(guest.uuid))
 
     async def _why_not_migrate(self, guest: Guest, to: str) -> str:
@@ -207,7 +198,7 @@ class XenToolstack:
             if (device in guest.info.devices) is has_it:
                 return done(domid)
             word = "pci-attach" if has_it else "pci-detach"
-            ran = await self.xl.command(domid, word, str(domid), address)
+            ran = await self.xl.command(str(domid), word, str(domid), address)
             after = await self._find(guest.uuid)
             if after is None:
                 return no_domain(f"domain {domid}")
@@ -228,6 +219,15 @@ class XenToolstack:
 
     async def _timed(self, call: ToolCall, asked: Awaitable[Answered]) -> Answered:
         return await timed(call, asked, self.observe)
+
+
+def _left_over(image: Image, guest: Guest) -> ToolReply:
+    """By a restore that was cut off; or somebody paused it, and only he can tell."""
+    domid = guest.info.domid
+    return damaged(
+        f"domain {domid} stands still, and {image.path} may hold all of it: if a restore was cut "
+        f"off, `xl destroy {domid}`, and it is restored; else have it go on"
+    )
 
 
 def _migrated(before: Guest, ran: Ran, after: Guest | None) -> ToolReply:

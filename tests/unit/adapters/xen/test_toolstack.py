@@ -261,3 +261,30 @@ async def test_calls_are_told_by_the_contracts_words(world: World) -> None:
     await world.tools.suspend(DB)
     told = [(event.call, event.outcome) for event in world.events if isinstance(event, CallMade)]
     assert told == [("domains", "done"), ("suspend", "refused")]
+
+
+@pytest.fixture
+def orphan(world: World) -> None:
+    """An agent that was killed has left a save of domain 1 running."""
+    world.xl.processes = world.folder / "proc"
+    process = world.xl.processes / "4711"
+    process.mkdir(parents=True)
+    process.joinpath("cmdline").write_text("/usr/sbin/xl\0save\x001\0/images/c1\0")
+
+
+@pytest.mark.usefixtures("orphan")
+async def test_a_save_that_an_earlier_life_left_running_is_not_disturbed(world: World) -> None:
+    """A second one, or a resume in the middle of it, would lose the guest."""
+    world.xl.domains[0].state = "---ss-"
+    image = world.folder / f"{IMAGE}@{world.xl.domains[0].uuid}@1.xl"
+    image.touch()
+    with pytest.raises(Unreachable, match="of somebody else, is under way"):
+        await world.tools.save(DB, IMAGE)
+    assert (await world.tools.resume(DB)).outcome is ToolOutcome.TRY_AGAIN
+    assert (world.xl.given, world.resumed, image.exists()) == ([], [], True)
+
+
+@pytest.mark.usefixtures("orphan")
+async def test_another_guest_is_not_kept_waiting_for_it(world: World) -> None:
+    world.xl.domains = [Dom(10, state="---ss-")]
+    assert (await world.tools.resume(DomId(10))).outcome is DONE
