@@ -62,16 +62,20 @@ class Images:
         return tuple(sorted({image.name for image in self._all() if image.uuid not in living}))
 
     def forget(self, name: str) -> None:
-        """Its guest is alive, so it is of no use."""
+        """Its guest is alive, so it is of no use, and does no harm where it cannot be removed."""
         for image in self._all():
             if image.name == name:
-                image.path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    image.path.unlink()
 
     def free_bytes(self) -> int:
-        return shutil.disk_usage(self.folder).free
+        """None of them, where the folder cannot be looked at."""
+        with suppress(OSError):
+            return shutil.disk_usage(self.folder).free
+        return 0
 
     def _all(self) -> Iterator[Image]:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             for path in list(self.folder.iterdir()):
                 if found := _FILE.match(path.name):
                     with suppress(ValueError):

@@ -87,6 +87,13 @@ async def test_no_guest_is_saved_where_there_is_no_room_for_it(world: World) -> 
     assert (reply.outcome, world.xl.given) == (REFUSED, [])
 
 
+async def test_no_guest_is_saved_into_a_folder_that_is_not_there(world: World) -> None:
+    world.folder = world.folder / "not there"
+    reply = await world.tools.save(DB, IMAGE)
+    assert (reply.outcome, world.xl.given) == (REFUSED, [])
+    assert (await world.tools.domains()).images == ()
+
+
 async def test_an_image_whose_guest_lives_waits_for_nobody(world: World) -> None:
     """It is unfinished, or was used up by a life of the agent that did not get to say so."""
     world.xl.saves(leaves=False)
