@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.adapters.xen.cpus import safe_vcpus
+from agent.adapters.xen.images import SPARE_BYTES
 from agent.adapters.xen.releases import DRIVEN
-from agent.adapters.xen.toolstack import SPARE_BYTES
 from agent.contract.errors import PeerError
 from agent.contract.toolstack import HERE
 from agent.doctor.facts import Facts, Xen

@@ -20,6 +20,8 @@ from agent.contract.errors import AgentError
 
 _FILE = re.compile(r"^(?P<name>[A-Za-z0-9._-]{1,64})@(?P<uuid>[0-9a-f-]{36})@(?P<ns>\d{1,20})\.xl$")
 
+SPARE_BYTES = 64 << 20  # beside its memory, an image holds a guest's registers and configuration
+
 
 @dataclass(frozen=True, slots=True)
 class Image:

@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from agent.adapters.xen.images import Image, Images, settle
+from agent.adapters.xen.images import SPARE_BYTES, Image, Images, settle
 from agent.adapters.xen.listing import Guest, address_of, free_pages, guests
 from agent.adapters.xen.timing import Answered, timed
 from agent.adapters.xen.xl import Ran, Xl
@@ -46,7 +46,6 @@ NO_EXCHANGE = (
     "a stock Xen cannot exchange a page: xc_exchange_page names the wrong owner of the page "
     "tables, loses the writable bit, and garbles the machine-to-physical table"
 )
-SPARE_BYTES = 64 << 20  # beside its memory, an image holds the guest's registers and configuration
 
 
 @dataclass(slots=True)
