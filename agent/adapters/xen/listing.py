@@ -62,6 +62,11 @@ class Guest:
     is_paused: bool
 
     @property
+    def is_alive(self) -> bool:
+        """False if it has ended, or is being built: all of it may be in an image."""
+        return not self.is_paused and self.info.state is not DomainState.DYING
+
+    @property
     def bytes(self) -> int:
         return self.info.pages << 12
 

@@ -17,6 +17,7 @@ How long a guest stood still is measured from before its save to after its resto
 than it was. A live migration does not tell how long its last stop was.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ class XenToolstack:
 
     async def _domains(self) -> DomainsReply:
         known = await self._guests()
-        alive = [guest.uuid for guest in known if not guest.is_paused]
+        alive = [guest.uuid for guest in known if guest.is_alive]
         return DomainsReply(
             domains=tuple(guest.info for guest in known),
             images=self.images.waiting(alive),
@@ -147,7 +148,7 @@ class XenToolstack:
             return failed(ran.why)
         if (image := self.images.named(name)) is None:
             return damaged(f"{guest.info.name} is gone, and there is no image of it: {ran.why}")
-        settle(image.path)
+        await asyncio.to_thread(settle, image.path)
         return done(domid)
 
     async def _restore(self, name: str) -> ToolReply:
@@ -207,8 +208,8 @@ class XenToolstack:
 
     async def _find(self, uuid: UUID) -> Guest | None:
         """The guest as it is now, whatever its domain; a dying one is none."""
-        alive = (one for one in await self._guests() if one.info.state is not DomainState.DYING)
-        return next((one for one in alive if one.uuid == uuid), None)
+        there = (one for one in await self._guests() if one.info.state is not DomainState.DYING)
+        return next((one for one in there if one.uuid == uuid), None)
 
     async def _answered(self, call: ToolCall, reply: ToolReply) -> ToolReply:
         async def answer() -> ToolReply:

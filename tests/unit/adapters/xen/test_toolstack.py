@@ -101,6 +101,12 @@ async def test_an_image_whose_guest_lives_waits_for_nobody(world: World) -> None
     assert (await world.tools.domains()).images == ()
 
 
+async def test_an_image_waits_though_others_still_map_what_its_guest_had(world: World) -> None:
+    world.xl.domains = [Dom(1, state="---ssd")]
+    (world.folder / f"{IMAGE}@{world.xl.domains[0].uuid}@1.xl").touch()
+    assert (await world.tools.domains()).images == (IMAGE,)
+
+
 async def test_a_guest_that_was_restored_before_is_not_made_twice(world: World) -> None:
     (world.folder / f"{IMAGE}@{world.xl.domains[0].uuid}@1.xl").touch()
     reply = await world.tools.restore(IMAGE)
