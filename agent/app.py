@@ -28,6 +28,10 @@ from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
 from agent.adapters.page import Glance, page
 from agent.adapters.systemd import Systemd
+from agent.adapters.xen.hypervisor import XenHypervisor
+from agent.adapters.xen.opening import Manner, open_xen
+from agent.adapters.xen.toolstack import RUNGS as RUNGS_OF_XEN
+from agent.adapters.xen.toolstack import XenToolstack
 from agent.checkup import Checkup
 from agent.clock import Clock, wall_clock
 from agent.config import AgentConfig
@@ -51,7 +55,7 @@ from agent.retirement.case import Case
 from agent.retirement.desk import Desk
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
-from agent.retirement.ladder import Terms
+from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
@@ -317,6 +321,8 @@ async def _first_contact(
             board.renew(Health((f"the hypervisor does not answer: {error}",)))
             await set_within(stop, FIRST_CONTACT_SECONDS)
         else:
+            if config.hypervisor.kind == "xen":
+                return host  # it was looked at before it was opened
             return checked(host, config.host, config.hypervisor.hypercall_socket)
     return None
 
@@ -424,15 +430,26 @@ async def _parts(
     config: AgentConfig, stack: AsyncExitStack, observe: Observers, board: HealthBoard
 ) -> Parts:
     """The adapters, each to be closed with `stack`."""
-    section = config.hypervisor
     broker = Broker(_broker_settings(config), (topics.ereports(config.host),), observe)
     journal = await Journal.open(config.journal.path, _limits(config))
     stack.push_async_callback(journal.close)
-    hypervisor = EmulatedHypervisor(section.hypercall_socket, section.call_seconds_max, observe)
-    toolstack = EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe)
+    hypervisor, toolstack = await _peers(config, observe)
     stack.push_async_callback(hypervisor.close)
     stack.push_async_callback(toolstack.close)
     return Parts(broker, hypervisor, toolstack, journal, observe, board)
+
+
+async def _peers(
+    config: AgentConfig, observe: Observer
+) -> tuple[EmulatedHypervisor, EmulatedToolstack] | tuple[XenHypervisor, XenToolstack]:
+    section = config.hypervisor
+    if section.kind == "xen":
+        calls, guests = section.call_seconds_max, section.guest_seconds_max
+        return await open_xen(Manner(config.host, section.images, calls, guests), observe)
+    return (
+        EmulatedHypervisor(section.hypercall_socket, section.call_seconds_max, observe),
+        EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe),
+    )
 
 
 def _limits(config: AgentConfig) -> JournalLimits:
@@ -452,13 +469,21 @@ def _manners(config: AgentConfig) -> Manners:
         cases_in_flight_max=section.cases_in_flight_max,
         gather_seconds=section.gather_seconds_max,
         late_seconds=LATE_CALLS * config.hypervisor.guest_seconds_max,
-        terms=Terms(section.rungs, section.migrate_to, section.mapped_seconds_max),
+        terms=Terms(_rungs(config), section.migrate_to, section.mapped_seconds_max),
         stops=StopCaps(
             section.pauses_per_guest_and_hour_max,
             tuple(given.window for given in section.windows),
         ),
         observes=section.mode == "observe",
     )
+
+
+def _rungs(config: AgentConfig) -> tuple[Rung, ...]:
+    """What the operator allows, as far as the hypervisor has it."""
+    allowed = config.retirement.rungs
+    if config.hypervisor.kind == "xen":
+        return tuple(rung for rung in RUNGS_OF_XEN if rung in allowed)
+    return allowed
 
 
 def _broker_settings(config: AgentConfig) -> BrokerSettings:
