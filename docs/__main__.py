@@ -1,0 +1,22 @@
+"""`python -m docs`: write every page of this folder that is made from something else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from docs import configure
+
+HERE = Path(__file__).parent
+
+
+def files() -> Iterator[tuple[Path, str]]:
+    """Each file, and what is to be in it."""
+    yield HERE / "configure.md", configure.markdown()
+
+
+def main() -> None:
+    for path, text in files():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
