@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs import configure
+from docs import asyncapi, configure, topics
 
 HERE = Path(__file__).parent
 
@@ -11,6 +11,8 @@ HERE = Path(__file__).parent
 def files() -> Iterator[tuple[Path, str]]:
     """Each file, and what is to be in it."""
     yield HERE / "configure.md", configure.markdown()
+    yield HERE / "asyncapi.yaml", asyncapi.yaml()
+    yield HERE / "topics.md", topics.markdown()
 
 
 def main() -> None:

@@ -109,7 +109,9 @@ def _rows(file: File, table: Table) -> Iterator[str]:
 
 
 def _default(key: Key) -> str:
-    return "–" if key.default is None else f"`{key.default}`"
+    if key.default is None:
+        return "must be given" if key.is_required else "–"
+    return f"`{key.default}`"
 
 
 def _variable(table: Table, key: Key) -> str:

@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+from uuid import UUID
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel
@@ -24,6 +25,7 @@ PLAIN = {
     float: "number",
     Path: "path",
     time: "time of day",
+    UUID: "UUID",
 }
 # What a check of ours makes of a plain type.
 CHECKED: dict[object, str] = {
@@ -40,6 +42,7 @@ class Key:
     name: str
     type: str
     default: str | None
+    is_required: bool = False
 
     @property
     def is_free_table(self) -> bool:
@@ -65,7 +68,7 @@ def tables(
 ) -> Iterator[Table]:
     """`model` as a table, and every table in it; `given` are the values that stand in the file."""
     fields = model.model_fields
-    own = (_key(key, found, given) for key, found in fields.items() if not _is_table(found))
+    own = (key_of(key, found, given) for key, found in fields.items() if not _is_table(found))
     yield Table(name, _about(model), many, tuple(own))
     for key, found in fields.items():
         if below := _model_in(found.annotation):
@@ -89,10 +92,10 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - anno
     return None
 
 
-def _key(name: str, found: FieldInfo, given: Mapping[str, Any]) -> Key:
+def key_of(name: str, found: FieldInfo, given: Mapping[str, Any]) -> Key:
     if found.is_required():
         value = as_toml(given[name]) if name in given else None
-        return Key(name, words(found.annotation, found.metadata), value)
+        return Key(name, words(found.annotation, found.metadata), value, is_required=True)
     default = found.get_default(call_default_factory=True, validated_data={})
     if CHECKED.get(_check(found.metadata)) == "size" and default is not None:
         default = shown(default)
@@ -103,12 +106,18 @@ def words(annotation: Any, metadata: Sequence[object] = ()) -> str:  # noqa: ANN
     """A type and its bounds as people say them: `whole number, 5 to 3,600`."""
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return words(inside[0], (*inside[1:], *metadata))
+        return words(inside[0], (*_flat(inside[1:]), *metadata))
     if origin in {Union, UnionType}:
         return " or ".join(words(choice, metadata) for choice in inside if choice is not NoneType)
     if said := CHECKED.get(_check(metadata)):
         return said
     return ", ".join((_kind(annotation), *_bounds(annotation, metadata)))
+
+
+def _flat(metadata: Sequence[object]) -> Iterator[object]:
+    """Bounds, also those that stand in a `Field`."""
+    for bound in metadata:
+        yield from bound.metadata if isinstance(bound, FieldInfo) else (bound,)
 
 
 def _check(metadata: Sequence[object]) -> object:
@@ -119,6 +128,8 @@ def _check(metadata: Sequence[object]) -> object:
 
 def _kind(annotation: Any) -> str:  # noqa: ANN401 - as above
     origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is Literal and len(inside) == 1:
+        return f"always `{inside[0]}`"
     if origin is Literal:
         return _one_of(inside)
     if origin is tuple:

@@ -1,11 +1,13 @@
 """What `python -m docs` makes is what is committed, and leaves no key out."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.config import AgentConfig
-from docs.__main__ import files
+from docs.__main__ import HERE, files
 from docs.configure import CONFIG, FILES, File
 from docs.keys import Table, tables
 from docs.manual import Chapter, read
@@ -56,10 +58,22 @@ def row(page: str, key: str) -> str:
         ("mode", '`"observe"` or `"enforce"` | `"enforce"` | `PAGEWARDEN_RETIREMENT__MODE` |'),
         ("session_expiry_seconds", "whole number, 60 to 4,294,967,295 | `604800` | "),
         ("retired_memory_fraction_max", "number, above 0, at most 0.1 | `0.001` | "),
-        ("host", "name of a host | – | `PAGEWARDEN_HOST` |"),
+        ("host", "name of a host | must be given | `PAGEWARDEN_HOST` |"),
         ("dom0", 'size | `"1 GiB"` |'),
     ],
 )
 def test_a_row_says_type_bounds_default_and_variable(key: str, said: str) -> None:
     (page,) = (text for path, text in files() if path.name == "configure.md")
     assert row(page, key).startswith(f"| `{key}` | {said}")
+
+
+def test_every_link_leads_to_a_file_that_is_there() -> None:
+    """Every page of the folder, and the README."""
+    for page in (*HERE.glob("*.md"), HERE.parent / "README.md"):
+        for target in links_in(page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def links_in(text: str) -> Iterator[Path]:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        yield Path(target)
