@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from agent.config import ENV_DELIMITER, ENV_PREFIX, AgentConfig
+from agent.reloading import is_policy
 from docs.keys import Key, Table, tables
 from docs.manual import Chapter, Meaning, read
 from emulator.config import EmulatorConfig
@@ -73,6 +74,8 @@ def _table(file: File, table: Table, chapters: dict[str, Chapter]) -> Iterator[s
     chapter = chapters.get(table.name, Chapter())
     if table.name and table.keys:
         yield f"### `{table.heading}` in {file.name}\n"
+        if file.by_environment:
+            yield f"{'Taken at a reload' if is_policy(table.name) else 'Needs a restart'}.\n"
         yield from (f"{said}\n" for said in (table.about, _said_of(table, chapters)) if said)
     elif chapter.text:
         yield f"{chapter.text}\n"
