@@ -23,6 +23,7 @@ UNSHOWN = {
     "pagewarden_case_messages_coalesced_total": "of interest to whoever follows cases over MQTT",
     "pagewarden_gaps_total": "missing ereports are shown, and say more",
     "pagewarden_marks_unlisted_total": "it counts starts at a hypervisor, and does not change between",
+    "pagewarden_policy_reloads_total": "whoever reloads a policy reads in the log what came of it",
     "pagewarden_truth_ereports_total": "errors are shown, and an ereport may tell of many",
     "pagewarden_truth_broken_frames": "uncorrected errors are shown",
     "pagewarden_truth_boots_total": "when the host was up is shown",
