@@ -224,10 +224,10 @@ class Driver:
 
     async def _settle(self) -> None:
         """Look now and then whether a command that nobody answered was carried out late."""
-        while await self._steps.owing.wait():
-            if await set_within(self._stopping, self.manners.pause_seconds_max):
-                return
-            await self._turns.settle()
+        while not self._stopping.is_set():
+            await self._steps.owing.wait()
+            if not await set_within(self._stopping, self.manners.pause_seconds_max):
+                await self._turns.settle()
 
     def _rouse(self, move: batch.Move) -> None:
         """Have this case looked at again at once: nobody else would before long."""
