@@ -9,9 +9,8 @@ the group, and with it the agent, in one line; what is only trouble is an outcom
 """
 
 import asyncio
-import signal
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, aclosing, closing, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -47,6 +46,7 @@ from agent.events import CaseDropped, CaseMessageCoalesced, DimmWornOut, Event, 
 from agent.handshake import Bus, Handshake
 from agent.herald import Herald
 from agent.introduction import checked, modules_of
+from agent.orders import Orders
 from agent.pipeline import Delivery, Pipeline
 from agent.retirement.acts import Acts
 from agent.retirement.adoption import Adoption
@@ -84,18 +84,8 @@ class Observers:
             observe(event)
 
 
-class _Stop(asyncio.Event):
-    """Set when the agent is told to stop; `why` says by what."""
-
-    why = ""
-
-    def tell(self, number: signal.Signals) -> None:
-        self.why = self.why or number.name
-        self.set()
-
-
 async def run(config: AgentConfig, path: Path) -> None:
-    """Run until SIGTERM or SIGINT. `path` is where `config` was read from, for the log.
+    """Run until SIGTERM or SIGINT. `path` is where `config` was read from, and is again at SIGHUP.
 
     Raises:
         AgentError: if something it needs cannot be had, or is lost for good.
@@ -104,26 +94,29 @@ async def run(config: AgentConfig, path: Path) -> None:
     asyncio.get_running_loop().set_exception_handler(logs.tell_loop_trouble)
     logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
     with closing(Systemd()) as systemd:
-        async with _stop_signal() as stop:
+        orders = Orders(config, path, systemd)
+        with orders.heard():
             try:
-                await _live(config, stop, systemd)
+                await _live(orders, systemd)
             except Exception as error:
                 logs.tell_stop(failure=first_of(error))
                 raise
             finally:
                 systemd.stopping()
-            logs.tell_stop(stop.why)
+            logs.tell_stop(orders.why)
 
 
-async def _live(config: AgentConfig, stop: asyncio.Event, systemd: Systemd) -> None:
-    """One life for each boot of the host."""
-    while not stop.is_set():
+async def _live(orders: Orders, systemd: Systemd) -> None:
+    """One life for each boot of the host, and for each policy."""
+    while not orders.why:
+        config = orders.begin()
+        logs.set_up_logs(config.log.level)
         async with AsyncExitStack() as stack:
-            await _live_once(config, stack, stop, systemd)
+            await _live_once(config, stack, orders, systemd)
 
 
 async def _live_once(
-    config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event, systemd: Systemd
+    config: AgentConfig, stack: AsyncExitStack, orders: Orders, systemd: Systemd
 ) -> None:
     board = HealthBoard(hear=systemd.beat)
     metrics = Metrics(version("pagewarden"), board)
@@ -131,14 +124,15 @@ async def _live_once(
     public = PublicServer(address, metrics.registry, board, guard)
     stack.callback(public.close)
     parts = await _parts(config, stack, Observers(logs.log_event, metrics.observe), board)
+    orders.tell(parts.observe)
     systemd.ready()  # it answers; a hypervisor that does not may be starting itself
-    agent = await Agent.make(config, parts, stop)
+    agent = await Agent.make(config, parts, orders)
     if agent is not None:
         answers = _answers(agent.overview, agent.desk)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
         public.show(_front(agent.overview, config.retirement.mode))
-        await agent.run(stop)
+        await agent.run(orders)
 
 
 def _front(overview: Overview, mode: str) -> Callable[[], str]:
@@ -149,20 +143,6 @@ def _front(overview: Overview, mode: str) -> Callable[[], str]:
         return overview.glance(mode, wall_clock())
 
     return lambda: page(asyncio.run_coroutine_threadsafe(glance(), loop).result(PAGE_SECONDS_MAX))
-
-
-@asynccontextmanager
-async def _stop_signal() -> AsyncGenerator[_Stop]:
-    """Set by SIGTERM or SIGINT for as long as the context lasts."""
-    stop = _Stop()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.tell, number)
-    try:
-        yield stop
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 class MessageBus(Bus, Protocol):
