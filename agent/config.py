@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from agent.contract.errors import AgentError
+from agent.contract.toolstack import HERE
 from agent.contract.topics import HostName
 from agent.retirement.ladder import Rung
 from agent.retirement.windows import WEEK, Day, Window
@@ -192,6 +193,15 @@ class AgentConfig(BaseSettings):
         if self.retirement.retry_seconds_max < self.retirement.retry_seconds_first:
             raise ValueError(
                 "retirement.retry_seconds_max must not be below retirement.retry_seconds_first"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _migrates_where_it_can(self) -> Self:
+        if self.hypervisor.kind == "xen" and self.retirement.migrate_to not in {"", HERE}:
+            raise ValueError(
+                f'retirement.migrate_to must be "{HERE}" or empty with hypervisor.kind = "xen": '
+                "to another host only people migrate there"
             )
         return self
 

@@ -14,9 +14,10 @@ from enum import StrEnum
 
 from agent.adapters.xen.cpus import safe_vcpus
 from agent.adapters.xen.images import SPARE_BYTES
+from agent.adapters.xen.listing import Guest
 from agent.adapters.xen.releases import DRIVEN
 from agent.contract.errors import PeerError
-from agent.contract.toolstack import HERE
+from agent.contract.toolstack import HERE, GuestKind
 from agent.doctor.facts import Facts, Xen
 
 GIB = 1 << 30
@@ -107,8 +108,8 @@ def corrected_errors(facts: Facts, xen: Xen) -> Judged:
     silent = "none arrives" if "AMD" in facts.vendor else "only those that raise a CMCI arrive"
     return warning(
         f"Xen {xen.release} polls no bank for corrected errors: here {silent}",
-        "take them from the firmware (SEL, GHES), or boot a Xen with `x86/mcheck: fix "
-        "mca_allbanks updating` (4.20.2, 4.21)",
+        "take them from the firmware (SEL, GHES), or boot a Xen that has `x86/mcheck: fix "
+        "mca_allbanks updating`, of September 2025",
     )
 
 
@@ -143,7 +144,13 @@ def migration(facts: Facts, xen: Xen) -> Judged:
     if pages > xen.free_pages:
         what = f"{_gib(xen.free_pages << 12)} free, and {name} has {_gib(pages << 12)}"
         return warning(what, "leave room for a second copy, or it is saved and restored")
-    return ok(f"there is room for a second {name}, the largest guest")
+    needs = ", if this Xen has log-dirty mode (Debian's has not)" if is_pv(xen.largest) else ""
+    return ok(f"there is room for a second {name}, the largest guest{needs}")
+
+
+def is_pv(guest: Guest) -> bool:
+    """True for a guest that cannot be migrated by every build of Xen."""
+    return guest.info.kind is GuestKind.PV
 
 
 def disk(facts: Facts, xen: Xen) -> Judged:

@@ -85,6 +85,10 @@ def test_every_key_is_in_the_shipped_file() -> None:
             'host = "h"\n[metrics]\ncert_file = "m.pem"',
             "metrics.cert_file and metrics.key_file go together: give both",
         ),
+        (
+            'host = "h"\n[hypervisor]\nkind = "xen"\n[retirement]\nmigrate_to = "hv-2"',
+            'retirement.migrate_to must be "here" or empty with hypervisor.kind = "xen"',
+        ),
         ('host = "h"\n[journal]\nretention_days = inf', "journal.retention_days must be"),
         (
             'host = "h"\n[retirement]\nretry_seconds_max = 0.1',

@@ -104,6 +104,12 @@ def test_on_amd_no_corrected_error_arrives_at_all() -> None:
     assert "only those that raise a CMCI" in line("corrected errors").what
 
 
+def test_a_pv_guest_migrates_only_where_xen_was_built_for_it() -> None:
+    hvm = replace(DB, info=DB.info.model_copy(update={"kind": GuestKind.HVM}))
+    assert "log-dirty" in line("local migration").what
+    assert "log-dirty" not in line("local migration", xen=xen(guests=(hvm,))).what
+
+
 def test_a_host_with_anything_refused_is_not_fit() -> None:
     assert not is_fit(examined(replace(GOOD, is_root=False)))
 
