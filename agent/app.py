@@ -92,10 +92,10 @@ async def run(config: AgentConfig, path: Path) -> None:
     """
     logs.set_up_logs(config.log.level)
     asyncio.get_running_loop().set_exception_handler(logs.tell_loop_trouble)
-    logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
     with closing(Systemd()) as systemd:
         orders = Orders(config, path, systemd)
         with orders.heard():
+            logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
             try:
                 await _live(orders, systemd)
             except Exception as error:

@@ -88,13 +88,13 @@ async def test_a_mode_that_is_read_again_is_lived_by(line: Line) -> None:
 
 
 async def test_a_threshold_that_is_read_again_is_judged_by(line: Line) -> None:
-    """Two errors within a microsecond there are none, within a day there are many."""
-    line.agent_keys = {"diagnosis.page": {"window_hours": 1e-10}}
+    """Sixteen errors within a microsecond no page has, two within a day some have."""
+    line.agent_keys = {"diagnosis.page": {"n": 16, "window_hours": 1e-10}}
     line.start_emulator()
     line.start_agent()
     before = await found(line, lambda seen: seen.status.errors >= 20)
     assert before.cases == ()
-    reload(line, {"diagnosis.page": {"window_hours": 24.0}})
+    reload(line, {"diagnosis.page": {"n": 2, "window_hours": 24.0}})
     after = await found(
         line, lambda seen: seen.status.cases[Rest.RETIRED] == 3 and seen.truth.source_done
     )
