@@ -29,7 +29,7 @@ def name_of(page: object) -> str:
 def test_every_command_of_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     """In order, as they stand there; a comment may say that a command exits with 1."""
     if not blocks.is_possible():
-        missing("namespaces")
+        missing("blocks")
     ran = blocks.run(page, tmp_path)
     assert ran
     assert [one for one in ran if one.code != one.meant] == []
