@@ -86,7 +86,7 @@ def test_no_block_is_overlooked() -> None:
         )
         shells = [kind for kind in fences if kind in {"sh", "bash", "shell", "console"}]
         assert len(shells) == len([block for found, block in ALL if found == page])
-        assert set(fences) <= {"", "sh", "console", "toml", "json", "text", "mermaid"}
+        assert set(fences) <= {"", "sh", "console", "toml", "json", "ini", "text", "mermaid"}
 
 
 COMMANDS = [
