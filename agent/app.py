@@ -23,6 +23,7 @@ from agent.adapters.control import Answers, ControlServer
 from agent.adapters.health import Health, HealthBoard
 from agent.adapters.http import Guard, PublicServer
 from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedToolstack
+from agent.adapters.insight import Insight
 from agent.adapters.journal import Journal, JournalLimits, Recovered
 from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
@@ -130,7 +131,7 @@ async def _live_once(
     systemd.ready()  # it answers; a hypervisor that does not may be starting itself
     agent = await Agent.make(config, parts, stop)
     if agent is not None:
-        answers = _answers(agent.overview, agent.desk)
+        answers = _answers(agent.overview, agent.insight, agent.desk)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
         public.show(_front(agent.overview, config.retirement.mode))
@@ -195,6 +196,7 @@ class Agent:
     adoption: Adoption
     herald: Herald
     overview: Overview
+    insight: Insight
     _recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -210,14 +212,20 @@ class Agent:
         earlier = await journal.recover()
         changed = await _restore(earlier, journal, diagnosis, docket, clock)
         _tell_restored(changed, docket, observe)
+        driver = Driver(acts, journal, docket, observe, clock, _manners(config))
         overview = Overview(
-            config.host, version("pagewarden"), diagnosis, docket, parts.board, journal.history
+            config.host,
+            version("pagewarden"),
+            diagnosis,
+            docket,
+            parts.board,
+            journal.history,
+            lambda: driver.manners,
         )
         observe.add(overview.observe)
         herald = Herald(config.host, parts.broker, lambda: observe(CaseMessageCoalesced()))
         herald.seed(_known(earlier.cases, docket))
         observe.add(herald.observe)
-        driver = Driver(acts, journal, docket, observe, clock, _manners(config))
         desk = Desk(driver, docket, journal, host, observe, clock)
         adoption = Adoption(acts.hypervisor, driver, docket, journal, host, observe, clock)
         await desk.restore(await journal.requests())
@@ -225,11 +233,21 @@ class Agent:
         pipeline = Pipeline(diagnosis, docket, journal, driver.submit, observe, clock, every)
         admission, hand = diagnosis.admission, pipeline.hand
         handshake = Handshake(config.host, admission, parts.broker, observe, hand)
+        insight = Insight(host, diagnosis, docket, driver, overview.dimm_errors, overview.case)
         renew = _renewal(parts.board, overview, observe)
         checkup = Checkup(acts, parts.broker, host.boot_id, renew)
         observe(_started(config, host, docket, admission))
         return cls(
-            parts.broker, pipeline, handshake, driver, checkup, desk, adoption, herald, overview
+            parts.broker,
+            pipeline,
+            handshake,
+            driver,
+            checkup,
+            desk,
+            adoption,
+            herald,
+            overview,
+            insight,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -389,7 +407,7 @@ def _caps(config: AgentConfig, host: HostReply) -> Caps:
     return Caps(pages_max, section.pages_per_rank_max)
 
 
-def _answers(overview: Overview, desk: Desk) -> Answers:
+def _answers(overview: Overview, insight: Insight, desk: Desk) -> Answers:
     async def ask(wanted: Ask) -> RequestView:
         return view_of(await desk.take(wanted))
 
@@ -400,7 +418,22 @@ def _answers(overview: Overview, desk: Desk) -> Answers:
         found = desk.find(request_id)
         return None if found is None else view_of(found)
 
-    return Answers(overview.status, overview.cases, overview.case, ask, requests, request)
+    async def end(request_id: str) -> RequestView | None:
+        found = await desk.end(request_id)
+        return None if found is None else view_of(found)
+
+    return Answers(
+        status=overview.status,
+        top=lambda: overview.top(wall_clock()),
+        dimms=insight.dimms,
+        page=insight.page,
+        cases=overview.cases,
+        case=overview.case,
+        ask=ask,
+        requests=requests,
+        request=request,
+        end=end,
+    )
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:

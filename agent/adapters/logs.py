@@ -178,13 +178,13 @@ class EventLog:
     @_write.register
     def _(self, event: CaseOpened) -> None:
         case = event.case
-        level = logging.WARNING if case.state is State.UNRETIRABLE else logging.INFO
+        level = _level(case, frozenset({State.UNRETIRABLE}))
         self._log.log(level, "case_opened", verdict=case.verdict, **_who(case), **_why(case))
 
     @_write.register
     def _(self, event: CaseMoved) -> None:
         case = event.case
-        level = logging.WARNING if case.state in TROUBLE else logging.INFO
+        level = _level(case, TROUBLE)
         move = {"from": event.before.value, "to": case.state.value}
         owner = {} if case.owner is None else {"use": case.use, "owner": case.owner}
         took = round(event.took_seconds, 6)
@@ -254,6 +254,12 @@ class EventLog:
             reason=event.reason,
             retry_seconds=round(event.retry_seconds, 3),
         )
+
+
+def _level(case: Case, trouble: frozenset[State]) -> int:
+    if case.quiet:  # one of a million
+        return logging.DEBUG
+    return logging.WARNING if case.state in trouble else logging.INFO
 
 
 def _who(case: Case) -> dict[str, object]:
