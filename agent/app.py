@@ -12,7 +12,7 @@ import asyncio
 import signal
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -40,7 +40,15 @@ from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
-from agent.events import CaseDropped, CaseMessageCoalesced, DimmWornOut, Event, Observer, Started
+from agent.events import (
+    CaseDropped,
+    CaseMessageCoalesced,
+    DimmWornOut,
+    Event,
+    HostRebooted,
+    Observer,
+    Started,
+)
 from agent.handshake import Bus, Handshake
 from agent.herald import Herald
 from agent.introduction import checked, modules_of
@@ -114,20 +122,23 @@ async def run(config: AgentConfig, path: Path) -> None:
 
 async def _live(config: AgentConfig, stop: asyncio.Event, systemd: Systemd) -> None:
     """One life for each boot of the host."""
+    boot = ""
     while not stop.is_set():
         async with AsyncExitStack() as stack:
-            await _live_once(config, stack, stop, systemd)
+            boot = await _live_once(config, stack, stop, systemd, boot)
 
 
 async def _live_once(
-    config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event, systemd: Systemd
-) -> None:
+    config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event, systemd: Systemd, boot: str
+) -> str:
+    """The boot that this life was of; `boot` is that of the life before."""
     board = HealthBoard(hear=systemd.beat)
     metrics = Metrics(version("pagewarden"), board)
-    address, guard = config.metrics.address, _guard(config)
-    public = PublicServer(address, metrics.registry, board, guard)
-    stack.callback(public.close)
+    # The journal first: it knows whether another agent is there already, a port does not say whose.
     parts = await _parts(config, stack, Observers(logs.log_event, metrics.observe), board)
+    parts = replace(parts, earlier_boot=boot)
+    public = PublicServer(config.metrics.address, metrics.registry, board, _guard(config))
+    stack.callback(public.close)
     systemd.ready()  # it answers; a hypervisor that does not may be starting itself
     agent = await Agent.make(config, parts, stop)
     if agent is not None:
@@ -136,6 +147,8 @@ async def _live_once(
         stack.push_async_callback(control.close)
         public.show(_front(agent.overview, config.retirement.mode))
         await agent.run(stop)
+        return str(agent.checkup.boot_id)
+    return boot
 
 
 def _front(overview: Overview, mode: str) -> Callable[[], str]:
@@ -181,6 +194,7 @@ class Parts:
     observe: Observers
     board: HealthBoard
     clock: Clock = wall_clock
+    earlier_boot: str = ""  # of the host, if this process knew one
 
 
 @dataclass(slots=True)
@@ -211,6 +225,7 @@ class Agent:
         docket = Docket(_caps(config, host), str(host.boot_id), modules_of(host))
         earlier = await journal.recover()
         changed = await _restore(earlier, journal, diagnosis, docket, clock)
+        _tell_reboot(parts.earlier_boot or _boot_of(earlier.cases), docket, changed, observe)
         _tell_restored(changed, docket, observe)
         driver = Driver(acts, journal, docket, observe, clock, _manners(config))
         overview = Overview(
@@ -222,6 +237,7 @@ class Agent:
             journal.history,
             lambda: driver.manners,
         )
+        overview.seed(earlier.cases)
         observe.add(overview.observe)
         herald = Herald(config.host, parts.broker, lambda: observe(CaseMessageCoalesced()))
         herald.seed(_known(earlier.cases, docket))
@@ -368,6 +384,17 @@ def _known(earlier: Iterable[Case], docket: Docket) -> tuple[Case, ...]:
     """
     now = {case.id for case in docket.cases}
     return (*docket.cases, *(case for case in earlier if case.id not in now))
+
+
+def _boot_of(earlier: Iterable[Case]) -> str:
+    """The boot that the host was in when a case moved last."""
+    return max(earlier, key=lambda case: case.moved_at_ns).boot if earlier else ""
+
+
+def _tell_reboot(before: str, docket: Docket, changed: Sequence[Case], observe: Observer) -> None:
+    if before and before != docket.boot:
+        taken_up = sum(not case.state.is_at_rest for case in changed)
+        observe(HostRebooted(before, docket.boot, taken_up))
 
 
 def _tell_restored(changed: Sequence[Case], docket: Docket, observe: Observer) -> None:

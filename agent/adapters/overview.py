@@ -2,8 +2,8 @@
 
 An observer that keeps what it is asked for.
 
-What was counted comes from the diagnosis, which survives; what only this life saw (duplicates,
-refused messages, pauses) is kept here.
+What was counted comes from the diagnosis, and how long guests stood still from the cases: both
+survive. What only this life saw (duplicates, refused messages) is kept here.
 """
 
 from collections import Counter, deque
@@ -27,6 +27,7 @@ from agent.contract.status import (
 )
 from agent.diagnosis.diagnosis import Diagnosis
 from agent.events import BatchTaken, Beat, EreportsLost, Event, GuestPaused, MessageRefused
+from agent.retirement.batch import pauses_of
 from agent.retirement.caps import Rank
 from agent.retirement.case import Case
 from agent.retirement.docket import Docket
@@ -59,6 +60,10 @@ class Overview:
     _lost: int = 0
     _errors: Counter[str] = field(default_factory=Counter[str])
     _pauses: deque[float] = field(default_factory=lambda: deque[float](maxlen=PAUSES_KEPT))
+
+    def seed(self, earlier: Iterable[Case]) -> None:
+        """Count what an earlier life saw, and its cases tell."""
+        self._pauses.extend(pauses_of(earlier))
 
     @singledispatchmethod
     def observe(self, event: Event) -> None:
