@@ -141,7 +141,7 @@ class Seldom:
     """Lines that others may cause at will: one of a kind a second, and how many were withheld.
 
     Of what goes on the next line comes after twice the time, `seconds_max` at most; what was quiet
-    for that long begins anew. `kind` tells lines of one name apart.
+    for that long begins anew. `apart` tells lines of one name apart.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -154,12 +154,12 @@ class Seldom:
         self,
         name: str,
         level: int = logging.WARNING,
-        /,
-        kind: str = "",
+        apart: str = "",
         seconds_max: float = SELDOM_SECONDS,
+        /,
         **fields: object,
     ) -> None:
-        key, now = name + kind, self._now()
+        key, now = f"{name} {apart}", self._now()
         told_at, pause = self._told.get(key, (float("-inf"), 0.0))
         if now - told_at < pause:
             self._withheld[key] += 1
@@ -262,10 +262,9 @@ class EventLog:
     def _(self, event: CallMade) -> None:
         if event.outcome not in tuple(ToolOutcome):
             why = {"outcome": event.outcome, "reason": event.reason}
-            kind = f"{event.call} {event.outcome}"
-            self._seldom(
-                "call_failed", kind=kind, seconds_max=SELDOM_SECONDS_MAX, call=event.call, **why
-            )
+            apart = f"{event.call} {event.outcome}"
+            most = SELDOM_SECONDS_MAX
+            self._seldom("call_failed", logging.WARNING, apart, most, call=event.call, **why)
 
     @_write.register
     def _(self, event: BrokerConnected) -> None:

@@ -118,6 +118,7 @@ def test_a_flood_of_nonsense_is_one_line_a_second(stream: StringIO) -> None:
     stopwatch.now += 1.0
     log(MessageRefused("malformed", "not JSON"))
     assert [line["withheld"] for line in lines(stream)] == [0, 999]
+    assert lines(stream)[0]["kind"] == "malformed"
 
 
 def test_a_peer_that_stays_away_is_told_at_once_and_then_ever_more_seldom(stream: StringIO) -> None:
