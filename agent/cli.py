@@ -13,10 +13,12 @@ import typer
 from agent.commands import (
     agent,
     asked,
+    badpages,
     bridge,
     cases,
     decode,
     dimms,
+    doctor,
     feed,
     metrics,
     requests,
@@ -27,7 +29,22 @@ from agent.commands import (
 from agent.contract.errors import AgentError, PeerError, first_of
 
 GROUP = "pagewarden.commands"
-MODULES = (agent, bridge, status, top, cases, dimms, why, asked, requests, decode, feed, metrics)
+MODULES = (
+    agent,
+    bridge,
+    status,
+    top,
+    cases,
+    dimms,
+    why,
+    asked,
+    requests,
+    decode,
+    feed,
+    metrics,
+    doctor,
+    badpages,
+)
 
 HELP = """
 Take failing memory pages out of use on virtualisation hosts, without the guests noticing.
@@ -39,6 +56,7 @@ and shows what it did to Prometheus.
 \b
 Start here:     pagewarden demo
 On a host:      pagewarden agent --config /etc/pagewarden/agent.toml
+Before that:    pagewarden doctor
 Its errors:     pagewarden bridge --from journal --host … --broker …
 A recorded log: pagewarden decode /var/log/kern.log
 What it does:   pagewarden top, status, cases, case c1, dimms, why 0x1234
