@@ -129,9 +129,10 @@ def sparkline(values: deque[float]) -> str:
 def _title(evidence: Evidence) -> Text:
     said = evidence.status
     health = ("healthy", "green") if said.healthy else ("; ".join(said.ailments), "red")
-    return Text.assemble(
-        (evidence.truth.title, "bold"), f"\n{evidence.truth.seconds:5.1f} s   agent: ", health, "\n"
-    )
+    seconds = f"\n{evidence.truth.seconds:5.1f} s   agent: "
+    title = Text.assemble((evidence.truth.title, "bold"), seconds, health, "\n")
+    title.no_wrap, title.overflow = True, "ellipsis"
+    return title
 
 
 def _hot(evidence: Evidence) -> RenderableType:

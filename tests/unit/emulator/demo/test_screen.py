@@ -11,10 +11,11 @@ from agent.contract.status import Rest
 from emulator.demo.judge import Evidence
 from emulator.demo.screen import Picture, cases_shown
 from emulator.demo.stage import Stage
-from tests.support.evidence import a_case, evidence
+from tests.support.evidence import a_case, a_truth, evidence
 
 STAGE = cast("Stage", SimpleNamespace(bus=SimpleNamespace(name="b"), metrics_url="http://b"))
-BUSY = evidence(cases=tuple(a_case(Rest.RETIRED) for _ in range(40)))
+LONG = a_truth().model_copy(update={"title": "Much goes bad. " * 20})
+BUSY = evidence(LONG, cases=tuple(a_case(Rest.RETIRED) for _ in range(40)))
 
 
 def rows_of(found: Evidence, rows: int, columns: int) -> int:
