@@ -11,7 +11,7 @@ the group, and with it the agent, in one line; what is only trouble is an outcom
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ from agent.adapters.control import Answers, ControlServer
 from agent.adapters.health import Health, HealthBoard
 from agent.adapters.http import Guard, PublicServer
 from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedToolstack
+from agent.adapters.insight import Insight
 from agent.adapters.journal import Journal, JournalLimits, Recovered
 from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
@@ -42,7 +43,15 @@ from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
-from agent.events import CaseDropped, CaseMessageCoalesced, DimmWornOut, Event, Observer, Started
+from agent.events import (
+    CaseDropped,
+    CaseMessageCoalesced,
+    DimmWornOut,
+    Event,
+    HostRebooted,
+    Observer,
+    Started,
+)
 from agent.handshake import Bus, Handshake
 from agent.herald import Herald
 from agent.introduction import checked, modules_of
@@ -108,31 +117,36 @@ async def run(config: AgentConfig, path: Path) -> None:
 
 async def _live(orders: Orders, systemd: Systemd) -> None:
     """One life for each boot of the host, and for each policy."""
+    boot = ""
     while not orders.why:
         config = orders.begin()
         logs.set_up_logs(config.log.level)
         async with AsyncExitStack() as stack:
-            await _live_once(config, stack, orders, systemd)
+            boot = await _live_once(config, stack, orders, systemd, boot)
 
 
 async def _live_once(
-    config: AgentConfig, stack: AsyncExitStack, orders: Orders, systemd: Systemd
-) -> None:
+    config: AgentConfig, stack: AsyncExitStack, orders: Orders, systemd: Systemd, boot: str
+) -> str:
+    """The boot that this life was of; `boot` is that of the life before."""
     board = HealthBoard(hear=systemd.beat)
     metrics = Metrics(version("pagewarden"), board)
-    address, guard = config.metrics.address, _guard(config)
-    public = PublicServer(address, metrics.registry, board, guard)
-    stack.callback(public.close)
+    # The journal first: it knows whether another agent is there already, a port does not say whose.
     parts = await _parts(config, stack, Observers(logs.log_event, metrics.observe), board)
+    parts = replace(parts, earlier_boot=boot)
+    public = PublicServer(config.metrics.address, metrics.registry, board, _guard(config))
+    stack.callback(public.close)
     orders.tell(parts.observe)
     systemd.ready()  # it answers; a hypervisor that does not may be starting itself
     agent = await Agent.make(config, parts, orders)
     if agent is not None:
-        answers = _answers(agent.overview, agent.desk)
+        answers = _answers(agent.overview, agent.insight, agent.desk)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
         public.show(_front(agent.overview, config.retirement.mode))
         await agent.run(orders)
+        return str(agent.checkup.boot_id)
+    return boot
 
 
 def _front(overview: Overview, mode: str) -> Callable[[], str]:
@@ -164,6 +178,7 @@ class Parts:
     observe: Observers
     board: HealthBoard
     clock: Clock = wall_clock
+    earlier_boot: str = ""  # of the host, if this process knew one
 
 
 @dataclass(slots=True)
@@ -179,6 +194,7 @@ class Agent:
     adoption: Adoption
     herald: Herald
     overview: Overview
+    insight: Insight
     _recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -193,15 +209,23 @@ class Agent:
         docket = Docket(_caps(config, host), str(host.boot_id), modules_of(host))
         earlier = await journal.recover()
         changed = await _restore(earlier, journal, diagnosis, docket, clock)
+        _tell_reboot(parts.earlier_boot or _boot_of(earlier.cases), docket, changed, observe)
         _tell_restored(changed, docket, observe)
+        driver = Driver(acts, journal, docket, observe, clock, _manners(config))
         overview = Overview(
-            config.host, version("pagewarden"), diagnosis, docket, parts.board, journal.history
+            config.host,
+            version("pagewarden"),
+            diagnosis,
+            docket,
+            parts.board,
+            journal.history,
+            lambda: driver.manners,
         )
+        overview.seed(earlier.cases)
         observe.add(overview.observe)
         herald = Herald(config.host, parts.broker, lambda: observe(CaseMessageCoalesced()))
         herald.seed(_known(earlier.cases, docket))
         observe.add(herald.observe)
-        driver = Driver(acts, journal, docket, observe, clock, _manners(config))
         desk = Desk(driver, docket, journal, host, observe, clock)
         adoption = Adoption(acts.hypervisor, driver, docket, journal, host, observe, clock)
         await desk.restore(await journal.requests())
@@ -209,11 +233,21 @@ class Agent:
         pipeline = Pipeline(diagnosis, docket, journal, driver.submit, observe, clock, every)
         admission, hand = diagnosis.admission, pipeline.hand
         handshake = Handshake(config.host, admission, parts.broker, observe, hand)
+        insight = Insight(host, diagnosis, docket, driver, overview.dimm_errors, overview.case)
         renew = _renewal(parts.board, overview, observe)
         checkup = Checkup(acts, parts.broker, host.boot_id, renew)
         observe(_started(config, host, docket, admission))
         return cls(
-            parts.broker, pipeline, handshake, driver, checkup, desk, adoption, herald, overview
+            parts.broker,
+            pipeline,
+            handshake,
+            driver,
+            checkup,
+            desk,
+            adoption,
+            herald,
+            overview,
+            insight,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -338,6 +372,17 @@ def _known(earlier: Iterable[Case], docket: Docket) -> tuple[Case, ...]:
     return (*docket.cases, *(case for case in earlier if case.id not in now))
 
 
+def _boot_of(earlier: Iterable[Case]) -> str:
+    """The boot that the host was in when a case moved last."""
+    return max(earlier, key=lambda case: case.moved_at_ns).boot if earlier else ""
+
+
+def _tell_reboot(before: str, docket: Docket, changed: Sequence[Case], observe: Observer) -> None:
+    if before and before != docket.boot:
+        taken_up = sum(not case.state.is_at_rest for case in changed)
+        observe(HostRebooted(before, docket.boot, taken_up))
+
+
 def _tell_restored(changed: Sequence[Case], docket: Docket, observe: Observer) -> None:
     for case in changed:
         if case.reason is Reason.DIMM_REPLACED:
@@ -375,7 +420,7 @@ def _caps(config: AgentConfig, host: HostReply) -> Caps:
     return Caps(pages_max, section.pages_per_rank_max)
 
 
-def _answers(overview: Overview, desk: Desk) -> Answers:
+def _answers(overview: Overview, insight: Insight, desk: Desk) -> Answers:
     async def ask(wanted: Ask) -> RequestView:
         return view_of(await desk.take(wanted))
 
@@ -386,7 +431,22 @@ def _answers(overview: Overview, desk: Desk) -> Answers:
         found = desk.find(request_id)
         return None if found is None else view_of(found)
 
-    return Answers(overview.status, overview.cases, overview.case, ask, requests, request)
+    async def end(request_id: str) -> RequestView | None:
+        found = await desk.end(request_id)
+        return None if found is None else view_of(found)
+
+    return Answers(
+        status=overview.status,
+        top=lambda: overview.top(wall_clock()),
+        dimms=insight.dimms,
+        page=insight.page,
+        cases=overview.cases,
+        case=overview.case,
+        ask=ask,
+        requests=requests,
+        request=request,
+        end=end,
+    )
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:

@@ -167,6 +167,15 @@ class CaseDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class HostRebooted:
+    """The host is in another boot than when the agent saw it last; so many cases are taken up."""
+
+    before: str
+    now: str
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
 class CallMade:
     """A call to the hypervisor or the toolstack ended; `outcome` is a word of the contract.
 
@@ -223,6 +232,7 @@ Event = (
     | CapReached
     | DimmWornOut
     | CaseDropped
+    | HostRebooted
     | CallMade
     | BrokerConnected
     | BrokerLost

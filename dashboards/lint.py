@@ -22,6 +22,7 @@ METRICS = frozenset({*(row.name for row in TABLE), *(row.name for row in TRUTH),
 UNSHOWN = {
     "pagewarden_case_messages_coalesced_total": "of interest to whoever follows cases over MQTT",
     "pagewarden_gaps_total": "missing ereports are shown, and say more",
+    "pagewarden_host_reboots_total": "when the host was up is shown",
     "pagewarden_marks_unlisted_total": "it counts starts at a hypervisor, and does not change between",
     "pagewarden_policy_reloads_total": "whoever reloads a policy reads in the log what came of it",
     "pagewarden_truth_ereports_total": "errors are shown, and an ereport may tell of many",

@@ -287,6 +287,9 @@ CASES: tuple[Row, ...] = (
         "Cases closed because the host has another DIMM there now.",
         unit="cases",
     ),
+    HOST_REBOOTS := _counter(
+        "host_reboots_total", "Starts that found the host rebooted since.", unit="starts"
+    ),
     MARKS_UNLISTED := _counter(
         "marks_unlisted_total",
         "Starts at a hypervisor that keeps no list of the pages that others have marked.",

@@ -44,6 +44,7 @@ from agent.events import (
     GapSeen,
     GuestFoundStopped,
     GuestPaused,
+    HostRebooted,
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
@@ -208,6 +209,10 @@ class Metrics:
     @observe.register
     def _(self, _: CaseDropped) -> None:
         self._made[row.CASES_DROPPED].inc()
+
+    @observe.register
+    def _(self, _: HostRebooted) -> None:
+        self._made[row.HOST_REBOOTS].inc()
 
     @observe.register
     def _(self, _: CaseMessageCoalesced) -> None:

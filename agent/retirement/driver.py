@@ -105,6 +105,17 @@ class Driver:
             if guest.domid not in ours:
                 self.observe(GuestFoundStopped(DomId(guest.domid)))
 
+    async def take(self, cases: Sequence[Case]) -> None:
+        """Have these, as `submit` does, driven to rest: asked for together first, and one by one
+        only for what that did not settle. No more than one call may name.
+        """
+        if self.manners.observes or self._stopping.is_set():
+            for case in cases:
+                self.submit(case)
+        else:
+            self._steps.look_who_is_asked()
+            await self._look_at(cases, self._take_at_once)
+
     async def _take_at_once(self, cases: Sequence[Case]) -> None:
         """Ask for all pages that nobody has asked for yet, in as few calls as there can be.
 

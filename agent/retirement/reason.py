@@ -44,6 +44,7 @@ class Reason(StrEnum):
     NOT_TAKEN = "not_taken"
     FOUND_MARKED = "found_marked"
     OVERRULED = "overruled"
+    CANCELLED = "cancelled"
     HOST_REBOOTED = "host_rebooted"
     DIMM_REPLACED = "dimm_replaced"
     # A peer's answer that says no more than this
@@ -97,6 +98,7 @@ TEXT: dict[Reason, str] = {
         "or an operator asks for it"
     ),
     Reason.OVERRULED: "a later request wanted the opposite",
+    Reason.CANCELLED: "the request was cancelled before it was their turn",
     Reason.HOST_REBOOTED: "the host rebooted",
     Reason.DIMM_REPLACED: "there is another DIMM in its place now",
     Reason.REFUSED: "refused",

@@ -30,6 +30,7 @@ from agent.events import (
     GapSeen,
     GuestFoundStopped,
     GuestPaused,
+    HostRebooted,
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
@@ -136,6 +137,7 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
         1,
     ),
     (CaseDropped(a_case()), "cases_dropped_total", {}, 1),
+    (HostRebooted("a", "b", 2), "host_reboots_total", {}, 1),
     (PolicyReloaded((), ()), "policy_reloads_total", {"result": "taken"}, 1),
     (PolicyRefused("?"), "policy_reloads_total", {"result": "refused"}, 1),
     (
