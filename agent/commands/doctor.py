@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.adapters.xen.xl import Xl
-from agent.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from agent.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, found
 from agent.commands.table import Row, print_table
 from agent.config import load
 from agent.doctor.checks import Level, Line, examined, is_fit
@@ -44,7 +44,7 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
 
     Exit codes: 0 nothing is refused, 1 something is.
     """
-    settings = load(config)
+    settings = load(found(config))
     calls, guests = settings.hypervisor.call_seconds_max, settings.hypervisor.guest_seconds_max
     lines = examined(asyncio.run(Survey(settings, Xl(calls, guests)).facts()))
     if as_json:
