@@ -9,10 +9,9 @@ the group, and with it the agent, in one line; what is only trouble is an outcom
 """
 
 import asyncio
-import signal
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, aclosing, closing, suppress
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -23,11 +22,16 @@ from agent.adapters.control import Answers, ControlServer
 from agent.adapters.health import Health, HealthBoard
 from agent.adapters.http import Guard, PublicServer
 from agent.adapters.hypervisor.emulated import EmulatedHypervisor, EmulatedToolstack
+from agent.adapters.insight import Insight
 from agent.adapters.journal import Journal, JournalLimits, Recovered
 from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
 from agent.adapters.page import Glance, page
 from agent.adapters.systemd import Systemd
+from agent.adapters.xen.hypervisor import XenHypervisor
+from agent.adapters.xen.opening import Manner, open_xen
+from agent.adapters.xen.toolstack import RUNGS as RUNGS_OF_XEN
+from agent.adapters.xen.toolstack import XenToolstack
 from agent.checkup import Checkup
 from agent.clock import Clock, wall_clock
 from agent.config import AgentConfig, BankSection, RowSection
@@ -40,10 +44,19 @@ from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.dram import Dram
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
-from agent.events import CaseDropped, CaseMessageCoalesced, DimmWornOut, Event, Observer, Started
+from agent.events import (
+    CaseDropped,
+    CaseMessageCoalesced,
+    DimmWornOut,
+    Event,
+    HostRebooted,
+    Observer,
+    Started,
+)
 from agent.handshake import Bus, Handshake
 from agent.herald import Herald
 from agent.introduction import checked, modules_of
+from agent.orders import Orders
 from agent.pipeline import Delivery, Pipeline
 from agent.retirement.acts import Acts
 from agent.retirement.adoption import Adoption
@@ -52,7 +65,7 @@ from agent.retirement.case import Case
 from agent.retirement.desk import Desk
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
-from agent.retirement.ladder import Terms
+from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
@@ -81,61 +94,60 @@ class Observers:
             observe(event)
 
 
-class _Stop(asyncio.Event):
-    """Set when the agent is told to stop; `why` says by what."""
-
-    why = ""
-
-    def tell(self, number: signal.Signals) -> None:
-        self.why = self.why or number.name
-        self.set()
-
-
 async def run(config: AgentConfig, path: Path) -> None:
-    """Run until SIGTERM or SIGINT. `path` is where `config` was read from, for the log.
+    """Run until SIGTERM or SIGINT. `path` is where `config` was read from, and is again at SIGHUP.
 
     Raises:
         AgentError: if something it needs cannot be had, or is lost for good.
     """
     logs.set_up_logs(config.log.level)
     asyncio.get_running_loop().set_exception_handler(logs.tell_loop_trouble)
-    logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
     with closing(Systemd()) as systemd:
-        async with _stop_signal() as stop:
+        orders = Orders(config, path, systemd)
+        with orders.heard():
+            logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
             try:
-                await _live(config, stop, systemd)
+                await _live(orders, systemd)
             except Exception as error:
                 logs.tell_stop(failure=first_of(error))
                 raise
             finally:
                 systemd.stopping()
-            logs.tell_stop(stop.why)
+            logs.tell_stop(orders.why)
 
 
-async def _live(config: AgentConfig, stop: asyncio.Event, systemd: Systemd) -> None:
-    """One life for each boot of the host."""
-    while not stop.is_set():
+async def _live(orders: Orders, systemd: Systemd) -> None:
+    """One life for each boot of the host, and for each policy."""
+    boot = ""
+    while not orders.why:
+        config = orders.begin()
+        logs.set_up_logs(config.log.level)
         async with AsyncExitStack() as stack:
-            await _live_once(config, stack, stop, systemd)
+            boot = await _live_once(config, stack, orders, systemd, boot)
 
 
 async def _live_once(
-    config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event, systemd: Systemd
-) -> None:
+    config: AgentConfig, stack: AsyncExitStack, orders: Orders, systemd: Systemd, boot: str
+) -> str:
+    """The boot that this life was of; `boot` is that of the life before."""
     board = HealthBoard(hear=systemd.beat)
     metrics = Metrics(version("pagewarden"), board)
-    address, guard = config.metrics.address, _guard(config)
-    public = PublicServer(address, metrics.registry, board, guard)
-    stack.callback(public.close)
+    # The journal first: it knows whether another agent is there already, a port does not say whose.
     parts = await _parts(config, stack, Observers(logs.log_event, metrics.observe), board)
+    parts = replace(parts, earlier_boot=boot)
+    public = PublicServer(config.metrics.address, metrics.registry, board, _guard(config))
+    stack.callback(public.close)
+    orders.tell(parts.observe)
     systemd.ready()  # it answers; a hypervisor that does not may be starting itself
-    agent = await Agent.make(config, parts, stop)
+    agent = await Agent.make(config, parts, orders)
     if agent is not None:
-        answers = _answers(agent.overview, agent.desk)
+        answers = _answers(agent.overview, agent.insight, agent.desk)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
         public.show(_front(agent.overview, config.retirement.mode))
-        await agent.run(stop)
+        await agent.run(orders)
+        return str(agent.checkup.boot_id)
+    return boot
 
 
 def _front(overview: Overview, mode: str) -> Callable[[], str]:
@@ -146,20 +158,6 @@ def _front(overview: Overview, mode: str) -> Callable[[], str]:
         return overview.glance(mode, wall_clock())
 
     return lambda: page(asyncio.run_coroutine_threadsafe(glance(), loop).result(PAGE_SECONDS_MAX))
-
-
-@asynccontextmanager
-async def _stop_signal() -> AsyncGenerator[_Stop]:
-    """Set by SIGTERM or SIGINT for as long as the context lasts."""
-    stop = _Stop()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.tell, number)
-    try:
-        yield stop
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 class MessageBus(Bus, Protocol):
@@ -181,6 +179,7 @@ class Parts:
     observe: Observers
     board: HealthBoard
     clock: Clock = wall_clock
+    earlier_boot: str = ""  # of the host, if this process knew one
 
 
 @dataclass(slots=True)
@@ -196,6 +195,7 @@ class Agent:
     adoption: Adoption
     herald: Herald
     overview: Overview
+    insight: Insight
     _recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -210,15 +210,23 @@ class Agent:
         docket = Docket(_caps(config, host), str(host.boot_id), modules_of(host))
         earlier = await journal.recover()
         changed = await _restore(earlier, journal, diagnosis, docket, clock)
+        _tell_reboot(parts.earlier_boot or _boot_of(earlier.cases), docket, changed, observe)
         _tell_restored(changed, docket, observe)
+        driver = Driver(acts, journal, docket, observe, clock, _manners(config))
         overview = Overview(
-            config.host, version("pagewarden"), diagnosis, docket, parts.board, journal.history
+            config.host,
+            version("pagewarden"),
+            diagnosis,
+            docket,
+            parts.board,
+            journal.history,
+            lambda: driver.manners,
         )
+        overview.seed(earlier.cases)
         observe.add(overview.observe)
         herald = Herald(config.host, parts.broker, lambda: observe(CaseMessageCoalesced()))
         herald.seed(_known(earlier.cases, docket))
         observe.add(herald.observe)
-        driver = Driver(acts, journal, docket, observe, clock, _manners(config))
         desk = Desk(driver, docket, journal, host, observe, clock)
         adoption = Adoption(acts.hypervisor, driver, docket, journal, host, observe, clock)
         await desk.restore(await journal.requests())
@@ -226,11 +234,21 @@ class Agent:
         pipeline = Pipeline(diagnosis, docket, journal, driver.submit, observe, clock, every)
         admission, hand = diagnosis.admission, pipeline.hand
         handshake = Handshake(config.host, admission, parts.broker, observe, hand)
+        insight = Insight(host, diagnosis, docket, driver, overview.dimm_errors, overview.case)
         renew = _renewal(parts.board, overview, observe)
         checkup = Checkup(acts, parts.broker, host.boot_id, renew)
         observe(_started(config, host, docket, admission))
         return cls(
-            parts.broker, pipeline, handshake, driver, checkup, desk, adoption, herald, overview
+            parts.broker,
+            pipeline,
+            handshake,
+            driver,
+            checkup,
+            desk,
+            adoption,
+            herald,
+            overview,
+            insight,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -318,6 +336,8 @@ async def _first_contact(
             board.renew(Health((f"the hypervisor does not answer: {error}",)))
             await set_within(stop, FIRST_CONTACT_SECONDS)
         else:
+            if config.hypervisor.kind == "xen":
+                return host  # it was looked at before it was opened
             return checked(host, config.host, config.hypervisor.hypercall_socket)
     return None
 
@@ -351,6 +371,17 @@ def _known(earlier: Iterable[Case], docket: Docket) -> tuple[Case, ...]:
     """
     now = {case.id for case in docket.cases}
     return (*docket.cases, *(case for case in earlier if case.id not in now))
+
+
+def _boot_of(earlier: Iterable[Case]) -> str:
+    """The boot that the host was in when a case moved last."""
+    return max(earlier, key=lambda case: case.moved_at_ns).boot if earlier else ""
+
+
+def _tell_reboot(before: str, docket: Docket, changed: Sequence[Case], observe: Observer) -> None:
+    if before and before != docket.boot:
+        taken_up = sum(not case.state.is_at_rest for case in changed)
+        observe(HostRebooted(before, docket.boot, taken_up))
 
 
 def _tell_restored(changed: Sequence[Case], docket: Docket, observe: Observer) -> None:
@@ -390,7 +421,7 @@ def _caps(config: AgentConfig, host: HostReply) -> Caps:
     return Caps(pages_max, section.pages_per_rank_max)
 
 
-def _answers(overview: Overview, desk: Desk) -> Answers:
+def _answers(overview: Overview, insight: Insight, desk: Desk) -> Answers:
     async def ask(wanted: Ask) -> RequestView:
         return view_of(await desk.take(wanted))
 
@@ -401,7 +432,22 @@ def _answers(overview: Overview, desk: Desk) -> Answers:
         found = desk.find(request_id)
         return None if found is None else view_of(found)
 
-    return Answers(overview.status, overview.cases, overview.case, ask, requests, request)
+    async def end(request_id: str) -> RequestView | None:
+        found = await desk.end(request_id)
+        return None if found is None else view_of(found)
+
+    return Answers(
+        status=overview.status,
+        top=lambda: overview.top(wall_clock()),
+        dimms=insight.dimms,
+        page=insight.page,
+        cases=overview.cases,
+        case=overview.case,
+        ask=ask,
+        requests=requests,
+        request=request,
+        end=end,
+    )
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:
@@ -433,15 +479,26 @@ async def _parts(
     config: AgentConfig, stack: AsyncExitStack, observe: Observers, board: HealthBoard
 ) -> Parts:
     """The adapters, each to be closed with `stack`."""
-    section = config.hypervisor
     broker = Broker(_broker_settings(config), (topics.ereports(config.host),), observe)
     journal = await Journal.open(config.journal.path, _limits(config))
     stack.push_async_callback(journal.close)
-    hypervisor = EmulatedHypervisor(section.hypercall_socket, section.call_seconds_max, observe)
-    toolstack = EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe)
+    hypervisor, toolstack = await _peers(config, observe)
     stack.push_async_callback(hypervisor.close)
     stack.push_async_callback(toolstack.close)
     return Parts(broker, hypervisor, toolstack, journal, observe, board)
+
+
+async def _peers(
+    config: AgentConfig, observe: Observer
+) -> tuple[EmulatedHypervisor, EmulatedToolstack] | tuple[XenHypervisor, XenToolstack]:
+    section = config.hypervisor
+    if section.kind == "xen":
+        calls, guests = section.call_seconds_max, section.guest_seconds_max
+        return await open_xen(Manner(config.host, section.images, calls, guests), observe)
+    return (
+        EmulatedHypervisor(section.hypercall_socket, section.call_seconds_max, observe),
+        EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe),
+    )
 
 
 def _limits(config: AgentConfig) -> JournalLimits:
@@ -461,13 +518,21 @@ def _manners(config: AgentConfig) -> Manners:
         cases_in_flight_max=section.cases_in_flight_max,
         gather_seconds=section.gather_seconds_max,
         late_seconds=LATE_CALLS * config.hypervisor.guest_seconds_max,
-        terms=Terms(section.rungs, section.migrate_to, section.mapped_seconds_max),
+        terms=Terms(_rungs(config), section.migrate_to, section.mapped_seconds_max),
         stops=StopCaps(
             section.pauses_per_guest_and_hour_max,
             tuple(given.window for given in section.windows),
         ),
         observes=section.mode == "observe",
     )
+
+
+def _rungs(config: AgentConfig) -> tuple[Rung, ...]:
+    """What the operator allows, as far as the hypervisor has it."""
+    allowed = config.retirement.rungs
+    if config.hypervisor.kind == "xen":
+        return tuple(rung for rung in RUNGS_OF_XEN if rung in allowed)
+    return allowed
 
 
 def _broker_settings(config: AgentConfig) -> BrokerSettings:

@@ -10,10 +10,41 @@ from typing import Annotated
 
 import typer
 
-from agent.commands import agent, bridge, cases, decode, feed, metrics, requests, status
+from agent.commands import (
+    agent,
+    asked,
+    badpages,
+    bridge,
+    cases,
+    decode,
+    dimms,
+    doctor,
+    feed,
+    metrics,
+    requests,
+    status,
+    top,
+    why,
+)
 from agent.contract.errors import AgentError, PeerError, first_of
 
 GROUP = "pagewarden.commands"
+MODULES = (
+    agent,
+    bridge,
+    status,
+    top,
+    cases,
+    dimms,
+    why,
+    asked,
+    requests,
+    decode,
+    feed,
+    metrics,
+    doctor,
+    badpages,
+)
 
 HELP = """
 Take failing memory pages out of use on virtualisation hosts, without the guests noticing.
@@ -25,10 +56,11 @@ and shows what it did to Prometheus.
 \b
 Start here:     pagewarden demo
 On a host:      pagewarden agent --config /etc/pagewarden/agent.toml
+Before that:    pagewarden doctor
 Its errors:     pagewarden bridge --from journal --host … --broker …
 A recorded log: pagewarden decode /var/log/kern.log
-What it does:   pagewarden status, pagewarden cases, pagewarden case c1
-By hand:        pagewarden offline 0x1234, evacuate, online, cancel
+What it does:   pagewarden top, status, cases, case c1, dimms, why 0x1234
+By hand:        pagewarden offline 0x1234, evacuate, online, requests, cancel
 
 Exit codes: 0 done; 1 it could not be done, and one line says why; 2 the
 command line is wrong.
@@ -41,7 +73,7 @@ def build() -> typer.Typer:
         name="pagewarden", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False
     )
     app.callback()(_root)
-    for module in (agent, bridge, status, cases, requests, decode, feed, metrics):
+    for module in MODULES:
         module.register(app)
     for extension in sorted(entry_points(group=GROUP), key=lambda found: found.name):
         extension.load()(app)

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from agent.contract.errors import AgentError
+from agent.contract.toolstack import HERE
 from agent.contract.topics import HostName
 from agent.retirement.ladder import Rung
 from agent.retirement.windows import WEEK, Day, Window
@@ -81,7 +82,7 @@ class RowSection(SerdSection):
 
 
 class BankSection(SerdSection):
-    """As `RowSection`, of a bank."""
+    """N errors in T of a bank; `n` 0: banks are not judged."""
 
     n: Annotated[int, Field(ge=0, le=SERD_N_MAX)] = 16
 
@@ -144,15 +145,9 @@ class HypervisorSection(Section):
     kind: Literal["emulated", "xen"] = "emulated"
     hypercall_socket: Path = Path("/run/pagewarden/hypercall.sock")
     toolstack_socket: Path = Path("/run/pagewarden/toolstack.sock")
+    images: Path = Path("/var/lib/pagewarden/images")
     call_seconds_max: Annotated[float, Field(gt=0)] = 5.0
     guest_seconds_max: Annotated[float, Field(gt=0)] = 120.0
-
-    @field_validator("kind")
-    @classmethod
-    def _is_built(cls, kind: str) -> str:
-        if kind == "xen":
-            raise ValueError('"xen" is not built yet; use "emulated"')
-        return kind
 
 
 class MetricsSection(Section):
@@ -214,6 +209,15 @@ class AgentConfig(BaseSettings):
         if self.retirement.retry_seconds_max < self.retirement.retry_seconds_first:
             raise ValueError(
                 "retirement.retry_seconds_max must not be below retirement.retry_seconds_first"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _migrates_where_it_can(self) -> Self:
+        if self.hypervisor.kind == "xen" and self.retirement.migrate_to not in {"", HERE}:
+            raise ValueError(
+                f'retirement.migrate_to must be "{HERE}" or empty with hypervisor.kind = "xen": '
+                "to another host only people migrate there"
             )
         return self
 

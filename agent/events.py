@@ -191,6 +191,15 @@ class CaseDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class HostRebooted:
+    """The host is in another boot than when the agent saw it last; so many cases are taken up."""
+
+    before: str
+    now: str
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
 class CallMade:
     """A call to the hypervisor or the toolstack ended; `outcome` is a word of the contract.
 
@@ -215,6 +224,21 @@ class BrokerLost:
     retry_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyReloaded:
+    """The configuration was read again: keys that are lived by now, and those that wait."""
+
+    taken: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRefused:
+    """The configuration was read again and is wrong: nothing has changed."""
+
+    reason: str
+
+
 Event = (
     Started
     | Beat
@@ -235,8 +259,11 @@ Event = (
     | CapReached
     | DimmWornOut
     | CaseDropped
+    | HostRebooted
     | CallMade
     | BrokerConnected
     | BrokerLost
+    | PolicyReloaded
+    | PolicyRefused
 )
 Observer = Callable[[Event], None]

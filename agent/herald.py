@@ -5,7 +5,8 @@
 
 An event comes after its commit, so nothing is told that a power cut could undo. What a power cut,
 or a broker that forgot, left untold is told when the next connection is made. At most one message a
-case waits; a newer one takes its place, and that is counted.
+case waits; a newer one takes its place, and that is counted. Of quiet cases nothing is told: there
+may be a million of them, and whoever made them follows his request.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ class Herald:
 
     def seed(self, cases: Iterable[Case]) -> None:
         """Have these told, closed ones too: the bus may not have heard of their end."""
-        self._known.update((case.id, case) for case in cases)
+        self._known.update((case.id, case) for case in cases if not case.quiet)
         self._tell_all()
 
     def _tell_all(self) -> None:
@@ -70,6 +71,8 @@ class Herald:
         self._tell_all()
 
     def _put(self, case: Case) -> None:
+        if case.quiet:
+            return
         if case.id in self._due:
             self.count()
         self._known[case.id] = self._due[case.id] = case

@@ -9,8 +9,9 @@ from pathlib import Path
 from agent.contract.errors import AgentError
 from agent.contract.hypercall import HostReply
 
-# The calls of the 2008 design. Real Xen's (`xen-4.17`) need another adapter, and other manners: its
-# ranges stop half-way, and it crashes the owner of a broken page that is asked for again.
+# The calls of the 2008 design. Real Xen's (`xen-4.17`) are driven by `adapters.xen`, from its dom0
+# and not by a socket, with other manners: its ranges stop half-way, and it crashes the owner of a
+# broken page that is asked for again.
 DRIVEN = ("thread",)
 
 

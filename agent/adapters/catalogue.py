@@ -300,6 +300,12 @@ CASES: tuple[Row, ...] = (
         Label("refusal", tuple(CAPS)),
         unit="cases",
     ),
+    POLICY_RELOADS := _counter(
+        "policy_reloads_total",
+        "Times that the configuration was read again, by whether it was taken.",
+        Label("result", ("taken", "refused")),
+        unit="reloads",
+    ),
     WOULD_OFFLINE := _counter(
         "would_offline_total",
         "Pages only looked at, by what would have been done about them first.",
@@ -310,6 +316,9 @@ CASES: tuple[Row, ...] = (
         "cases_dropped_total",
         "Cases closed because the host has another DIMM there now.",
         unit="cases",
+    ),
+    HOST_REBOOTS := _counter(
+        "host_reboots_total", "Starts that found the host rebooted since.", unit="starts"
     ),
     MARKS_UNLISTED := _counter(
         "marks_unlisted_total",

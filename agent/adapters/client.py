@@ -48,6 +48,18 @@ def send(
     return _read(path, model, *_exchange(path, "POST", view, text, deadline_seconds))
 
 
+def delete(
+    path: Path, view: str, model: type[Reply], deadline_seconds: float = DEADLINE_SECONDS
+) -> Reply:
+    """What the agent at the socket `path` answers to a DELETE of `view`.
+
+    Raises:
+        AgentError: if no agent answers there, or it refuses.
+        PeerError: if its answer cannot be understood.
+    """
+    return _read(path, model, *_exchange(path, "DELETE", view, None, deadline_seconds))
+
+
 def _read(path: Path, model: type[Reply], status: int, body: bytes) -> Reply:
     if status != HTTPStatus.OK:
         text = body.decode(errors="replace").strip()

@@ -16,8 +16,17 @@ from pydantic import BaseModel, ValidationError
 
 from agent.contract.codec import one_line
 from agent.contract.errors import AgentError
+from agent.contract.frames import MFN_MAX, Mfn
 from agent.contract.requests import Ask, RequestsView, RequestView
-from agent.contract.status import CasesView, CaseView, StatusView, View
+from agent.contract.status import (
+    CasesView,
+    CaseView,
+    DimmsView,
+    PageView,
+    StatusView,
+    TopView,
+    View,
+)
 from agent.retirement.request import RequestRefused
 
 BACKLOG = 16
@@ -27,16 +36,20 @@ PATH_BYTES_MAX = 107  # of a Unix socket's address
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Who answers which question. `case` and `request` give None for an id that nobody knows;
-    `ask` raises `RequestRefused`.
+    """Who answers which question. `case`, `request` and `end` give None for an id that nobody
+    knows, `page` for a page that the host does not have; `ask` and `end` raise `RequestRefused`.
     """
 
     status: Callable[[], StatusView]
+    top: Callable[[], TopView]
+    dimms: Callable[[], DimmsView]
+    page: Callable[[Mfn], Awaitable[PageView | None]]
     cases: Callable[[], CasesView]
     case: Callable[[str], Awaitable[CaseView | None]]
     ask: Callable[[Ask], Awaitable[RequestView]]
     requests: Callable[[], RequestsView]
     request: Callable[[str], RequestView | None]
+    end: Callable[[str], Awaitable[RequestView | None]]
 
 
 class ControlServer:
@@ -47,11 +60,15 @@ class ControlServer:
         self._answers = answers
         app = web.Application()
         app.router.add_get(View.STATUS, self._status)
+        app.router.add_get(View.TOP, self._top)
+        app.router.add_get(View.DIMMS, self._dimms)
+        app.router.add_get(f"{View.PAGES}/{{mfn:\\d+}}", self._page)
         app.router.add_get(View.CASES, self._cases)
         app.router.add_get(f"{View.CASES}/{{id}}", self._case)
         app.router.add_post(View.REQUESTS, self._ask)
         app.router.add_get(View.REQUESTS, self._requests)
         app.router.add_get(f"{View.REQUESTS}/{{id}}", self._request)
+        app.router.add_delete(f"{View.REQUESTS}/{{id}}", self._end)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS_MAX)
 
     @classmethod
@@ -73,6 +90,19 @@ class ControlServer:
 
     async def _status(self, _: web.Request) -> web.Response:
         return _reply(self._answers.status())
+
+    async def _top(self, _: web.Request) -> web.Response:
+        return _reply(self._answers.top())
+
+    async def _dimms(self, _: web.Request) -> web.Response:
+        return _reply(self._answers.dimms())
+
+    async def _page(self, request: web.Request) -> web.Response:
+        mfn = int(request.match_info["mfn"])
+        view = await self._answers.page(Mfn(mfn)) if mfn <= MFN_MAX else None
+        if view is None:
+            raise web.HTTPNotFound(text=f"the host has no page {mfn:#x}\n")
+        return _reply(view)
 
     async def _cases(self, _: web.Request) -> web.Response:
         return _reply(self._answers.cases())
@@ -99,6 +129,16 @@ class ControlServer:
     async def _request(self, request: web.Request) -> web.Response:
         request_id = request.match_info["id"]
         view = self._answers.request(request_id)
+        if view is None:
+            raise web.HTTPNotFound(text=f"there is no request {request_id!r}\n")
+        return _reply(view)
+
+    async def _end(self, request: web.Request) -> web.Response:
+        request_id = request.match_info["id"]
+        try:
+            view = await self._answers.end(request_id)
+        except RequestRefused as refused:
+            raise web.HTTPBadRequest(text=f"{refused}\n") from None
         if view is None:
             raise web.HTTPNotFound(text=f"there is no request {request_id!r}\n")
         return _reply(view)

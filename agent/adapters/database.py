@@ -1,7 +1,8 @@
 """A database of SQLite that somebody else writes, read without getting in his way.
 
 It is opened read-only, and read in pages by `id`: between two pages no lock is held, so that its
-writer need not wait for longer than a page takes, and memory does not grow with the table.
+writer need not wait for longer than a page takes, and memory does not grow with the table, nor
+with what one of its rows may hold.
 """
 
 import sqlite3
@@ -17,6 +18,7 @@ from agent.telemetry.rasdaemon import Cell
 PAGE_ROWS = 1000
 LOCK_SECONDS_MAX = 5.0
 ROW_BYTES_MAX = 64 * 1024
+TOO_LONG = f"in a row of over {ROW_BYTES_MAX} bytes"
 
 
 def columns(path: Path, table: str) -> list[str]:
@@ -37,17 +39,31 @@ def rows(
 ) -> Iterator[tuple[Cell, ...]]:
     """These columns of all rows whose `id` is above `after`, in the order of `id`.
 
+    A row of over `ROW_BYTES_MAX` is its `id`, and `TOO_LONG` in all other columns.
+
     Raises:
         AgentError: if the database cannot be read to its end.
     """
-    wanted = ", ".join(map(_quoted, ("id", *names)))
-    query = f"SELECT {wanted} FROM {_quoted(table)} WHERE id > ? ORDER BY id LIMIT {PAGE_ROWS}"  # noqa: S608 - names are quoted, and ours
     with _connected(path) as connection:
-        while page := cast(
-            "list[tuple[Cell, ...]]", connection.execute(query, (after,)).fetchall()
-        ):
+        while page := _page(connection, table, ("id", *names), after, PAGE_ROWS):
             after = cast("int", page[-1][0])
             yield from (row[1:] for row in page)
+
+
+def _page(
+    connection: sqlite3.Connection, table: str, names: Sequence[str], after: int, rows_max: int
+) -> list[tuple[Cell, ...]]:
+    """The next rows; where one of them is too long, the first half of them."""
+    wanted = ", ".join(map(_quoted, names))
+    query = f"SELECT {wanted} FROM {_quoted(table)} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - names are quoted, and ours
+    try:
+        found = connection.execute(query, (after, rows_max)).fetchall()
+    except sqlite3.DataError:
+        if rows_max > 1:
+            return _page(connection, table, names, after, rows_max // 2)
+        (number, *_) = _page(connection, table, ("id",), after, 1)[0]
+        found = [tuple(number if name == "id" else TOO_LONG for name in names)]
+    return cast("list[tuple[Cell, ...]]", found)
 
 
 @contextmanager

@@ -61,9 +61,18 @@ def lock(path: Path, others: str = OTHERS) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        whose = _whose(descriptor)
         os.close(descriptor)
-        raise AgentError(f"{path}: {others}") from None
+        raise AgentError(f"{path}: {others}{whose}") from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+def _whose(descriptor: int) -> str:
+    """Who holds the lock, as far as it said so."""
+    said = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+    return f" (it is process {said})" if said.isdecimal() else ""
 
 
 def connect(

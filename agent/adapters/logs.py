@@ -37,10 +37,13 @@ from agent.events import (
     GapSeen,
     GuestFoundStopped,
     GuestPaused,
+    HostRebooted,
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
     PlacesEvicted,
+    PolicyRefused,
+    PolicyReloaded,
     RowFailing,
 )
 from agent.retirement.case import Case
@@ -48,6 +51,7 @@ from agent.retirement.reason import TEXT, Reason
 from agent.retirement.states import State
 
 SELDOM_SECONDS = 1.0  # between two lines of a kind that others may cause at will
+SELDOM_SECONDS_MAX = 60.0  # the same for what goes on and on: twice as long each time, up to this
 
 TROUBLE = frozenset({State.PARKED, State.UNRETIRABLE})  # for a person to look at
 
@@ -140,20 +144,35 @@ class _Folded(logging.Handler):
 
 
 class Seldom:
-    """Lines that others may cause at will: one of a kind a second, and how many were withheld."""
+    """Lines that others may cause at will: one of a kind a second, and how many were withheld.
+
+    Of what goes on the next line comes after twice the time, `seconds_max` at most; what was quiet
+    for that long begins anew. `apart` tells lines of one name apart.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._log: Any = structlog.get_logger()
         self._now = now
-        self._told_at: dict[str, float] = {}
+        self._told: dict[str, tuple[float, float]] = {}  # when, and how long nothing is told then
         self._withheld: Counter[str] = Counter()
 
-    def __call__(self, name: str, level: int = logging.WARNING, /, **fields: object) -> None:
-        if self._now() - self._told_at.get(name, float("-inf")) < SELDOM_SECONDS:
-            self._withheld[name] += 1
+    def __call__(
+        self,
+        name: str,
+        level: int = logging.WARNING,
+        apart: str = "",
+        seconds_max: float = SELDOM_SECONDS,
+        /,
+        **fields: object,
+    ) -> None:
+        key, now = f"{name} {apart}", self._now()
+        told_at, pause = self._told.get(key, (float("-inf"), 0.0))
+        if now - told_at < pause:
+            self._withheld[key] += 1
             return
-        self._told_at[name] = self._now()
-        self._log.log(level, name, **fields, withheld=self._withheld.pop(name, 0))
+        goes_on = now - told_at < pause + seconds_max
+        self._told[key] = now, min(2 * pause, seconds_max) if goes_on else SELDOM_SECONDS
+        self._log.log(level, name, **fields, withheld=self._withheld.pop(key, 0))
 
 
 class EventLog:
@@ -185,13 +204,13 @@ class EventLog:
     @_write.register
     def _(self, event: CaseOpened) -> None:
         case = event.case
-        level = logging.WARNING if case.state is State.UNRETIRABLE else logging.INFO
+        level = _level(case, frozenset({State.UNRETIRABLE}))
         self._log.log(level, "case_opened", verdict=case.verdict, **_who(case), **_why(case))
 
     @_write.register
     def _(self, event: CaseMoved) -> None:
         case = event.case
-        level = logging.WARNING if case.state in TROUBLE else logging.INFO
+        level = _level(case, TROUBLE)
         move = {"from": event.before.value, "to": case.state.value}
         owner = {} if case.owner is None else {"use": case.use, "owner": case.owner}
         took = round(event.took_seconds, 6)
@@ -228,6 +247,11 @@ class EventLog:
         self._log.info("case_dropped", **_who(case), was_on=case.module, **_why(case))
 
     @_write.register
+    def _(self, event: HostRebooted) -> None:
+        boots = {"old_boot": event.before, "new_boot": event.now}
+        self._log.warning("host_rebooted", **boots, cases_taken_up=event.cases)
+
+    @_write.register
     def _(self, event: MessageRefused) -> None:
         self._seldom("message_refused", kind=event.kind, reason=event.reason)
 
@@ -260,7 +284,9 @@ class EventLog:
     def _(self, event: CallMade) -> None:
         if event.outcome not in tuple(ToolOutcome):
             why = {"outcome": event.outcome, "reason": event.reason}
-            self._seldom("call_failed", call=event.call, **why)
+            apart = f"{event.call} {event.outcome}"
+            most = SELDOM_SECONDS_MAX
+            self._seldom("call_failed", logging.WARNING, apart, most, call=event.call, **why)
 
     @_write.register
     def _(self, event: BrokerConnected) -> None:
@@ -274,6 +300,22 @@ class EventLog:
             reason=event.reason,
             retry_seconds=round(event.retry_seconds, 3),
         )
+
+    @_write.register
+    def _(self, event: PolicyReloaded) -> None:
+        level = logging.WARNING if event.left else logging.INFO
+        keys = {"taken": event.taken, "need_a_restart": event.left}
+        self._log.log(level, "policy_reloaded", **keys)
+
+    @_write.register
+    def _(self, event: PolicyRefused) -> None:
+        self._log.error("policy_refused", reason=event.reason)
+
+
+def _level(case: Case, trouble: frozenset[State]) -> int:
+    if case.quiet:  # one of a million
+        return logging.DEBUG
+    return logging.WARNING if case.state in trouble else logging.INFO
 
 
 def _who(case: Case) -> dict[str, object]:

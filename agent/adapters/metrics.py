@@ -46,10 +46,13 @@ from agent.events import (
     GapSeen,
     GuestFoundStopped,
     GuestPaused,
+    HostRebooted,
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
     PlacesEvicted,
+    PolicyRefused,
+    PolicyReloaded,
     RowFailing,
     Started,
 )
@@ -226,6 +229,10 @@ class Metrics:
         self._made[row.CASES_DROPPED].inc()
 
     @observe.register
+    def _(self, _: HostRebooted) -> None:
+        self._made[row.HOST_REBOOTS].inc()
+
+    @observe.register
     def _(self, _: CaseMessageCoalesced) -> None:
         self._made[row.MESSAGES_COALESCED].inc()
 
@@ -244,6 +251,14 @@ class Metrics:
     @observe.register
     def _(self, event: CapReached) -> None:
         self._made[row.CAPS_REACHED].labels(event.refusal).inc()
+
+    @observe.register
+    def _(self, _: PolicyReloaded) -> None:
+        self._made[row.POLICY_RELOADS].labels("taken").inc()
+
+    @observe.register
+    def _(self, _: PolicyRefused) -> None:
+        self._made[row.POLICY_RELOADS].labels("refused").inc()
 
     @observe.register
     def _(self, event: CallMade) -> None:

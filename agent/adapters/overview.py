@@ -2,12 +2,12 @@
 
 An observer that keeps what it is asked for.
 
-What was counted comes from the diagnosis, which survives; what only this life saw (duplicates,
-refused messages, pauses) is kept here.
+What was counted comes from the diagnosis, and how long guests stood still from the cases: both
+survive. What only this life saw (duplicates, refused messages) is kept here.
 """
 
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import singledispatchmethod
 from statistics import median
@@ -15,6 +15,7 @@ from statistics import median
 from agent.adapters.health import HealthBoard
 from agent.adapters.page import CASES_SHOWN, DimmLine, Glance
 from agent.contract.status import (
+    CapsView,
     CaseStep,
     CasesView,
     CaseView,
@@ -22,19 +23,23 @@ from agent.contract.status import (
     HotPlace,
     PausesView,
     StatusView,
+    TopView,
     WornDimm,
 )
 from agent.diagnosis.diagnosis import Diagnosis
 from agent.diagnosis.dram import Hot
 from agent.events import BatchTaken, Beat, EreportsLost, Event, GuestPaused, MessageRefused
+from agent.retirement.batch import pauses_of
 from agent.retirement.caps import Rank
 from agent.retirement.case import Case
 from agent.retirement.docket import Docket
+from agent.retirement.manners import Manners
 from agent.retirement.states import State
 
 PAUSES_KEPT = 4096
 HOT_PAGES = 10
 HOT_PLACES = 10
+UNDER_WAY_SHOWN = 64  # cases, in what moves
 DIMMS_SHOWN = 64  # anybody may send an ereport with a label of his own
 NS = 1_000_000_000
 
@@ -43,18 +48,25 @@ Steps = Callable[[str], Awaitable[tuple[tuple[int, str, str], ...]]]
 
 @dataclass(slots=True)
 class Overview:
+    """`manners` are asked for each time: they may change while the agent runs."""
+
     host: str
     version: str
     diagnosis: Diagnosis
     docket: Docket
     board: HealthBoard
     steps: Steps
+    manners: Callable[[], Manners]
     _duplicates: int = 0
     _recovered: int = 0
     _refused: int = 0
     _lost: int = 0
     _errors: Counter[str] = field(default_factory=Counter[str])
     _pauses: deque[float] = field(default_factory=lambda: deque[float](maxlen=PAUSES_KEPT))
+
+    def seed(self, earlier: Iterable[Case]) -> None:
+        """Count what an earlier life saw, and its cases tell."""
+        self._pauses.extend(pauses_of(earlier))
 
     @singledispatchmethod
     def observe(self, event: Event) -> None:
@@ -86,6 +98,7 @@ class Overview:
         return StatusView(
             host=self.host,
             version=self.version,
+            mode=self.mode,
             healthy=health.healthy,
             ailments=health.ailments,
             boot_id=mark.boot_id if mark else None,
@@ -104,6 +117,36 @@ class Overview:
             cases=self.docket.counts(),
             guest_pauses_seconds=self._pauses_view(),
             replace_dimms=worn_dimms(self.docket.worn_ranks),
+            caps=self._caps(),
+        )
+
+    @property
+    def mode(self) -> str:
+        return "observe" if self.manners().observes else "enforce"
+
+    @property
+    def dimm_errors(self) -> Mapping[str, int]:
+        """The errors of each DIMM that this process counted."""
+        return self._errors
+
+    def _caps(self) -> CapsView:
+        caps = self.docket.caps
+        return CapsView(
+            pages_taken=self.docket.taken,
+            pages_max=caps.pages_max,
+            pages_per_rank_max=caps.pages_per_rank_max,
+            pauses_per_guest_and_hour_max=self.manners().stops.pauses_per_hour_max,
+        )
+
+    def top(self, at_ns: int) -> TopView:
+        """What moves, the case that moved last first."""
+        unfinished = self.docket.unfinished
+        newest = sorted(unfinished, key=lambda case: case.moved_at_ns, reverse=True)
+        return TopView(
+            at=at_ns / NS,
+            status=self.status(),
+            open=len(unfinished),
+            under_way=tuple(map(_view, newest[:UNDER_WAY_SHOWN])),
         )
 
     def _hot_pages(self) -> tuple[HotPage, ...]:

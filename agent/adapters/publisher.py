@@ -66,19 +66,22 @@ async def connected(settings: BrokerSettings, host: str) -> AsyncGenerator[Publi
     Raises:
         Unreachable: if the broker does not answer, or refuses us.
     """
-    with _translated():
+    with _translated(settings.url):
         async with dial(settings, (topics.applied(host), topics.resend(host))) as link:
             yield Publisher(link, host)
 
 
 @contextmanager
-def _translated() -> Generator[None]:
+def _translated(url: str = "") -> Generator[None]:
+    """Trouble as the courier knows it; `url` names the broker, where nothing else does yet."""
     try:
         yield
     except MqttError as error:
         # aiomqtt tells only in the cause why a connection ended.
         reason = " ".join(str(error.__cause__ or error).split())
-        raise Unreachable(f"broker: {reason or 'the connection ended'}") from None
+        raise Unreachable(
+            f"{' '.join(filter(None, ('broker', url)))}: {reason or 'the connection ended'}"
+        ) from None
 
 
 def _read(topic: str, payload: bytes, host: str) -> Answer:

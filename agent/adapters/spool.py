@@ -8,7 +8,8 @@
 
 What was read, how far that is, and the numbers it got change in *one* commit: a stop before it has
 read nothing, a stop after it has all of it. The parcels are a ring: where a source cannot wait, the
-oldest make room, and the hole in the numbers tells the agent.
+oldest make room, and the hole in the numbers tells the agent. Those that were handed out stay until
+they are applied: they may be on their way, and what arrives all the same is not lost.
 
 Blocking: for one thread alone.
 """
@@ -115,6 +116,7 @@ class Spool:
             self._host = host
             self._claim(path)
             self.kept = self._number("SELECT coalesce(sum(last - first + 1), 0) FROM parcels")
+            self._out = self._number("SELECT coalesce(max(id), 0) FROM parcels")
         except BaseException:
             os.close(self._lock)
             raise
@@ -165,8 +167,8 @@ class Spool:
     ) -> int:
         """`source` is read up to `place`, and `records` are what was new in it: all or nothing.
 
-        Where more than `keep_max` ereports (0: any number) are kept then, the oldest parcels go;
-        how many ereports that were.
+        Where more than `keep_max` ereports (0: any number) are kept then that were not handed out,
+        the oldest of these go; how many ereports that were.
         """
         with transaction(self._db):
             self._db.execute(
@@ -175,7 +177,8 @@ class Spool:
             )
             for boot_id, group in groupby(records, key=lambda record: record.boot_id):
                 self._append(boot_id, [record.decoded for record in group], at_ns)
-            gone = self._make_room(len(records), keep_max) if keep_max else 0
+            is_over = 0 < keep_max < self.kept + len(records)
+            gone = self._make_room(keep_max) if is_over else 0
         self.kept += len(records) - gone
         return gone
 
@@ -201,33 +204,38 @@ class Spool:
         ).fetchone()
         return found
 
-    def _make_room(self, added: int, keep_max: int) -> int:
-        over = self.kept + added - keep_max
-        gone, last_id = 0, 0
-        if over > 0:
-            for number, first, last in self._db.execute(
-                "SELECT id, first, last FROM parcels ORDER BY id"
-            ):
-                gone, last_id = gone + last - first + 1, number
-                if gone >= over:
-                    break
-            self._db.execute("DELETE FROM parcels WHERE id <= ?", (last_id,))
-            self._db.execute("INSERT OR IGNORE INTO about VALUES ('lost', 0)")
-            self._db.execute("UPDATE about SET value = value + ? WHERE name = 'lost'", (gone,))
+    def _make_room(self, keep_max: int) -> int:
+        behind = self._db.execute(
+            "SELECT id, last - first + 1 FROM parcels WHERE id > ? ORDER BY id", (self._out,)
+        ).fetchall()
+        over = sum(ereports for _, ereports in behind) - keep_max
+        gone = 0
+        for number, ereports in behind:
+            if gone >= over:
+                break
+            self._db.execute("DELETE FROM parcels WHERE id = ?", (number,))
+            gone += ereports
+        self._db.execute("INSERT OR IGNORE INTO about VALUES ('lost', 0)")
+        self._db.execute("UPDATE about SET value = value + ? WHERE name = 'lost'", (gone,))
         return gone
 
     def waiting(self, after: int, limit: int) -> list[Kept]:
-        """The next parcels behind the one with the id `after`, in the order they were made."""
+        """The next parcels behind the one with the id `after`, in the order they were made.
+
+        These and all before them are handed out from now on.
+        """
         rows = self._db.execute(
             """SELECT parcels.id, boot_id, at_ns, first, last, payload
                FROM parcels JOIN boots ON boots.id = boot
                WHERE parcels.id > ? ORDER BY parcels.id LIMIT ?""",
             (after, limit),
         )
-        return [
+        kept = [
             Kept(number, UUID(boot_id), at_ns, Parcel(first, last, payload))
             for number, boot_id, at_ns, first, last, payload in rows
         ]
+        self._out = kept[-1].id if kept else after
+        return kept
 
     def applied(self, boot_id: UUID, next_seq: int) -> int:
         """Let go of all of that boot below `next_seq`; how many ereports that were."""

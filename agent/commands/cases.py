@@ -27,7 +27,7 @@ COLOURS = {
     Rest.OBSERVED: "magenta",
 }
 
-HEADING = ("case", "page", "state", "used as", "owner", "opened", "reason")
+HEADING = ("case", "page", "DIMM", "state", "used as", "owner", "opened", "reason")
 
 
 def register(app: typer.Typer) -> None:
@@ -70,9 +70,9 @@ def cases(
 
 def _row(one: CaseView) -> Row:
     owner = "" if one.owner is None else f"dom{one.owner}"
-    cells = (f"{one.mfn:#x}", one.use or "", owner, _time(one.opened_at), one.reason)
-    page, *others = map(Text, cells)
-    return Text(one.id), page, Text(one.state, COLOURS[one.rest]), *others
+    before = map(Text, (one.id, f"{one.mfn:#x}", one.dimm or ""))
+    after = map(Text, (one.use or "", owner, instant(one.opened_at), one.reason))
+    return (*before, Text(one.state, COLOURS[one.rest]), *after)
 
 
 def case(
@@ -93,10 +93,18 @@ def case(
         typer.echo(view.model_dump_json())
         return
     console = Console(highlight=False)
-    console.print(f"[bold]{view.id}[/]  page {view.mfn:#x}  [{COLOURS[view.rest]}]{view.state}[/]")
-    steps = ((Text(_time(step.at)), Text(step.state), Text(step.detail)) for step in view.history)
+    print_story(console, view)
+
+
+def print_story(console: Console, view: CaseView) -> None:
+    """Every state that the case was in."""
+    where = f"  on {view.dimm}" if view.dimm else ""
+    head = Text.assemble((view.id, "bold"), f"  page {view.mfn:#x}{where}  ")
+    console.print(head.append(view.state, COLOURS[view.rest]))
+    steps = ((Text(instant(s.at)), Text(s.state), Text(s.detail)) for s in view.history)
     print_table(console, ("when", "state", "detail"), steps)
 
 
-def _time(seconds: float) -> str:
+def instant(seconds: float) -> str:
+    """UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

@@ -82,8 +82,9 @@ def decode(
       pagewarden decode /var/lib/rasdaemon/ras-mc_event.db
       pagewarden decode --json dimm.csv | jq -s 'group_by(.row) | map(length)'
 
-    Exit codes: 0 something was decoded; 1 nothing was; 2 wrong usage, or a file
-    is not there.
+    Exit codes: 0 all went well, also where there are no memory errors; 1 there
+    was nothing to be read, or nothing of it could be; 2 wrong usage, or a file is
+    not there.
     """
     manner = Manner(form, year, zone, boot_time or 0, page_size, record_bytes)
     show = _as_json if as_json else _as_text
@@ -102,10 +103,21 @@ def decode(
     except BrokenPipeError:
         _close_quietly()
         raise typer.Exit from None
-    tell(str(tally))
+    tell(summary(tally))
     if tally.warning:
         tell(tally.warning)
-    raise typer.Exit(0 if tally.ereports else 1)
+    raise typer.Exit(0 if tally.ereports or (tally.read and not tally.refused) else 1)
+
+
+def summary(tally: Tally) -> str:
+    """What it came to, in one line."""
+    if tally.ereports or tally.refused:
+        return str(tally)
+    if not tally.read:
+        return "there was nothing to be read"
+    if not tally.lines:
+        return "no memory errors"
+    return f"no memory errors in {tally.lines:,} {'line' if tally.lines == 1 else 'lines'}"
 
 
 def tell(text: str) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from agent.adapters.catalogue import AGENT, CASES, INTAKE, MEMORY, PEERS, TABLE, Row, series_max
@@ -35,6 +36,8 @@ def metrics(
 ) -> None:
     """List every metric of the agent: name, type, unit, labels, bound, meaning.
 
+    On a terminal each is a block; in a pipe it is a line, with nothing left out.
+
     \b
     Examples:
       pagewarden metrics
@@ -48,8 +51,24 @@ def metrics(
     elif as_markdown:
         typer.echo(markdown(), nl=False)
     else:
-        rows = ([Text(cell) for cell in cells(row)] for row in TABLE)
-        print_table(Console(highlight=False), HEADING, rows)
+        console = Console(highlight=False)
+        if console.is_terminal:
+            _print_blocks(console)
+        else:
+            print_table(console, HEADING, ([Text(cell) for cell in cells(row)] for row in TABLE))
+
+
+def _print_blocks(console: Console) -> None:
+    """A block a metric: a name is longer than a column of a terminal could be."""
+    for title, section in SECTIONS.items():
+        console.print(Text(title, "bold"))
+        for row in section:
+            name, kind, unit, labels, most, meaning = cells(row)
+            series = "1 series" if most == "1" else f"at most {most} series"
+            about = "; ".join(filter(None, (kind, unit, series, labels)))
+            console.print(Text(name, "cyan"))
+            console.print(Padding(Text(meaning), (0, 0, 0, 4)))
+            console.print(Padding(Text(about, "dim"), (0, 0, 0, 4)))
 
 
 def told(row: Row) -> dict[str, object]:

@@ -4,7 +4,7 @@ Refused lines are told as they are met, `file:line: reason`, and counted. So is 
 lines name: the pages of two hosts must not be mixed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -13,13 +13,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from agent.adapters.recordings import Recording
+from agent.adapters.recordings import Recording, StoredDatabase
 from agent.contract.topics import checked_host
 from agent.telemetry import formats, mce_struct
 from agent.telemetry.edac import PAGE_SHIFTS
 from agent.telemetry.exact import nanoseconds
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.record import Decoded, Refused
+from agent.telemetry.source import Source
 
 # Clocks and zones of two machines differ: a line may be dated this much after its file.
 _LATEST_SLACK = timedelta(days=1)
@@ -151,8 +152,12 @@ class Manner:
 
 @dataclass(slots=True)
 class Tally:
-    """What was met so far."""
+    """What was met so far. `read`: there was something. `lines` are those of text, whatever they
+    are about.
+    """
 
+    lines: int = 0
+    read: bool = False
     ereports: int = 0
     errors: int = 0
     refused: int = 0
@@ -176,6 +181,17 @@ class Tally:
         return f"lines of several hosts ({names}) were read as one: filter them by host first"
 
 
+@dataclass(frozen=True, slots=True)
+class CountedLines:
+    """A source whose chunks somebody counts."""
+
+    head: bytes
+    _chunks: Iterator[bytes]
+
+    def chunks(self) -> Iterator[bytes]:
+        return self._chunks
+
+
 def records(
     recordings: Sequence[Recording],
     manner: Manner,
@@ -186,10 +202,28 @@ def records(
     name = None if manner.form == AUTO else manner.form
     for recording in recordings:
         unsaid = manner.unsaid(recording.modified)
-        for outcome in formats.decode(recording, unsaid, name):
+        for outcome in formats.decode(_counted(recording, tally), unsaid, name):
             if isinstance(outcome, Refused):
                 tally.refused += 1
                 complain(f"{recording.name}:{outcome.line}: {outcome.reason}")
             else:
                 tally.count(outcome)
                 yield outcome
+
+
+def _counted(recording: Recording, tally: Tally) -> Source:
+    """The same recording, whose lines are counted as it is read; a database has none."""
+    if isinstance(recording, StoredDatabase):
+        tally.read = True
+        return recording
+    return CountedLines(recording.head, _counting(recording.chunks(), tally))
+
+
+def _counting(chunks: Iterable[bytes], tally: Tally) -> Iterator[bytes]:
+    last = b"\n"
+    for chunk in chunks:
+        tally.read |= bool(chunk)
+        tally.lines += chunk.count(b"\n")
+        last = chunk[-1:] or last
+        yield chunk
+    tally.lines += last != b"\n"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agent.commands.following import carry_out, new_id
+from agent.commands.following import call_off, carry_out, new_id
 from agent.commands.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -175,25 +175,37 @@ def online(
 
 
 def cancel(
-    case_id: Annotated[str, typer.Argument(help="The case, as `cases` lists it.", metavar="CASE")],
+    name: Annotated[
+        str, typer.Argument(help="As `cases` or `requests` lists it.", metavar="CASE|REQUEST")
+    ],
     wait: WaitOption = False,
     request_id: IdOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give up a case that is open or parked: its page stays in use.
+    """Give up a case that is open or parked, or what is left of a request.
 
-    If the page was marked, the mark is taken off. A stop of its guest that has
-    begun goes to its end first, so the guest runs whatever comes of the page.
+    CASE: its page stays in use. If the page was marked, the mark is taken off. A
+    stop of its guest that has begun goes to its end first, so the guest runs
+    whatever comes of the page.
+
+    REQUEST: no page more of it is begun. Those that are under way, 1,024 at most,
+    go to their end; what it took stays out of use, and `online` brings that back.
 
     \b
     Examples:
       pagewarden cancel c17
       pagewarden cancel c17 --wait
+      pagewarden cancel ticket-4711 --wait
 
-    Exit codes: 0 asked for, with --wait: the page is in use; 1 it is not (the
-    reason is told), there is no such case, or no agent answers; 2 wrong usage.
+    Exit codes: 0 asked for, with --wait: the page is in use, or nothing of the
+    request is under way; 1 it is not (the reason is told), there is no such case
+    or request, it is over, or no agent answers; 2 wrong usage.
     """
-    ask = Ask(id=request_id or new_id(), wish=Wish.CANCEL, case=case_id)
-    carry_out(socket_of(config, socket), ask, wait=wait, as_json=as_json)
+    path = socket_of(config, socket)
+    if re.fullmatch(r"c\d+", name):
+        ask = Ask(id=request_id or new_id(), wish=Wish.CANCEL, case=name)
+        carry_out(path, ask, wait=wait, as_json=as_json)
+    else:
+        call_off(path, parse_id(name), wait=wait, as_json=as_json)

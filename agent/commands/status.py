@@ -2,6 +2,7 @@
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent.adapters.client import fetch
@@ -26,6 +27,8 @@ def status(
 ) -> None:
     """Show how the running agent does: health, what it counted, its cases, the hottest pages.
 
+    The first line says the mode too: enforce, or observe (nothing is taken).
+
     \b
     Examples:
       pagewarden status
@@ -42,10 +45,17 @@ def status(
     raise typer.Exit(0 if view.healthy else 1)
 
 
+def health_of(view: StatusView) -> str:
+    """As markup."""
+    if view.healthy:
+        return "[green]healthy[/]"
+    return f"[red]ailing[/]: {escape('; '.join(view.ailments))}"
+
+
 def _print(view: StatusView) -> None:
     console = Console(highlight=False)
-    health = "[green]healthy[/]" if view.healthy else f"[red]ailing[/]: {'; '.join(view.ailments)}"
-    console.print(f"[bold]{view.host}[/]  pagewarden {view.version}  {health}")
+    about = f"pagewarden {view.version}  {view.mode}"
+    console.print(f"[bold]{view.host}[/]  {about}  {health_of(view)}")
     console.print(_counts(view))
     for worn in view.replace_dimms:
         console.print(f"[yellow]replace DIMM {told(worn)}[/]: it has lost as many pages as it may")
@@ -61,13 +71,14 @@ def told(worn: WornDimm) -> str:
 
 def _counts(view: StatusView) -> Table:
     table = Table.grid(padding=(0, 2))
-    pauses = view.guest_pauses_seconds
+    pauses, caps = view.guest_pauses_seconds, view.caps
     for name, value in {
         "ereports": f"{view.ereports:,} ({view.errors:,} errors), {view.duplicates:,} duplicates",
         "missing": f"{view.missing:,} now; {view.recovered:,} came late, {view.lost:,} given up",
         "messages refused": f"{view.refused_messages:,}",
         "pages counted": f"{view.pages_tracked:,}",
         "cases": ", ".join(f"{count} {rest}" for rest, count in view.cases.items()),
+        "pages taken": f"{caps.pages_taken:,} of the {caps.pages_max:,} that may be",
         "guest pauses": f"{pauses.count}, median {pauses.p50:.3f} s, longest {pauses.max:.3f} s",
     }.items():
         table.add_row(f"[dim]{name}[/]", value)

@@ -17,7 +17,9 @@ _BETWEEN = "  "
 
 def print_table(console: Console, heading: Sequence[str], rows: Iterable[Row]) -> None:
     if console.is_terminal:
-        table = Table(*heading)
+        table = Table()
+        for name in heading:
+            table.add_column(name, overflow="fold")  # half a serial number says nothing
         for row in rows:
             table.add_row(*row)
         console.print(table)

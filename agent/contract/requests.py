@@ -75,7 +75,10 @@ class Came(Wire):
 
 
 class RequestView(Wire):
-    """A request, and how far it is. `left` are the pages that nothing has come of yet."""
+    """A request, and how far it is. `left` are the pages that nothing has come of yet.
+
+    `is_cancelled`: no page more is begun; those that were under way still go to their end.
+    """
 
     id: str
     wish: Annotated[Wish, Field(strict=False)]
@@ -83,6 +86,7 @@ class RequestView(Wire):
     pages: int
     left: int
     asked_at: float
+    is_cancelled: bool = False
     came: Annotated[tuple[Came, ...], Field(strict=False)] = ()
 
     @property

@@ -1,4 +1,4 @@
-"""What the running agent tells of itself, over its own Unix socket: `status`, `cases`, `case`."""
+"""What the running agent tells of itself, over its own Unix socket: `status`, `cases`, `why` …"""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,13 +7,18 @@ from uuid import UUID
 from pydantic import Field
 
 from agent.contract.ereport import Wire
-from agent.contract.hypercall import DomIdField, MfnField
+from agent.contract.hypercall import DomIdField, MfnField, PageStatus, PageUse
 
 
 class View(StrEnum):
-    """The paths of the agent's socket. One case is at `/v1/cases/<id>`, a request likewise."""
+    """The paths of the agent's socket. One case is at `/v1/cases/<id>`, a request likewise, and a
+    page at `/v1/pages/<number>`.
+    """
 
     STATUS = "/v1/status"
+    TOP = "/v1/top"
+    DIMMS = "/v1/dimms"
+    PAGES = "/v1/pages"
     CASES = "/v1/cases"
     REQUESTS = "/v1/requests"
 
@@ -104,16 +109,29 @@ class WornDimm(Wire):
     ranks: Annotated[tuple[int, ...], Field(strict=False)] = ()
 
 
+class CapsView(Wire):
+    """What may be retired, and how often a guest may be stopped for it. `pages_taken` are those
+    that the cap of the host counts.
+    """
+
+    pages_taken: int = 0
+    pages_max: int = 0
+    pages_per_rank_max: int = 0
+    pauses_per_guest_and_hour_max: int = 0
+
+
 class StatusView(Wire):
     """The agent at a glance.
 
     `ereports`, `errors` and cases count since the journal began; duplicates, refused messages, what
-    was recovered or lost and the pauses since this process did. `missing` is what has not arrived
-    yet and is not given up; `recovered` is what arrived after it had been missed.
+    was recovered or lost since this process did; pauses as far back as their cases tell. `missing`
+    is what has not arrived yet and is not given up; `recovered` is what arrived after it had been
+    missed. `mode` is `enforce` or `observe`.
     """
 
     host: str
     version: str
+    mode: str = ""
     healthy: bool
     ailments: Annotated[tuple[str, ...], Field(strict=False)] = ()
     boot_id: Annotated[UUID, Field(strict=False)] | None = None
@@ -132,3 +150,96 @@ class StatusView(Wire):
     cases: dict[str, int] = Field(default_factory=dict)
     guest_pauses_seconds: PausesView = PausesView()
     replace_dimms: Annotated[tuple[WornDimm, ...], Field(strict=False)] = ()
+    caps: CapsView = CapsView()
+
+
+class TopView(Wire):
+    """What moves: `under_way` are the newest of the `open` cases that are not at rest."""
+
+    at: float
+    status: StatusView
+    open: int = 0
+    under_way: Annotated[tuple[CaseView, ...], Field(strict=False)] = ()
+
+
+class RankWear(Wire):
+    """How many pages of a rank are taken; of the whole DIMM where nobody knows the rank."""
+
+    rank: int | None = None
+    pages: int
+
+
+class DimmView(Wire):
+    """A DIMM by its label. `module` is which one it is (part and serial), if the host says so.
+
+    `errors` are those that this process counted. `pages_tracked` is none where the host does not
+    say which pages lie there, and `worst` is empty then. `wear` counts what pages that went bad
+    take of each rank, of which `pages_per_rank_max` may be.
+    """
+
+    dimm: str
+    module: str = ""
+    errors: int = 0
+    pages_tracked: int | None = None
+    pages_retired: int = 0
+    wear: Annotated[tuple[RankWear, ...], Field(strict=False)] = ()
+    pages_per_rank_max: int = 0
+    is_worn: bool = False
+    worst: Annotated[tuple[HotPage, ...], Field(strict=False)] = ()
+
+
+class DimmsView(Wire):
+    dimms: Annotated[tuple[DimmView, ...], Field(strict=False)] = ()
+
+
+class Counted(Wire):
+    """What the engine of a page counts: `errors` within its window, which ends with the newest.
+
+    `fired`: it had its verdict. `first_at` and `newest_at` are times of errors that are remembered.
+    """
+
+    errors: int
+    threshold: int
+    window_seconds: float
+    fired: bool = False
+    first_at: float | None = None
+    newest_at: float | None = None
+
+    @property
+    def missing(self) -> int:
+        """So many errors more within the window, and the page is found to be going bad."""
+        return 0 if self.fired else max(self.threshold - self.errors, 0)
+
+
+class HostWord(Wire):
+    """What the hypervisor says of a page, and the toolstack of its owner."""
+
+    status: Annotated[PageStatus, Field(strict=False)]
+    use: Annotated[PageUse, Field(strict=False)]
+    owner: DomIdField | None = None
+    guest: str = ""
+    devices: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    mappers: Annotated[tuple[DomIdField, ...], Field(strict=False)] = ()
+    is_broken: bool = False
+
+
+class WouldDo(Wire):
+    """What would be done if the page went bad now: `rungs` in order, none for a page that a call
+    takes at once. `obstacle` is the word for why nothing would be done, `text` says it to people.
+    """
+
+    rungs: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    obstacle: str | None = None
+    text: str = ""
+
+
+class PageView(Wire):
+    """All that is known of one page. `host` is none, and `silence` says why, if nobody answered."""
+
+    mfn: MfnField
+    dimm: str | None = None
+    counted: Counted
+    case: CaseView | None = None
+    host: HostWord | None = None
+    silence: str = ""
+    would: WouldDo | None = None

@@ -79,6 +79,15 @@ class Fired:
 _NOBODY_IS_OVER: Bools = np.zeros(0, np.bool_)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one page stands: `errors` in the window that ends with its newest, N if it fired."""
+
+    errors: int
+    fired: bool
+    times_ns: tuple[int, ...] = ()
+
+
 class Serd:
     """One engine for each page that had an error lately. Keys and times are never negative.
 
@@ -224,8 +233,7 @@ class Serd:
         for a page that fired it is N.
         """
         rows = self._pages.in_use()
-        latched = self._pages.latched(rows)
-        errors = np.where(latched, self.settings.n, self._in_window(rows))
+        latched, errors = self._pages.latched(rows), self._errors(rows)
         # One number to sort by: unlatched above latched, then errors, then the more recent.
         score = ((errors + np.where(latched, 0, N_MAX + 1)) << 56) + self._pages.touched(rows)
         k = min(k, len(rows))
@@ -240,6 +248,24 @@ class Serd:
         latest = rows[np.argsort(-self._pages.touched(rows))][:k]
         keys: list[int] = self._pages.keys[latest].tolist()
         return keys
+
+    def all(self) -> tuple[I64, I64]:
+        """Every page that is counted, and its number as `hottest` says it."""
+        rows = self._pages.in_use()
+        return self._pages.keys[rows], self._errors(rows)
+
+    def standing(self, key: int) -> Standing:
+        """Where this page stands; a page that nothing is known of had no error."""
+        rows = self._pages.find(np.array([key], np.int64))
+        if rows[0] == NOBODY:
+            return Standing(0, fired=False)
+        times = tuple(time for time in self._pages.times[:, rows[0]].tolist() if time != NEVER)
+        fired = bool(self._pages.latched(rows)[0])
+        return Standing(int(self._errors(rows)[0]), fired, times)
+
+    def _errors(self, rows: I64) -> I64:
+        errors: I64 = np.where(self._pages.latched(rows), self.settings.n, self._in_window(rows))
+        return errors
 
     def _in_window(self, rows: I64) -> I64:
         times = self._pages.times[:, rows]

@@ -80,6 +80,23 @@ class Acts:
             return NoAnswer(str(error))
         return answers.to_seen(page, guests.get(page.owner, UNLISTED))
 
+    async def seen(self, mfns: Sequence[Mfn]) -> Sequence[PageReply] | None:
+        """How these pages are used, no more than one call may name; None if nobody says."""
+        try:
+            return await self._about(self.hypervisor.query, mfns)
+        except PeerError:
+            return None
+
+    async def sight(self, mfn: Mfn) -> tuple[PageReply, Guest]:
+        """How the page is used now and what the toolstack says of its owner; nothing is asked for.
+
+        Raises:
+            PeerError: if one of them does not answer.
+        """
+        (page,) = await self._about(self.hypervisor.query, [mfn])
+        guests = await self._guests([page])
+        return page, guests.get(page.owner, UNLISTED)
+
     async def boot(self) -> str | None:
         """Which boot the host is in now; None if it does not say."""
         try:

@@ -151,3 +151,11 @@ def overtaken(given: Sequence[Given], held: Iterable[Case], now_ns: int) -> tupl
         for case in held
         if case.id not in members and Overtaken in TRANSITIONS[case.state]
     )
+
+
+def pauses_of(cases: Iterable[Case]) -> tuple[float, ...]:
+    """How long guests stood still for these cases, in seconds and in order: a stop for many pages
+    is in the case of each, and is one.
+    """
+    stops = {(at_ns, key_of(case), seconds) for case in cases for at_ns, seconds in case.pauses}
+    return tuple(seconds for _, _, seconds in sorted(stops))

@@ -50,6 +50,8 @@ class Case:
     `module` is which DIMM (part and serial) was at `dimm`, its slot, where the host says so, and
     `rank` which of its ranks the page is of, where an ereport said so.
     `paused_at_ns` is when, within the last hour of them, the guest was stopped for this page.
+    `pauses` are the newest stops that are over: when, and for how many seconds.
+    `quiet`: one of so many of an operator's that nobody is told of it, but for who asks.
     """
 
     id: str
@@ -83,6 +85,8 @@ class Case:
     module: str = ""
     paused_at_ns: tuple[int, ...] = ()
     origin: Origin = Origin.VERDICT
+    quiet: bool = False
+    pauses: tuple[tuple[int, float], ...] = ()
 
     @property
     def rest(self) -> Rest:

@@ -1,10 +1,11 @@
 """Where operators' requests are taken, and fed to the docket as there is room.
 
     ask ──► read ──► written down ──► its pages, `PAGES_AT_ONCE` at a time:
-                                        settle ─► feed ─► ONE commit: request + cases ─► driver
+                                        settle ─► look ─► feed ─► ONE commit: request + cases
+                                          ─► the driver asks for all of them in one call
 
 A request that was taken is carried out, whatever restarts in between; one that is asked twice under
-one id is one. Deciding is in `request.py` and `docket.py`.
+one id is one; one that is cancelled feeds no page more. Deciding is in `request.py`, `docket.py`.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from agent.clock import Clock
 from agent.contract.frames import Mfn
-from agent.contract.hypercall import PAGES_MAX, HostReply
+from agent.contract.hypercall import PAGES_MAX, HostReply, PageReply
 from agent.contract.requests import Ask
 from agent.diagnosis.verdict import Verdict
 from agent.events import CapReached, CaseMoved, CaseOpened, Observer
@@ -22,11 +23,23 @@ from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
 from agent.retirement.reason import Reason
-from agent.retirement.request import Request, RequestRefused, ended, fed, read, settled
+from agent.retirement.request import (
+    HOPELESS,
+    Request,
+    RequestRefused,
+    cancelled,
+    ended,
+    fed,
+    hopeless,
+    read,
+    settled,
+    sifted,
+)
 from agent.retirement.states import State
 from agent.waiting import set_within
 
 PAGES_AT_ONCE = PAGES_MAX  # of one request: as many as one stop of a guest can help
+TOLD_OF = PAGES_AT_ONCE  # pages of one request, before its cases are quiet ones
 REQUESTS_MAX = 64  # that are not over
 REQUESTS_KEPT = 1000  # to be told of, the oldest go first
 EVERY_SECONDS = 0.05  # between two looks at what became of the pages under way
@@ -92,26 +105,51 @@ class Desk:
     def _open(self) -> list[Request]:
         return [request for request in self._requests.values() if not request.is_over]
 
+    async def end(self, request_id: str) -> Request | None:
+        """Have no page more of it begun, and return once that is durable; None if nobody knows it.
+
+        Raises:
+            RequestRefused: if there is nothing left that could be cancelled.
+        """
+        async with self._hand:
+            request = self._requests.get(request_id)
+            if request is None:
+                return None
+            after = cancelled(request)
+            if after != request:
+                await self._save(after)
+            return after
+
     async def run(self) -> None:
         """Feed what is to be fed, for ever. Begin when the driver has recovered."""
         for request in self._open:
             self._recall(request.under_way if not request.takes else ())
         while True:
-            for request in self._open:
-                await self._go_on(request)
-            self._more.clear()
-            await set_within(self._more, EVERY_SECONDS if self._open else 3600.0)
+            went_on = [await self._go_on(request.id) for request in self._open]
+            if not any(went_on):
+                self._more.clear()
+                await set_within(self._more, EVERY_SECONDS if self._open else 3600.0)
 
-    async def _go_on(self, request: Request) -> None:
-        now = settled(request, self.docket)
-        mfns = self._next(now)
-        if not mfns and now == request:
-            return
-        moves = self._ask(now, mfns) if now.takes else ()
-        await self._save(fed(now, mfns), *(after for _, after in moves))
-        self._tell(moves)
+    async def _go_on(self, request_id: str) -> bool:
+        """Feed what there is room for; true if there was anything."""
+        request = self._requests[request_id]
+        mfns = self._next(settled(request, self.docket))
+        seen = await self.driver.acts.seen(mfns) if mfns and request.takes else ()
+        if self._requests.get(request_id) is not request:
+            return True  # it was cancelled meanwhile
+        if seen is None:
+            mfns, seen = (), ()  # nobody says how they are used: later
+        now, begun = sifted(settled(request, self.docket), mfns, hopeless(seen, self.docket))
+        now = fed(now, begun)
+        if now == request:
+            return False
+        quiet = request.fed >= TOLD_OF
+        moves = self._ask(now, begun, quiet=quiet) if now.takes else ()
+        await self._save(now, *(after for _, after in moves))
+        await self._hand_on(moves, seen)
         if not now.takes:
             self._recall(mfns)
+        return bool(mfns)
 
     def _next(self, request: Request) -> tuple[Mfn, ...]:
         """The pages that there is room for. One that is being brought back is waited for."""
@@ -126,13 +164,28 @@ class Desk:
         case = self.docket.get(mfn)
         return case is not None and case.state is State.RETURNING
 
-    def _ask(self, request: Request, mfns: Sequence[Mfn]) -> tuple[tuple[Case | None, Case], ...]:
+    def _ask(
+        self, request: Request, mfns: Sequence[Mfn], *, quiet: bool
+    ) -> tuple[tuple[Case | None, Case], ...]:
         now_ns = self.clock()
         wanted = [Verdict(mfn, now_ns, ASKED_FOR, self.host.dimm_of(mfn)) for mfn in mfns]
-        moves = self.docket.ask(wanted, now_ns, beyond_cap=request.beyond_cap)
+        moves = self.docket.ask(wanted, now_ns, beyond_cap=request.beyond_cap, quiet=quiet)
         if any(self.docket.get(mfn) is None for mfn in mfns):
             self.observe(CapReached(Reason.RETIRED_MEMORY_CAP))
         return moves
+
+    async def _hand_on(
+        self, moves: Sequence[tuple[Case | None, Case]], seen: Sequence[PageReply]
+    ) -> None:
+        """To the driver: together, but for those for whose sake the whole call would be refused."""
+        self._tell(moves)
+        refused = {page.mfn for page in seen if page.use in HOPELESS or page.is_broken}
+        for _, after in moves:
+            if after.mfn in refused:
+                self.driver.submit(after)
+        together = [after for _, after in moves if after.mfn not in refused]
+        if together:
+            await self.driver.take(together)
 
     def _tell(self, moves: Sequence[tuple[Case | None, Case]]) -> None:
         for before, after in moves:
@@ -140,7 +193,6 @@ class Desk:
                 self.observe(CaseOpened(after))
             else:
                 self.observe(CaseMoved(after, before.state, 0.0))
-            self.driver.submit(after)
 
     def _recall(self, mfns: Sequence[Mfn]) -> None:
         for mfn in mfns:

@@ -98,19 +98,27 @@ class Docket:
         return case is None or case.state is State.RETURNED
 
     def ask(
-        self, wanted: Iterable[Verdict], now_ns: int, *, beyond_cap: bool = False
+        self,
+        wanted: Iterable[Verdict],
+        now_ns: int,
+        *,
+        beyond_cap: bool = False,
+        quiet: bool = False,
     ) -> tuple[tuple[Case | None, Case], ...]:
         """The cases that an operator's asking for these pages makes, or takes up again: each as it
         was before, if it was, and as it is now, already on the docket.
 
         A page that is on its way, or retired, is left as it is. One that the host's cap refuses
-        gets no case: whoever asked is told. A rank's own cap is for verdicts alone.
+        gets no case: whoever asked is told. A rank's own cap is for verdicts alone. New cases may
+        be `quiet` ones.
         """
-        asked = [self._asked(verdict, now_ns, beyond_cap=beyond_cap) for verdict in wanted]
+        asked = [
+            self._asked(verdict, now_ns, beyond_cap=beyond_cap, quiet=quiet) for verdict in wanted
+        ]
         return tuple(move for move in asked if move is not None)
 
     def _asked(
-        self, verdict: Verdict, now_ns: int, *, beyond_cap: bool
+        self, verdict: Verdict, now_ns: int, *, beyond_cap: bool, quiet: bool
     ) -> tuple[Case | None, Case] | None:
         mfn = verdict.mfn
         self._recalled.discard(mfn)
@@ -121,7 +129,7 @@ class Docket:
         if takes_more and self.caps.refusal(self._taken) is not None:
             return None
         after = (
-            self._new(verdict, now_ns, Origin.OPERATOR)
+            replace(self._new(verdict, now_ns, Origin.OPERATOR), quiet=quiet)
             if before is None
             else _taken_up(before, verdict, now_ns, Origin.OPERATOR)
         )
@@ -252,6 +260,19 @@ class Docket:
         for rank, pages in self._taken_of.items():
             most[rank.dimm] = max(pages, most.get(rank.dimm, 0))
         return tuple(most.items())
+
+    @property
+    def wear(self) -> tuple[tuple[Rank, int], ...]:
+        """How many pages are taken of each rank of which any ever was."""
+        return tuple(self._taken_of.items())
+
+    def refusal_of(self, mfn: Mfn, dimm: str | None) -> Reason | None:
+        """Why the caps would not let this page be taken, if it went bad now."""
+        case = self._cases.get(mfn)
+        if _takes_a_page(case):
+            return None
+        rank = rank_of(dimm, None) if case is None else case.wears
+        return self._refusal(rank)
 
     @property
     def cases(self) -> tuple[Case, ...]:

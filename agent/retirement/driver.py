@@ -105,6 +105,17 @@ class Driver:
             if guest.domid not in ours:
                 self.observe(GuestFoundStopped(DomId(guest.domid)))
 
+    async def take(self, cases: Sequence[Case]) -> None:
+        """Have these, as `submit` does, driven to rest: asked for together first, and one by one
+        only for what that did not settle. No more than one call may name.
+        """
+        if self.manners.observes or self._stopping.is_set():
+            for case in cases:
+                self.submit(case)
+        else:
+            self._steps.look_who_is_asked()
+            await self._look_at(cases, self._take_at_once)
+
     async def _take_at_once(self, cases: Sequence[Case]) -> None:
         """Ask for all pages that nobody has asked for yet, in as few calls as there can be.
 
@@ -224,10 +235,10 @@ class Driver:
 
     async def _settle(self) -> None:
         """Look now and then whether a command that nobody answered was carried out late."""
-        while await self._steps.owing.wait():
-            if await set_within(self._stopping, self.manners.pause_seconds_max):
-                return
-            await self._turns.settle()
+        while not self._stopping.is_set():
+            await self._steps.owing.wait()
+            if not await set_within(self._stopping, self.manners.pause_seconds_max):
+                await self._turns.settle()
 
     def _rouse(self, move: batch.Move) -> None:
         """Have this case looked at again at once: nobody else would before long."""

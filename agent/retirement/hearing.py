@@ -71,8 +71,16 @@ def informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
     return case
 
 
+PAUSES_KEPT = 16  # of one case
+
+
 def paused(case: Case, outcome: Outcome, now_ns: int) -> Case:
-    """With the pause that the command may have been, if it was to be one."""
+    """With the pause that the command may have been, if it was to be one; and with how long it was,
+    if it is over.
+    """
+    if isinstance(outcome, Done) and outcome.pause_seconds is not None:
+        pauses = (*case.pauses, (now_ns, outcome.pause_seconds))
+        case = replace(case, pauses=pauses[-PAUSES_KEPT:])
     if case.state not in PAUSING or not isinstance(outcome, MAY_HAVE_STOPPED):
         return case
     recent = within_an_hour((*case.paused_at_ns, now_ns), now_ns)

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     MAPPED_ELSEWHERE = "mapped_by_another_domain"
     NOT_OWNED_BY_HVM = "not_owned_by_hvm"
     NOT_OFFLINE_PENDING = "not_offline_pending"
+    CANNOT_RETURN = "cannot_return"
     COMES_BACK = "comes_back"
     KEEPS_CHANGING = "keeps_changing"
     HELD_OTHERWISE = "held_otherwise"
@@ -43,6 +44,7 @@ class Reason(StrEnum):
     NOT_TAKEN = "not_taken"
     FOUND_MARKED = "found_marked"
     OVERRULED = "overruled"
+    CANCELLED = "cancelled"
     HOST_REBOOTED = "host_rebooted"
     DIMM_REPLACED = "dimm_replaced"
     # A peer's answer that says no more than this
@@ -64,6 +66,7 @@ TEXT: dict[Reason, str] = {
     Reason.MAPPED_ELSEWHERE: "another domain maps it and has not let go",
     Reason.NOT_OWNED_BY_HVM: "it is no page that the hypervisor can swap",
     Reason.NOT_OFFLINE_PENDING: "it is not marked any more",
+    Reason.CANNOT_RETURN: "this hypervisor might hand it out twice: it comes back with a reboot",
     Reason.COMES_BACK: "whenever it is taken, somebody brings it back online",
     Reason.KEEPS_CHANGING: "its use, mappers or devices change faster than it can be helped",
     Reason.HELD_OTHERWISE: "it is held otherwise than when it was asked about: look again",
@@ -95,6 +98,7 @@ TEXT: dict[Reason, str] = {
         "or an operator asks for it"
     ),
     Reason.OVERRULED: "a later request wanted the opposite",
+    Reason.CANCELLED: "the request was cancelled before it was their turn",
     Reason.HOST_REBOOTED: "the host rebooted",
     Reason.DIMM_REPLACED: "there is another DIMM in its place now",
     Reason.REFUSED: "refused",

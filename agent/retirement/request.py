@@ -3,17 +3,23 @@
 A DIMM has millions of pages, so a request makes no case before there is room for it:
 
     pages ──► fed, a bounded number at a time ──► under way ──► came: counted by reason, let go of
+      └─► whoever uses it makes it hopeless ──► the first few are fed, the rest is only counted
 
 Pure. `desk.py` feeds it and writes it down: what was fed, what is under way and what was counted
 change in one commit, so that no page is forgotten or counted twice, whenever the power goes off.
+
+A range may hold a million pages of Xen's own or of dom0, and a case for each would say the same
+thing a million times. So a request makes `HOPELESS_FED` cases of such pages, which tell the story
+and are watched like any other, and counts the others by their reason: no case is about those.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.contract.frames import Mfn
-from agent.contract.hypercall import HostReply
+from agent.contract.hypercall import HostReply, PageReply, PageStatus, PageUse
 from agent.contract.requests import Ask, Came, RequestView, Wish
 from agent.contract.status import Rest
 from agent.retirement.case import Case
@@ -22,6 +28,10 @@ from agent.retirement.reason import Reason, told
 from agent.retirement.states import State
 
 NS = 1_000_000_000
+HOPELESS_FED = 64  # pages of one request that the hypervisor will refuse
+
+# Whose pages the hypervisor refuses, and the word for it.
+HOPELESS = {PageUse.XEN_HEAP: Reason.XEN_HEAP, PageUse.DOM0: Reason.DOM0}
 
 Fate = tuple[Rest | None, Reason | None]  # where a page's case came to rest, and why there
 
@@ -48,7 +58,8 @@ class Pages:
 class Request:
     """`fed` pages were handed on; `under_way` are those of them that nothing has come of yet.
 
-    `what` is for people. It is of one boot of the host: what a DIMM is may change in between.
+    `hopeless` counts those that were fed though they would be refused. `what` is for people. A
+    request is of one boot of the host: what a DIMM is may change in between.
     """
 
     id: str
@@ -61,6 +72,11 @@ class Request:
     fed: int = 0
     under_way: tuple[Mfn, ...] = ()
     came: tuple[tuple[Fate, int], ...] = ()
+    hopeless: int = 0
+
+    @property
+    def is_cancelled(self) -> bool:
+        return (None, Reason.CANCELLED) in dict(self.came)
 
     @property
     def left(self) -> int:
@@ -86,6 +102,8 @@ def read(ask: Ask, host: HostReply, docket: Docket, now_ns: int) -> Request:
     Raises:
         RequestRefused: if it means none.
     """
+    if re.fullmatch(r"c\d+", ask.id):
+        raise RequestRefused(f"{ask.id} is what a case is called: take another id")
     what, pages = _meant(ask, host, docket)
     beyond_cap = ask.beyond_cap or ask.wish is Wish.EVACUATE
     return Request(ask.id, ask.wish, what, pages, now_ns, docket.boot, beyond_cap)
@@ -131,6 +149,32 @@ def _of_case(case_id: str, docket: Docket) -> Mfn:
     return case.mfn
 
 
+def hopeless(seen: Sequence[PageReply], docket: Docket) -> dict[Mfn, Reason]:
+    """Those of these pages that nobody has a case of, and that the hypervisor will refuse."""
+    return {
+        Mfn(page.mfn): HOPELESS[page.use]
+        for page in seen
+        if page.use in HOPELESS
+        and page.status is PageStatus.ONLINE
+        and docket.get(Mfn(page.mfn)) is None
+    }
+
+
+def sifted(
+    request: Request, mfns: Sequence[Mfn], refused: Mapping[Mfn, Reason]
+) -> tuple[Request, tuple[Mfn, ...]]:
+    """Which of these, its next pages, are to be fed: of the `refused` ones no more than there is
+    room for; and the request with the others counted by their reason.
+    """
+    room = max(HOPELESS_FED - request.hopeless, 0)
+    shown = [mfn for mfn in mfns if mfn in refused][:room]
+    passed_over = {mfn: why for mfn, why in refused.items() if mfn not in shown}
+    counted = _counted(request, [(None, why) for why in passed_over.values()])
+    begun = tuple(mfn for mfn in mfns if mfn not in passed_over)
+    fed_so_far, met = request.fed + len(passed_over), request.hopeless + len(shown)
+    return replace(counted, fed=fed_so_far, hopeless=met), begun
+
+
 def fed(request: Request, mfns: tuple[Mfn, ...]) -> Request:
     """With these, its next pages, under way."""
     return replace(request, fed=request.fed + len(mfns), under_way=(*request.under_way, *mfns))
@@ -146,9 +190,32 @@ def settled(request: Request, docket: Docket) -> Request:
 def ended(request: Request, why: Reason) -> Request:
     """Over, though pages are left: `why` is what came of them."""
     over = _counted(request, [(None, why)] * len(request.under_way))
-    unfed = Counter(dict(over.came))
-    unfed[None, why] += request.pages.count - request.fed
-    return replace(over, fed=request.pages.count, under_way=(), came=_sorted(+unfed))
+    return replace(_cut_off(over, why), under_way=())
+
+
+def cancelled(request: Request) -> Request:
+    """With no page more to be fed. What is under way goes to its end: a stop that has begun would
+    anyway, and it is a bounded number.
+
+    Raises:
+        RequestRefused: if there is nothing left that could be cancelled.
+    """
+    if request.is_cancelled:
+        return request
+    if request.is_over:
+        raise RequestRefused(f"request {request.id} is over: there is nothing to cancel")
+    if request.fed == request.pages.count:
+        raise RequestRefused(
+            f"all pages of request {request.id} are under way: cancel their cases instead"
+        )
+    return _cut_off(request, Reason.CANCELLED)
+
+
+def _cut_off(request: Request, why: Reason) -> Request:
+    """`why` is what came of the pages that were not fed."""
+    came = Counter(dict(request.came))
+    came[None, why] += request.pages.count - request.fed
+    return replace(request, fed=request.pages.count, came=_sorted(+came))
 
 
 def _counted(request: Request, fates: Iterable[Fate | None]) -> Request:
@@ -182,6 +249,7 @@ def view_of(request: Request) -> RequestView:
         pages=request.pages.count,
         left=request.left,
         asked_at=request.asked_at_ns / NS,
+        is_cancelled=request.is_cancelled,
         came=tuple(
             Came(rest=rest, reason=reason, text=told(reason, ""), pages=pages)
             for (rest, reason), pages in request.came

@@ -25,6 +25,8 @@ from emulator.demo.stage import Stage
 BARS = "▁▂▃▄▅▆▇█"
 HISTORY = 48  # looks
 ROWS_MAX = 12
+HOT_MAX = 4
+FRAME_ROWS = 15  # around cases, hot pages and guests: border, titles, headings, the last line
 COLOURS = {
     Rest.OPEN: "yellow",
     Rest.RETIRED: "green",
@@ -43,7 +45,7 @@ def watching(console: Console, stage: Stage, *, quiet: bool) -> Generator[Watch,
     elif console.is_terminal:
         picture = Picture(stage)
         with Live(console=console, refresh_per_second=8) as live:  # its last view stays
-            yield lambda evidence: live.update(picture.drawn(evidence))
+            yield lambda evidence: live.update(picture.drawn(evidence, console.height))
     else:
         yield Lines(console).watch
 
@@ -76,14 +78,16 @@ class Picture:
     _rates: deque[float] = field(default_factory=lambda: deque[float](maxlen=HISTORY))
     _last: tuple[float, int] | None = None
 
-    def drawn(self, evidence: Evidence) -> RenderableType:
+    def drawn(self, evidence: Evidence, rows: int) -> RenderableType:
+        """In no more than `rows` rows, as far as there is room for a case at all."""
+        cases = cases_shown(evidence, rows)
         self._rates.append(self._rate(evidence.status.errors))
         return Panel(
             Group(
                 _title(evidence),
                 self._errors(evidence),
                 _hot(evidence),
-                _cases(evidence),
+                _cases(evidence, cases),
                 _guests(evidence),
             ),
             title=f"[bold]pagewarden demo[/] · {self.stage.bus.name}",
@@ -103,9 +107,16 @@ class Picture:
         return Text.assemble(
             ("errors   ", "dim"),
             (sparkline(self._rates), "magenta"),
-            f"  {rate:,.0f}/s   {said.errors:,} in all, {said.ereports:,} ereports, ",
+            f"  {rate:,.0f}/s\n         {said.errors:,} in all, {said.ereports:,} ereports, ",
             f"{said.duplicates:,} duplicates, {said.missing:,} missing\n",
         )
+
+
+def cases_shown(evidence: Evidence, rows: int) -> int:
+    """How many of the cases, the newest, there is room for."""
+    hot = min(len(evidence.status.hot_pages), HOT_MAX)
+    left = rows - FRAME_ROWS - hot - len(evidence.truth.guests)
+    return max(1, min(ROWS_MAX, left))
 
 
 def sparkline(values: deque[float]) -> str:
@@ -118,27 +129,30 @@ def sparkline(values: deque[float]) -> str:
 def _title(evidence: Evidence) -> Text:
     said = evidence.status
     health = ("healthy", "green") if said.healthy else ("; ".join(said.ailments), "red")
-    return Text.assemble(
-        (evidence.truth.title, "bold"), f"\n{evidence.truth.seconds:5.1f} s   agent: ", health, "\n"
-    )
+    seconds = f"\n{evidence.truth.seconds:5.1f} s   agent: "
+    title = Text.assemble((evidence.truth.title, "bold"), seconds, health, "\n")
+    title.no_wrap, title.overflow = True, "ellipsis"
+    return title
 
 
 def _hot(evidence: Evidence) -> RenderableType:
     if not evidence.status.hot_pages:
         return Text("no page is nearing its threshold\n", style="dim")
     table = Table.grid(padding=(0, 1))
-    for page in evidence.status.hot_pages[:4]:
+    for page in evidence.status.hot_pages[:HOT_MAX]:
         bar = "█" * page.errors + "░" * (page.threshold - page.errors)
         table.add_row(f"{page.mfn:#x}", f"[yellow]{bar}[/]", f"{page.errors} of {page.threshold}")
     return Group(Text("nearing their threshold", style="dim"), table, Text())
 
 
-def _cases(evidence: Evidence) -> RenderableType:
-    table = Table("case", "page", "used as", "state", "why", box=None, header_style="dim")
-    for case in evidence.cases[-ROWS_MAX:]:
+def _cases(evidence: Evidence, shown: int) -> RenderableType:
+    table = Table(box=None, header_style="dim")
+    for name in ("case", "page", "used as", "state", "why"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for case in evidence.cases[-shown:]:
         state = f"[{COLOURS[case.rest]}]{case.state}[/]"
         table.add_row(case.id, f"{case.mfn:#x}", case.use or "", state, _why(case))
-    hidden = len(evidence.cases) - ROWS_MAX
+    hidden = len(evidence.cases) - shown
     more = Text(f"and {hidden} earlier ones\n" if hidden > 0 else "", style="dim")
     return Group(table, more)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import subprocess
 import tempfile
 import time
@@ -278,7 +279,8 @@ def test_a_second_agent_on_the_same_journal_is_refused_in_one_line(line: Line) -
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 1
     *_, complaint = done.stderr.splitlines()
-    assert complaint.startswith("pagewarden: metrics.listen: cannot listen on")
+    assert "in use by another agent" in complaint
+    assert re.search(r"it is process \d+", complaint)
 
 
 def test_an_agent_of_another_host_is_refused_in_one_line(line: Line) -> None:

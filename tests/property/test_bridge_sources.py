@@ -15,7 +15,7 @@ from agent.adapters.sources import mcelog_device, rasdaemon_db
 from agent.adapters.sources.mcelog_device import DeviceSource
 from agent.adapters.sources.rasdaemon_db import DatabaseSource
 from agent.adapters.spool import Spool
-from agent.bridge import wanted
+from agent.bridge import service, wanted
 from agent.bridge.events import ErrorsLost
 from agent.bridge.keeping import Keeping
 from tests.support.mcelog import FakeDevice, a_record
@@ -64,18 +64,20 @@ def test_a_device_loses_nothing_to_death_at_each_step_in_turn() -> None:
             assert bridge.bus.addresses == {address(page): 1 for page in (1, 2, 3)}, steps
 
 
-def test_what_had_to_make_room_is_counted_and_missed() -> None:
-    """The source cannot wait: the oldest go, and the agent sees the hole in the numbers."""
+def test_what_had_to_make_room_is_counted_and_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source cannot wait: of what is not on its way the oldest goes, a hole in the numbers."""
+    monkeypatch.setattr(service, "PARCELS_MAX", 1)
     device = FakeDevice(*map(a_record, range(1, 4)))
     with a_device(device) as bridge:
         bridge.bus.is_there = False
         bridge.live(100)
-        device.log += map(a_record, range(4, 9))
-        bridge.live(100, keep_max=6)
+        for pages in (range(4, 7), range(7, 10)):
+            device.log += map(a_record, pages)
+            bridge.live(100, keep_max=4)
         bridge.bus.is_there = True
         bridge.live(200)
     assert ErrorsLost(3) in bridge.events
-    assert bridge.bus.addresses == {address(page): 1 for page in range(4, 9)}
+    assert bridge.bus.addresses == {address(page): 1 for page in (1, 2, 3, 7, 8, 9)}
     assert bridge.bus.admission.missing == 3
 
 

@@ -77,5 +77,8 @@ async def an_agent(port: int) -> AsyncIterator[Books]:
         try:
             yield books
         finally:
-            reading.cancel()
+            # Python 3.11's wait_for, in which aiomqtt waits, can lose a cancellation.
+            while not reading.done():
+                reading.cancel()
+                await asyncio.wait({reading}, timeout=0.1)
             await asyncio.gather(reading, return_exceptions=True)

@@ -120,3 +120,11 @@ def test_programs_get_a_word_and_people_a_sentence() -> None:
     event = event_of("h", a_case(State.PARKED, reason=Reason.DOM0))
     assert event.reason == "dom0"
     assert event.text.startswith("dom0 holds it")
+
+
+async def test_of_a_quiet_case_the_bus_hears_nothing() -> None:
+    """There may be a million of them, and each message would stay retained."""
+    async with a_herald(a_case(quiet=True)) as it:
+        it.herald.observe(CaseOpened(a_case(quiet=True)))
+        it.herald.observe(CaseMoved(a_case(State.PARKED, quiet=True), State.OPEN, 0.0))
+    assert it.bus.said == []

@@ -50,6 +50,7 @@ class JournalSource:
         self._read_last: str | None = None
         self._number = 0
         self._process: Process | None = None
+        self._said: asyncio.Task[bytes] | None = None
 
     async def begin(self, mark: str | None) -> bool:
         if which(PROGRAM) is None:
@@ -64,10 +65,16 @@ class JournalSource:
         return mark is not None
 
     async def close(self) -> None:
-        if self._process is not None:
+        """Return once the program has ended, and what it said is thrown away.
+
+        Python 3.11 does not tell of an end while a pipe is full of what nobody reads.
+        """
+        if self._process is not None and self._said is not None:
             with suppress(ProcessLookupError):
                 self._process.kill()
-            await self._process.wait()
+            self._said.cancel()
+            await asyncio.wait({self._said})
+            await self._process.communicate()
 
     async def pieces(self) -> AsyncGenerator[Piece[Line], None]:
         if self._cursor is None:
@@ -94,7 +101,8 @@ class JournalSource:
         )
         assert process.stdout is not None  # noqa: S101 - it is PIPE
         assert process.stderr is not None  # noqa: S101 - as above
-        said = asyncio.create_task(_end_of(process.stderr), name="journalctl's complaints")
+        reading = _end_of(process.stderr)
+        said = self._said = asyncio.create_task(reading, name="journalctl's complaints")
         try:
             rest, self._read_last = b"", self._cursor
             while (chunk := await _chunk(process.stdout)) != b"":

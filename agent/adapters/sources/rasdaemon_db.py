@@ -3,8 +3,9 @@
 rasdaemon tells of one error in two tables, a row in each, and decoders match them. So new rows are
 read together, when none has come for a while, and their ereports are one piece: its place is the
 last id of each table. Where too many have come to wait for that (or were there before), or the
-first of them has waited too long, they are read up to the longest pause in the later half of them,
-because no error is told across a pause.
+first of them has waited too long, they are read up to a pause in the later half of them: the
+longest across which no error is told. Rows say whole seconds, so in a storm all pauses are alike,
+and some lie within an error: the two parts must say what they say as one.
 
 The database is rasdaemon's: it is only read, a page at a time. Where a table was made anew or
 emptied, ids begin anew; that shows by the row at our place, which is another one then, or gone with
@@ -13,9 +14,10 @@ all behind it. The other tables are gone on with: their rows would count twice.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, pairwise, takewhile
+from itertools import islice, pairwise, product, takewhile
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -29,9 +31,12 @@ from agent.telemetry import rasdaemon
 from agent.telemetry.instant import instant_ns
 from agent.telemetry.prefixes import Unsaid
 from agent.telemetry.rasdaemon import CHECKS, EVENTS, MAGIC, Cell
+from agent.telemetry.record import Decoded
 
 DATABASE = Path("/var/lib/rasdaemon/ras-mc_event.db")
 ROWS_MAX = 2000  # of a table, in one piece
+PAUSES_MAX = 3  # looked at for a cut, each of which reads these rows once more
+AHEAD_MAX = 2  # rows that one table may be ahead of the other at a cut
 WAITS_MAX = 5  # so many times as long as none is to come: then a row has waited too long
 TABLES = (EVENTS, CHECKS, "extlog_event")
 
@@ -41,6 +46,9 @@ class TablePlace(Wire):
 
     id: int = Field(default=0, ge=0)
     timestamp: str = ""
+
+
+_Rows = Mapping[str, Sequence[TablePlace]]  # of each table the next ones, as places behind them
 
 
 class DatabasePlace(Wire):
@@ -142,8 +150,22 @@ class DatabaseSource:
         if not is_much and now - self._seen_at >= self._settle_seconds:
             return self._decoded(last)
         if is_much or now - self._done_at >= WAITS_MAX * self._settle_seconds:
-            return self._decoded(_behind(self._after, _until_a_pause(new, self._time_ns)))
+            return self._decoded(self._cut(new, last))
         return Piece()
+
+    def _cut(self, new: _Rows, last: DatabasePlace) -> DatabasePlace:
+        """A place within no error; that of the best pause, if there is none."""
+        cuts = [_behind(self._after, rows) for rows in _cuts(new, self._time_ns)]
+        whole = self._said(self._after, last)
+        for cut in cuts:
+            if self._said(self._after, cut) + self._said(cut, last) == whole:
+                return cut
+        return cuts[0]
+
+    def _said(self, after: DatabasePlace, upto: DatabasePlace) -> Counter[Decoded]:
+        """The errors that the rows between two places report, if nothing else is known."""
+        outcomes = rasdaemon.decode(_Part(self._path, after, upto), self._unsaid())
+        return Counter(said for said in outcomes if isinstance(said, Decoded))
 
     def _new(self, table: str) -> list[TablePlace]:
         """The next rows of a table, each as the place behind it."""
@@ -187,24 +209,40 @@ class DatabaseSource:
         return number != 0 and (number != place.id or str(written) == place.timestamp)
 
 
-def _behind(after: DatabasePlace, new: Mapping[str, Sequence[TablePlace]]) -> DatabasePlace:
+def _behind(after: DatabasePlace, new: _Rows) -> DatabasePlace:
     """The place behind `after` and all of the `new` rows."""
     last = {table: rows[-1] for table, rows in new.items() if rows}
     return DatabasePlace(tables={**after.tables, **last})
 
 
-def _until_a_pause(
-    new: Mapping[str, Sequence[TablePlace]], time_ns: Callable[[TablePlace], int]
-) -> Mapping[str, Sequence[TablePlace]]:
-    """The rows before the longest pause in the later half of what is known of every table."""
-    all_ns = {time_ns(row) for rows in new.values() for row in rows}
-    full = (time_ns(rows[-1]) for rows in new.values() if len(rows) == ROWS_MAX)
-    horizon_ns = min(full, default=max(all_ns))
-    known = sorted(at for at in all_ns if at <= horizon_ns)
-    pauses = [(behind - at, at) for at, behind in pairwise(known[len(known) // 2 :])]
-    last_ns = max(pauses)[1] if pauses else horizon_ns
+def _cuts(new: _Rows, time_ns: Callable[[TablePlace], int]) -> Iterator[_Rows]:
+    """The rows before a pause, the best first; then with a few more of one of the tables.
+
+    Where a pause lies within an error, its other row is the next one of the other table.
+    """
+    whole = [_before(new, last_ns, time_ns) for last_ns in _pauses(new, time_ns)]
+    yield from whole
+    for rows, ahead in product(whole, range(1, AHEAD_MAX + 1)):
+        for table, some in rows.items():
+            yield {**rows, table: new[table][: len(some) + ahead]}
+
+
+def _before(new: _Rows, last_ns: int, time_ns: Callable[[TablePlace], int]) -> _Rows:
     cut = {
         table: list(takewhile(lambda row: time_ns(row) <= last_ns, rows))
         for table, rows in new.items()
     }
     return cut if any(cut.values()) else new
+
+
+def _pauses(new: _Rows, time_ns: Callable[[TablePlace], int]) -> list[int]:
+    """When pauses begin, in the later half of what is known of every table.
+
+    The longest come first, of such as are alike the earliest: more is known of what is near it.
+    """
+    all_ns = {time_ns(row) for rows in new.values() for row in rows}
+    full = (time_ns(rows[-1]) for rows in new.values() if len(rows) == ROWS_MAX)
+    horizon_ns = min(full, default=max(all_ns))
+    known = sorted(at for at in all_ns if at <= horizon_ns)
+    pauses = sorted((at - behind, at) for at, behind in pairwise(known[len(known) // 2 :]))
+    return [at for _, at in pauses[:PAUSES_MAX]] or [horizon_ns]

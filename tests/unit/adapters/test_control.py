@@ -11,16 +11,39 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from agent.adapters.client import fetch, send
+from agent.adapters.client import delete, fetch, send
 from agent.adapters.control import Answers, ControlServer
 from agent.contract.errors import AgentError, PeerError
 from agent.contract.requests import Ask, RequestsView, RequestView, Wish
-from agent.contract.status import CasesView, CaseView, StatusView, View
+from agent.contract.status import (
+    CasesView,
+    CaseView,
+    Counted,
+    DimmsView,
+    DimmView,
+    PageView,
+    StatusView,
+    TopView,
+    View,
+)
 from agent.retirement.request import RequestRefused
 
 CASE = CaseView(id="c1", mfn=0x1234, state="open", rest="open", opened_at=1.0, moved_at=2.0)  # type: ignore[arg-type] # a word stands for its enum on the wire
 REQUEST = RequestView(id="r1", wish=Wish.CANCEL, what="case c1", pages=1, left=1, asked_at=1.0)
 STATUS = StatusView(host="hv-1", version="1.2.3", healthy=True, cases={"open": 1})
+TOP = TopView(at=5.0, status=STATUS, open=1, under_way=(CASE,))
+DIMMS = DimmsView(dimms=(DimmView(dimm="A1", pages_retired=3),))
+PAGE = PageView(mfn=0x1234, counted=Counted(errors=1, threshold=2, window_seconds=3600.0))
+
+
+async def the_page(mfn: int) -> PageView | None:
+    return PAGE if mfn == PAGE.mfn else None
+
+
+async def ended(request_id: str) -> RequestView | None:
+    if request_id == "over":
+        raise RequestRefused("request over is over")
+    return REQUEST if request_id == REQUEST.id else None
 
 
 async def the_case(case_id: str) -> CaseView | None:
@@ -34,12 +57,16 @@ async def asked(ask: Ask) -> RequestView:
 
 
 ANSWERS = Answers(
-    lambda: STATUS,
-    lambda: CasesView(cases=(CASE,)),
-    the_case,
-    asked,
-    lambda: RequestsView(requests=(REQUEST,)),
-    lambda request_id: REQUEST if request_id == REQUEST.id else None,
+    status=lambda: STATUS,
+    top=lambda: TOP,
+    dimms=lambda: DIMMS,
+    page=the_page,
+    cases=lambda: CasesView(cases=(CASE,)),
+    case=the_case,
+    ask=asked,
+    requests=lambda: RequestsView(requests=(REQUEST,)),
+    request=lambda request_id: REQUEST if request_id == REQUEST.id else None,
+    end=ended,
 )
 
 
@@ -61,6 +88,9 @@ async def a_server(path: Path) -> AsyncIterator[ControlServer]:
     ("view", "told"),
     [
         (View.STATUS, STATUS),
+        (View.TOP, TOP),
+        (View.DIMMS, DIMMS),
+        (f"{View.PAGES}/{0x1234}", PAGE),
         (View.CASES, CasesView(cases=(CASE,))),
         (f"{View.CASES}/c1", CASE),
         (View.REQUESTS, RequestsView(requests=(REQUEST,))),
@@ -76,6 +106,30 @@ async def test_an_unknown_case_is_named_in_one_line(path: Path) -> None:
     async with a_server(path):
         with pytest.raises(AgentError, match=r"^there is no case 'c99'$"):
             await asyncio.to_thread(fetch, path, f"{View.CASES}/c99", CaseView)
+
+
+@pytest.mark.parametrize("mfn", [0x99, 1 << 70])
+async def test_a_page_that_the_host_does_not_have_is_named(path: Path, mfn: int) -> None:
+    async with a_server(path):
+        with pytest.raises(AgentError, match=f"^the host has no page {mfn:#x}$"):
+            await asyncio.to_thread(fetch, path, f"{View.PAGES}/{mfn}", PageView)
+
+
+async def test_a_request_is_cancelled_by_its_id(path: Path) -> None:
+    async with a_server(path):
+        view = await asyncio.to_thread(delete, path, f"{View.REQUESTS}/r1", RequestView)
+        assert view == REQUEST
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"), [("r9", "there is no request 'r9'"), ("over", "request over is over")]
+)
+async def test_a_request_that_cannot_be_cancelled_is_one_line(
+    path: Path, name: str, complaint: str
+) -> None:
+    async with a_server(path):
+        with pytest.raises(AgentError, match=f"^{complaint}$"):
+            await asyncio.to_thread(delete, path, f"{View.REQUESTS}/{name}", RequestView)
 
 
 async def test_a_request_is_answered_with_what_is_made_of_it(path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters import database
-from agent.adapters.database import PAGE_ROWS
+from agent.adapters.database import PAGE_ROWS, TOO_LONG
 from agent.contract.errors import AgentError
 
 
@@ -76,12 +76,13 @@ def test_a_torn_database_is_one_line(path: Path) -> None:
         list(database.rows(path, "mc_event", ("id",)))
 
 
-def test_a_row_that_would_fill_the_memory_is_one_line(
+def test_a_row_that_would_fill_the_memory_is_not_held_and_stops_nothing(
     path: Path, writer: sqlite3.Connection
 ) -> None:
-    writer.execute("UPDATE mc_event SET label = hex(zeroblob(100000)) WHERE id = 1")
-    with pytest.raises(AgentError, match=r"^the database cannot be read: .*too big"):
-        list(database.rows(path, "mc_event", ("label",)))
+    writer.execute("UPDATE mc_event SET label = hex(zeroblob(100000)) WHERE id IN (1, 700)")
+    read = list(database.rows(path, "mc_event", ("id", "label")))
+    assert [number for number, _ in read] == list(range(1, PAGE_ROWS * 2 + 2))
+    assert [number for number, label in read if label == TOO_LONG] == [1, 700]
 
 
 def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:

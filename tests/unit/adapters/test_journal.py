@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -302,7 +303,7 @@ async def test_refused_messages_are_kept_up_to_a_number_and_a_size(
 
 async def test_a_journal_in_use_is_refused(path: Path) -> None:
     async with a_journal(path):
-        with pytest.raises(AgentError, match="in use by another agent"):
+        with pytest.raises(AgentError, match=rf"in use by another agent.*process {os.getpid()}"):
             await Journal.open(path)
 
 

@@ -32,6 +32,7 @@ from agent.events import (
     CaseOpened,
     Event,
     GapSeen,
+    HostRebooted,
     MessageRefused,
     RowFailing,
 )
@@ -121,6 +122,47 @@ def test_a_flood_of_nonsense_is_one_line_a_second(stream: StringIO) -> None:
     stopwatch.now += 1.0
     log(MessageRefused("malformed", "not JSON"))
     assert [line["withheld"] for line in lines(stream)] == [0, 999]
+    assert lines(stream)[0]["kind"] == "malformed"
+
+
+def test_a_peer_that_stays_away_is_told_at_once_and_then_ever_more_seldom(stream: StringIO) -> None:
+    """An agent may wait for its hypervisor for hours; the log tells that, and not much more."""
+    stopwatch = Stopwatch()
+    log = EventLog(stopwatch)
+    for _ in range(20 * 60):
+        log(CallMade("host", "unreachable", 0.0, "nobody is there"))
+        stopwatch.now += 0.5
+    told = lines(stream)
+    assert [line["withheld"] for line in told[:4]] == [0, 1, 3, 7]
+    assert len(told) == 15  # after 0, 1, 3, 7, 15, 31, 63 s, and then once a minute
+
+
+def test_what_was_well_for_a_while_is_told_at_once_again(stream: StringIO) -> None:
+    stopwatch = Stopwatch()
+    log = EventLog(stopwatch)
+    for at in (0.0, 500.0, 501.0):
+        stopwatch.now = at
+        log(CallMade("host", "unreachable", 0.0, "nobody is there"))
+    assert [line["withheld"] for line in lines(stream)] == [0, 0, 0]
+
+
+def test_one_peer_s_trouble_does_not_hide_another_s(stream: StringIO) -> None:
+    log = EventLog(Stopwatch())
+    log(CallMade("host", "unreachable", 0.0))
+    log(CallMade("domains", "unreachable", 0.0))
+    assert [line["call"] for line in lines(stream)] == ["host", "domains"]
+
+
+def test_a_reboot_of_the_host_is_one_line_with_both_boots(stream: StringIO) -> None:
+    line = line_of(stream, HostRebooted("old", "new", 3))
+    assert line["event"] == "host_rebooted"
+    assert (line["old_boot"], line["new_boot"], line["cases_taken_up"]) == ("old", "new", 3)
+
+
+@pytest.mark.parametrize("state", [State.RETIRED, State.PARKED])
+def test_one_of_a_million_is_no_line_of_its_own(stream: StringIO, state: State) -> None:
+    EventLog()(CaseMoved(a_case(state, quiet=True), State.OPEN, 0.0))
+    assert stream.getvalue() == ""
 
 
 def test_one_kind_of_flood_does_not_hide_another(stream: StringIO) -> None:

@@ -33,10 +33,13 @@ from agent.events import (
     GapSeen,
     GuestFoundStopped,
     GuestPaused,
+    HostRebooted,
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
     PlacesEvicted,
+    PolicyRefused,
+    PolicyReloaded,
     RowFailing,
     Started,
 )
@@ -145,6 +148,9 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
         1,
     ),
     (CaseDropped(a_case()), "cases_dropped_total", {}, 1),
+    (HostRebooted("a", "b", 2), "host_reboots_total", {}, 1),
+    (PolicyReloaded((), ()), "policy_reloads_total", {"result": "taken"}, 1),
+    (PolicyRefused("?"), "policy_reloads_total", {"result": "refused"}, 1),
     (
         CaseMoved(a_case(State.OBSERVED, rungs=(Rung.SWAP,)), State.OPEN, 0.5),
         "would_offline_total",

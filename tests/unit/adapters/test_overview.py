@@ -11,6 +11,7 @@ from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
 from agent.retirement.caps import Caps
 from agent.retirement.docket import Docket
+from agent.retirement.manners import Manners
 from tests.support.batches import HOST, a_batch
 
 TWO, THREE = SerdSettings(2, 1_000_000, 100), SerdSettings(3, 1_000_000, 100)
@@ -25,7 +26,9 @@ def an_overview(dram: Dram) -> Overview:
     diagnosis = Diagnosis(Admission(HOST), Policy(TWO, None, dram))
     batch = a_batch([0, 1, 2], dimms=["A1"] * 3, banks=[(1, 7)] * 3, rows=[4242, 4242, 5])
     diagnosis.take(batch)
-    return Overview(HOST, "1.2.3", diagnosis, Docket(Caps(10)), HealthBoard(600.0), no_steps)
+    return Overview(
+        HOST, "1.2.3", diagnosis, Docket(Caps(10)), HealthBoard(600.0), no_steps, Manners
+    )
 
 
 def test_the_status_tells_of_rows_that_failed_and_then_of_those_that_may() -> None:

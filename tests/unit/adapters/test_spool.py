@@ -129,6 +129,23 @@ def test_the_oldest_make_room_and_are_counted_in_every_life(path: Path) -> None:
         assert (spool.kept, spool.lost) == (3, 3)
 
 
+def test_what_was_handed_out_does_not_make_room(path: Path) -> None:
+    """It may be on its way: it would be counted as lost, and arrive all the same."""
+    with a_spool(path) as spool:
+        commit(spool, records(3))
+        spool.waiting(0, 1)
+        commit(spool, records(4))
+        gone = commit(spool, records(2), keep_max=5)
+        assert (gone, numbers(spool)) == (4, [(BOOT, 0, 2), (BOOT, 7, 8)])
+
+
+def test_what_an_earlier_life_may_have_sent_does_not_make_room(path: Path) -> None:
+    with a_spool(path) as spool:
+        commit(spool, records(3))
+    with a_spool(path) as spool:
+        assert (commit(spool, records(3), keep_max=3), spool.lost) == (0, 0)
+
+
 def test_boots_that_are_known_come_in_their_order(path: Path) -> None:
     first, second = Boot(BOOT, 1_000), Boot(OTHER, 2_000)
     with a_spool(path) as spool:

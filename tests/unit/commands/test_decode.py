@@ -148,6 +148,27 @@ def test_success_means_that_something_was_decoded(log: Path) -> None:
     assert run(log).exit_code == 0
 
 
+QUIET = "Jan  1 00:00:01 hv-1 kernel: a quiet day"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [(f"{QUIET}\n" * 3, "3 lines"), (f"{QUIET} without an end", "1 line")]
+)
+def test_a_log_without_errors_is_a_success_that_says_so(log: Path, text: str, told: str) -> None:
+    log.write_text(text)
+    result = run(log)
+    assert result.exit_code == 0
+    assert result.stderr == f"pagewarden: no memory errors in {told}\n"
+
+
+def test_an_empty_input_is_a_failure_that_says_so(log: Path) -> None:
+    """A pipe whose writer failed looks like that."""
+    log.write_text("")
+    result = run("--format", "edac", log)
+    assert result.exit_code == 1
+    assert "there was nothing to be read" in result.stderr
+
+
 def test_nothing_decoded_is_a_failure(log: Path) -> None:
     log.write_text(f"{BROKEN}\n")
     assert run(log).exit_code == 1

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from agent.cli import build
-from agent.commands import following
+from agent.commands import asked, following
 from agent.commands.requests import Span, parse_pages
 from agent.contract.errors import AgentError
 from agent.contract.requests import Ask, Came, RequestView, Wish
@@ -136,3 +136,52 @@ def test_machines_get_a_line_for_each_change(monkeypatch: pytest.MonkeyPatch) ->
     code, lines = run(monkeypatch, played, "offline", "1", "--wait", "--json")
     assert [json.loads(line)["left"] for line in lines] == [2, 0]
     assert code == 1
+
+
+def test_without_a_terminal_progress_is_a_line_a_tenth_or_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = [0.0]
+    milestones = following.Milestones(lambda: clock[0])
+    for at, left in ((0.0, 100), (1.0, 99), (2.0, 85), (3.0, 84), (8.0, 83), (9.0, 0)):
+        clock[0] = at
+        milestones.show(UNDER_WAY.model_copy(update={"pages": 100, "left": left}))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(", ")[2] for line in lines] == ["100 left", "85 left", "83 left"]
+
+
+@pytest.mark.parametrize(
+    ("view", "state", "pace"),
+    [
+        (UNDER_WAY, "under way", ("1/s", "2 s")),
+        (UNDER_WAY.model_copy(update={"left": 3}), "under way", ("0/s", "-")),
+        (UNDER_WAY.model_copy(update={"is_cancelled": True}), "ending", ("1/s", "2 s")),
+        (OVER.model_copy(update={"is_cancelled": True}), "cancelled", ("-", "-")),
+        (OVER, "over", ("-", "-")),
+    ],
+)
+def test_a_request_tells_its_state_rate_and_time_left(
+    view: RequestView, state: str, pace: tuple[str, str]
+) -> None:
+    assert (asked.state_of(view), asked.pace(view, now=2.0)) == (state, pace)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(42.4, "42 s"), (179.0, "3 min"), (19_200.0, "5 h 20 min")]
+)
+def test_a_duration_is_as_coarse_as_people_say_it(seconds: float, text: str) -> None:
+    assert asked.duration(seconds) == text
+
+
+def test_what_is_called_like_no_case_is_a_request_to_cancel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone: list[str] = []
+
+    def delete(_path: Path, view: str, _model: type) -> RequestView:
+        gone.append(view)
+        return OVER
+
+    monkeypatch.setattr(following, "delete", delete)
+    assert run(monkeypatch, PlayedAgent(), "cancel", "ticket-4711")[0] == 0
+    assert gone == ["/v1/requests/ticket-4711"]

@@ -7,9 +7,11 @@ import pytest
 from agent.contract.frames import DomId, Mfn
 from agent.contract.hypercall import PAGES_MAX
 from agent.retirement import batch
+from agent.retirement.advance import advance
 from agent.retirement.case import Case
 from agent.retirement.outcome import Done, Failed, Gone, Outcome
 from agent.retirement.states import State
+from tests.support.cases import a_case
 from tests.support.driving import in_line
 
 
@@ -133,3 +135,15 @@ def test_who_else_had_pages_of_a_guest_that_left_is_overtaken() -> None:
         ("c2", State.CONFIRMING),
         ("c4", State.CONFIRMING),
     ]
+
+
+def test_a_stop_for_many_pages_is_one_pause() -> None:
+    """Each case has it, so that a restart of the agent knows it; of each guest it counts once."""
+    shared = [a_case(id=f"c{n}", guest="db", pauses=((5, 0.25),)) for n in range(3)]
+    other = a_case(guest="web", pauses=((5, 0.25), (9, 0.5)))
+    assert batch.pauses_of([*shared, other]) == (0.25, 0.25, 0.5)
+
+
+def test_how_long_a_guest_stood_still_is_in_its_case() -> None:
+    resumed = advance(a_case(State.RESUMING, guest="db"), Done(0.25), 7)
+    assert resumed.pauses == ((7, 0.25),)

@@ -14,6 +14,7 @@ from agent.contract.requests import Ask, Wish
 from agent.contract.status import Rest
 from agent.events import CapReached, CaseOpened
 from agent.retirement import desk as desk_module
+from agent.retirement import request as request_module
 from agent.retirement.caps import Caps
 from agent.retirement.case import Case
 from agent.retirement.desk import Desk
@@ -104,7 +105,7 @@ async def test_a_request_is_written_down_before_any_page_is_touched() -> None:
     async with a_life(host := free(1)) as life:
         await life.desk.take(pages(Wish.OFFLINE))
         assert life.log.commits[0][0].fed == 0
-        assert host.calls == []
+        assert host.commands == []
         await life.over()
 
 
@@ -191,3 +192,71 @@ async def test_a_later_request_for_the_opposite_wins() -> None:
         assert await life.over("out") == {(Rest.RETURNED, None): 1}
         assert await life.over("in") == {(Rest.RETURNED, Reason.OVERRULED): 1}
         assert (host.pages[FIRST].status, host.stopped) == (PageStatus.ONLINE, [])
+
+
+async def test_of_a_million_hopeless_pages_a_few_get_cases_and_the_rest_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(request_module, "HOPELESS_FED", 2)
+    xens = [Page(PageUse.XEN_HEAP, None) for _ in range(6)]
+    async with a_life(a_host(*xens, Page(PageUse.FREE, None))) as life:
+        await life.desk.take(pages(Wish.OFFLINE, 7))
+        assert await life.over() == {
+            (None, Reason.XEN_HEAP): 4,
+            (Rest.UNRETIRABLE, Reason.XEN_HEAP): 2,
+            (Rest.RETIRED, None): 1,
+        }
+        assert len(life.bench.docket.cases) == 3
+
+
+async def test_free_pages_go_in_one_call_and_one_commit_a_step() -> None:
+    async with a_life(host := free(100)) as life:
+        await life.desk.take(pages(Wish.OFFLINE, 100))
+        assert await life.over() == {(Rest.RETIRED, None): 100}
+        assert host.calls.count("offline") == 1
+        assert len(life.bench.log.commits) == 2
+
+
+async def test_a_cancelled_request_begins_no_page_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "PAGES_AT_ONCE", 2)
+    async with a_life(host := free(20)) as life:
+        await life.desk.take(pages(Wish.OFFLINE, 20))
+        await life.desk.end("r")
+        came = await life.over()
+        assert came[None, Reason.CANCELLED] + came.get((Rest.RETIRED, None), 0) == 20
+        taken = sum(page.status is PageStatus.OFFLINED for page in host.pages.values())
+        assert taken == came.get((Rest.RETIRED, None), 0) < 20
+        assert (await life.desk.end("r")) == life.desk.find("r")  # twice is once
+
+
+async def test_a_cancel_is_durable_when_it_is_answered() -> None:
+    async with a_life(free(20)) as life:
+        await life.desk.take(pages(Wish.OFFLINE, 20))
+        await life.desk.end("r")
+        assert life.log.requests["r"].is_cancelled
+
+
+async def test_what_cannot_be_cancelled_is_refused_with_the_reason() -> None:
+    async with a_life(free(1)) as life:
+        assert await life.desk.end("nobody's") is None
+        await life.desk.take(pages(Wish.OFFLINE))
+        await life.over()
+        with pytest.raises(RequestRefused, match="is over"):
+            await life.desk.end("r")
+
+
+async def test_beyond_the_first_pages_of_a_request_cases_are_quiet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk_module, "PAGES_AT_ONCE", 4)
+    monkeypatch.setattr(desk_module, "TOLD_OF", 4)
+    async with a_life(free(10)) as life:
+        await life.desk.take(pages(Wish.OFFLINE, 10))
+        await life.over()
+        assert sum(case.quiet for case in life.bench.docket.cases) == 6
+
+
+async def test_a_request_may_not_be_called_like_a_case() -> None:
+    async with a_life(free(1)) as life:
+        with pytest.raises(RequestRefused, match="what a case is called"):
+            await life.desk.take(pages(Wish.OFFLINE, request_id="c17"))

@@ -16,6 +16,7 @@ from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
+from agent.retirement.owed import Command, Owed
 from agent.retirement.reason import Reason
 from agent.retirement.states import State
 from tests.support.cases import BOOT
@@ -570,6 +571,15 @@ async def test_nor_with_a_device_detached_which_is_attached_instead() -> None:
     host.trouble["exchange"] = [ToolOutcome.FAILED]
     await Bench(host).settle(*cases_of(host), stop_at="exchange")
     assert to_guests(host) == ["detach", *EXCHANGE, "attach"]
+
+
+async def test_told_to_stop_while_the_last_late_command_is_forgotten_the_agent_ends() -> None:
+    host = a_host(Page(PageUse.FREE, None))
+    late = Owed(Command.SUSPEND, owner=DomId(7), guest="db", since_ns=0)
+    done = in_line(State.RETIRED, mfn=Mfn(FIRST + 1), owed=(late,))
+    bench = Bench(host)
+    await bench.settle(*cases_of(host), done, until=lambda: False, stop_at="domains")
+    assert bench.docket.owing == ()
 
 
 async def test_told_to_stop_the_agent_stops_no_guest_that_was_only_waiting_its_turn() -> None:

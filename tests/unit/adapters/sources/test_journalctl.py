@@ -1,5 +1,6 @@
 """The kernel's messages out of systemd's journal, by way of a `journalctl` that the test wrote."""
 
+import asyncio
 import json
 import os
 import stat
@@ -104,6 +105,20 @@ async def test_a_message_comes_with_its_time_its_host_and_its_boot(journal: Jour
     (line,) = await journal.read()
     assert line.raw == b"2023-11-14T22:13:20.000007+00:00 hv-1 kernel: EDAC MC0: 1 CE\n"
     assert (line.boot_id, line.mark) == (BOOT, "7")
+
+
+async def test_closing_does_not_wait_for_what_nobody_reads(journal: Journal) -> None:
+    """A storm fills the pipe while the bridge stops: the program's end was never told."""
+    journal.write(*(entry(number, "x" * 1000) for number in range(1, 2000)))
+    source = JournalSource(BOOT, journal.told.append)
+    await source.begin(None)
+    async with aclosing(source.pieces()) as pieces:
+        async for piece in pieces:
+            if piece.items:
+                break
+        await asyncio.sleep(0.5)  # it writes as much as there is room for
+    async with asyncio.timeout(60):
+        await source.close()
 
 
 async def test_the_kernels_own_time_is_better_than_the_journals(journal: Journal) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agent.adapters.sources import rasdaemon_db
 from agent.adapters.sources.rasdaemon_db import DatabaseSource
-from agent.telemetry.record import Decoded
+from agent.telemetry.record import Decoded, Refused
 from tests.support.logs import UNSAID
 from tests.support.rasdaemon import check, event, make
 
@@ -201,3 +201,30 @@ async def test_errors_that_never_rest_are_read_before_they_are_many(
         now += 5
     assert pages == list(range(1, len(pages) + 1))
     assert len(pages) > 0
+
+
+async def test_a_row_that_is_too_long_is_refused_and_stops_nothing(path: Path) -> None:
+    for number in (1, 2, 3):
+        event(path, number, number * 100)
+        check(path, number + 10, number * 100 + 50)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE mc_event SET label = hex(zeroblob(100000)) WHERE id = 2")
+        db.execute("UPDATE mce_record SET timestamp = hex(zeroblob(100000)) WHERE id = 3")
+    life = await reading(path)
+    outcomes = [row.outcome for row in life.source._look().items]
+    pages = [(o.address or 0) >> 12 for o in outcomes if isinstance(o, Decoded)]
+    refused = [(o.line, o.reason) for o in outcomes if isinstance(o, Refused)]
+    assert sorted(pages) == [1, 3, 11, 12]
+    assert sorted(line for line, _ in refused) == [2, 3]
+    assert all("in a row of over 65536 bytes" in reason for _, reason in refused)
+
+
+async def test_pairs_stay_whole_where_all_pauses_are_alike(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows say whole seconds: in a storm every pause is one, and some lie within a pair."""
+    monkeypatch.setattr(rasdaemon_db, "ROWS_MAX", 40)
+    for number in range(1, 201):
+        check(path, number, number // 4)
+        event(path, number, (number + 1) // 4)
+    assert sorted((await reading(path)).pages()) == list(range(1, 201))
