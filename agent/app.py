@@ -34,13 +34,14 @@ from agent.adapters.xen.toolstack import RUNGS as RUNGS_OF_XEN
 from agent.adapters.xen.toolstack import XenToolstack
 from agent.checkup import Checkup
 from agent.clock import Clock, wall_clock
-from agent.config import AgentConfig
+from agent.config import AgentConfig, BankSection, RowSection
 from agent.contract import topics
 from agent.contract.errors import AgentError, Unreachable, first_of
 from agent.contract.hypercall import HostReply
 from agent.contract.requests import Ask, RequestsView, RequestView
 from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis, Finding
+from agent.diagnosis.dram import Dram
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
 from agent.events import (
@@ -450,9 +451,17 @@ def _answers(overview: Overview, insight: Insight, desk: Desk) -> Answers:
 
 
 def _diagnosis(config: AgentConfig, frames: int) -> Diagnosis:
-    page = config.diagnosis.page
-    settings = SerdSettings(page.n, page.window_ns, config.diagnosis.pages_tracked_max)
-    return Diagnosis(Admission(config.host), Policy(settings, frames))
+    section = config.diagnosis
+    page = SerdSettings(section.page.n, section.page.window_ns, section.pages_tracked_max)
+    dram = Dram(
+        row=_if_judged(section.row, section.rows_tracked_max),
+        bank=_if_judged(section.bank, section.banks_tracked_max),
+    )
+    return Diagnosis(Admission(config.host), Policy(page, frames, dram))
+
+
+def _if_judged(section: RowSection | BankSection, tracked_max: int) -> SerdSettings | None:
+    return SerdSettings(section.n, section.window_ns, tracked_max) if section.n else None
 
 
 def _acts(config: AgentConfig, parts: Parts) -> Acts:

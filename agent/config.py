@@ -75,11 +75,27 @@ class SerdSection(Section):
         return round(self.window_hours * 3_600_000_000_000)
 
 
+class RowSection(SerdSection):
+    """N errors in T of a row; `n` 0: rows are not judged."""
+
+    n: Annotated[int, Field(ge=0, le=SERD_N_MAX)] = 4
+
+
+class BankSection(SerdSection):
+    """N errors in T of a bank; `n` 0: banks are not judged."""
+
+    n: Annotated[int, Field(ge=0, le=SERD_N_MAX)] = 16
+
+
 class DiagnosisSection(Section):
-    """When a page is going bad."""
+    """When a page, a row or a bank is going bad."""
 
     page: SerdSection = SerdSection()
+    row: RowSection = RowSection()
+    bank: BankSection = BankSection()
     pages_tracked_max: Annotated[int, Field(ge=16)] = 1_000_000
+    rows_tracked_max: Annotated[int, Field(ge=16)] = 100_000
+    banks_tracked_max: Annotated[int, Field(ge=16)] = 16_384
 
 
 class WindowSection(Section):

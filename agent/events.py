@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from agent.contract.ereport import Module
 from agent.contract.frames import DomId
+from agent.diagnosis.dram import Failing
 from agent.diagnosis.places import BankErrors
 from agent.retirement.caps import Rank
 from agent.retirement.case import Case
@@ -63,6 +64,7 @@ class BatchTaken:
     unlocated: int
     out_of_range: int
     uncorrected: int
+    misplaced: int
     dimm_errors: tuple[tuple[str, int], ...]
     bank_errors: BankErrors
     dimm_uncorrected: tuple[tuple[str, int], ...]
@@ -100,6 +102,28 @@ class PagesEvicted:
     """The engine forgot its least recent pages because its table was full."""
 
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowFailing:
+    """A row of a DIMM goes bad; told once. Nothing is done about it but page by page."""
+
+    failing: Failing
+
+
+@dataclass(frozen=True, slots=True)
+class BankFailing:
+    """As `RowFailing`, of a bank: of what its failing rows do not explain."""
+
+    failing: Failing
+
+
+@dataclass(frozen=True, slots=True)
+class PlacesEvicted:
+    """The engines forgot their least recent rows, or banks, because a table was full."""
+
+    rows: int
+    banks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +247,9 @@ Event = (
     | GapSeen
     | EreportsLost
     | PagesEvicted
+    | RowFailing
+    | BankFailing
+    | PlacesEvicted
     | CaseOpened
     | CaseMoved
     | CaseMessageCoalesced

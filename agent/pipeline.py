@@ -22,9 +22,11 @@ from agent.contract.ereport import BATCH_MAX
 from agent.contract.errors import Malformed
 from agent.diagnosis.admission import Unfit
 from agent.diagnosis.diagnosis import Diagnosis, Finding
+from agent.diagnosis.dram import Wear
 from agent.diagnosis.places import bank_errors, dimm_uncorrected
 from agent.diagnosis.policy import UNKNOWN_DIMM
 from agent.events import (
+    BankFailing,
     BatchTaken,
     CapReached,
     CaseMoved,
@@ -34,6 +36,8 @@ from agent.events import (
     MessageRefused,
     Observer,
     PagesEvicted,
+    PlacesEvicted,
+    RowFailing,
 )
 from agent.retirement.caps import CAPS
 from agent.retirement.case import Case
@@ -202,8 +206,17 @@ class Pipeline:
                 self.observe(GapSeen(gap.first, gap.last))
             if each.judgement.evicted:
                 self.observe(PagesEvicted(each.judgement.evicted))
+            self._tell_wear(each.judgement.wear)
         for case in opened:
             self._tell_opened(case)
+
+    def _tell_wear(self, wear: Wear) -> None:
+        for row in wear.rows:
+            self.observe(RowFailing(row))
+        for bank in wear.banks:
+            self.observe(BankFailing(bank))
+        if wear.rows_evicted or wear.banks_evicted:
+            self.observe(PlacesEvicted(wear.rows_evicted, wear.banks_evicted))
 
     def _taken(self, finding: Finding, seconds: float) -> BatchTaken:
         admitted, judged = finding.admitted, finding.judgement
@@ -216,6 +229,7 @@ class Pipeline:
             unlocated=judged.unlocated,
             out_of_range=judged.out_of_range,
             uncorrected=judged.uncorrected,
+            misplaced=judged.wear.misplaced,
             dimm_errors=judged.dimm_errors,
             bank_errors=bank_errors(admitted.batch),
             dimm_uncorrected=dimm_uncorrected(admitted.batch, UNKNOWN_DIMM),

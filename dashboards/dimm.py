@@ -111,6 +111,32 @@ WHERE = Row(
             width=8,
             height=12,
         ),
+        Panel(
+            Kind.SERIES,
+            "Rows found failing",
+            "In the day before: rows with more errors than one page has before it is taken. The agent's log and page name them.",
+            Unit.NUMBER,
+            (
+                Query(
+                    by("instance, dimm", increase(row.FAILING_ROWS, "1d", where=OF_DIMM)),
+                    "{{instance}} {{dimm}}",
+                ),
+            ),
+            width=12,
+        ),
+        Panel(
+            Kind.SERIES,
+            "Banks found failing",
+            "In the day before: banks with errors in many rows. Its pages go faster than they can be taken: replace the DIMM.",
+            Unit.NUMBER,
+            (
+                Query(
+                    by("instance, dimm", increase(row.FAILING_BANKS, "1d", where=OF_DIMM)),
+                    "{{instance}} {{dimm}}",
+                ),
+            ),
+            width=12,
+        ),
     ),
 )
 

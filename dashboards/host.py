@@ -139,11 +139,12 @@ ERRORS = Row(
         Panel(
             Kind.SERIES,
             "Errors without a page",
-            "Ereports that no page can be blamed for: without an address, of one that the host does not have, or uncorrected.",
+            "Ereports that no page can be blamed for: without an address, of one that the host does not have, or uncorrected; and those misplaced, of a row that no DIMM has, for which no row is blamed.",
             Unit.NUMBER,
             (
                 Query(by("instance", increase(row.UNLOCATED, "1h")), "{{instance}} no address"),
                 Query(by("instance", increase(row.OUT_OF_RANGE, "1h")), "{{instance}} elsewhere"),
+                Query(by("instance", increase(row.MISPLACED, "1h")), "{{instance}} misplaced"),
                 Query(by("instance", increase(row.UNCORRECTED, "1h")), "{{instance}} uncorrected"),
             ),
         ),
@@ -209,6 +210,18 @@ ARRIVING = Row(
             Unit.NUMBER,
             (Query(by("instance", increase(row.PAGES_EVICTED, "1h")), "{{instance}}"),),
             limits.ANY,
+        ),
+        Panel(
+            Kind.SERIES,
+            "Rows and banks forgotten",
+            "As for pages, of rows and banks. Many rows at once are a bank, or a bus, that fails.",
+            Unit.NUMBER,
+            (
+                Query(
+                    by("instance, part", increase(row.PLACES_EVICTED, "1h")),
+                    "{{instance}} {{part}}",
+                ),
+            ),
         ),
         Panel(
             Kind.STAT,

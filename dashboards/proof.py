@@ -27,6 +27,8 @@ POINTS_MAX = 300  # of a panel of ordinary width
 MAY_BE_ZERO = frozenset(
     {
         "Pages forgotten",
+        "Rows and banks forgotten",
+        "Banks found failing",
         "Uncorrected errors",
         "Errors without a page",
         "Guests that do not run",

@@ -57,6 +57,13 @@ class Result(StrEnum):
     DUPLICATE = "duplicate"
 
 
+class Part(StrEnum):
+    """What of a DIMM is judged as a whole."""
+
+    ROW = "row"
+    BANK = "bank"
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """Its `values`, if the list is closed; else it is open, with so many different ones at most."""
@@ -164,11 +171,22 @@ INTAKE: tuple[Row, ...] = (
         "Ereports of an address that the host does not have.",
         unit="ereports",
     ),
+    MISPLACED := _counter(
+        "misplaced_errors_total",
+        "Ereports of a rank or row that no DIMM has, or of one DIMM too many: no row is blamed.",
+        unit="ereports",
+    ),
     PAGES_TRACKED := _gauge("pages_tracked", "Pages whose errors are being counted.", unit="pages"),
     PAGES_EVICTED := _counter(
         "pages_evicted_total",
         "Pages forgotten because the engine's table was full.",
         unit="pages",
+    ),
+    PLACES_EVICTED := _counter(
+        "places_evicted_total",
+        "Rows and banks forgotten because the table of their engines was full.",
+        Label("part", tuple(Part)),
+        unit="places",
     ),
     NEWEST := _gauge(
         "last_ereport_timestamp_seconds",
@@ -206,6 +224,18 @@ MEMORY: tuple[Row, ...] = (
         _BANK,
         unit="errors",
         most=BANKS_MAX + 1,
+    ),
+    FAILING_ROWS := _counter(
+        "failing_rows_total",
+        "Rows of the DIMM found failing: so many errors within so long.",
+        _DIMM,
+        unit="rows",
+    ),
+    FAILING_BANKS := _counter(
+        "failing_banks_total",
+        "Banks of the DIMM found failing, by errors that no failing row explains.",
+        _DIMM,
+        unit="banks",
     ),
     UNCORRECTED := _counter(
         "uncorrected_errors_total",

@@ -20,7 +20,9 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from agent.contract.toolstack import ToolOutcome
+from agent.diagnosis.dram import Failing
 from agent.events import (
+    BankFailing,
     BatchTaken,
     BrokerConnected,
     BrokerLost,
@@ -39,8 +41,10 @@ from agent.events import (
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
+    PlacesEvicted,
     PolicyRefused,
     PolicyReloaded,
+    RowFailing,
 )
 from agent.retirement.case import Case
 from agent.retirement.reason import TEXT, Reason
@@ -193,6 +197,9 @@ class EventLog:
         if event.uncorrected:
             why = "reading the page would consume the error: counted, and left alone"
             self._seldom("uncorrected_error", ereports=event.uncorrected, reason=why)
+        if event.misplaced:
+            why = "no DIMM has such a rank or row, or there are too many DIMMs: no row is blamed"
+            self._seldom("misplaced_error", ereports=event.misplaced, reason=why)
 
     @_write.register
     def _(self, event: CaseOpened) -> None:
@@ -261,6 +268,19 @@ class EventLog:
         self._seldom("pages_evicted", count=event.count)
 
     @_write.register
+    def _(self, event: RowFailing) -> None:
+        place = event.failing.place
+        self._seldom("row_failing", **_where(event.failing), row=place.row)
+
+    @_write.register
+    def _(self, event: BankFailing) -> None:
+        self._seldom("bank_failing", **_where(event.failing))
+
+    @_write.register
+    def _(self, event: PlacesEvicted) -> None:
+        self._seldom("places_evicted", rows=event.rows, banks=event.banks)
+
+    @_write.register
     def _(self, event: CallMade) -> None:
         if event.outcome not in tuple(ToolOutcome):
             why = {"outcome": event.outcome, "reason": event.reason}
@@ -301,6 +321,12 @@ def _level(case: Case, trouble: frozenset[State]) -> int:
 def _who(case: Case) -> dict[str, object]:
     rank = {} if case.rank is None else {"rank": case.rank}
     return {"case": case.id, "mfn": f"{case.mfn:#x}", "dimm": case.dimm, **rank}
+
+
+def _where(failing: Failing) -> dict[str, object]:
+    place = failing.place
+    what = {"verdict": failing.reason}
+    return {**what, "dimm": place.dimm, "rank": place.rank, "bank": place.bank}
 
 
 def _why(case: Case) -> dict[str, object]:

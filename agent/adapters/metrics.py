@@ -21,6 +21,7 @@ from agent.adapters.catalogue import (
     NO_RUNG,
     OTHER,
     Instruments,
+    Part,
     Result,
 )
 from agent.adapters.health import HealthBoard
@@ -28,6 +29,7 @@ from agent.contract.ereport import Module
 from agent.contract.frames import PAGE_SIZE
 from agent.diagnosis.policy import UNKNOWN_DIMM
 from agent.events import (
+    BankFailing,
     BatchTaken,
     Beat,
     BrokerConnected,
@@ -48,8 +50,10 @@ from agent.events import (
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
+    PlacesEvicted,
     PolicyRefused,
     PolicyReloaded,
+    RowFailing,
     Started,
 )
 from agent.retirement.states import State
@@ -110,7 +114,7 @@ class Metrics:
                 self._made[row.DIMM_INFO].labels(dimm, module.part, module.serial).set(1)
 
     def _expect_errors_of(self, dimm: str) -> None:
-        for kind in (row.ERRORS, row.UNCORRECTED):
+        for kind in (row.ERRORS, row.UNCORRECTED, row.FAILING_ROWS, row.FAILING_BANKS):
             self._made[kind].labels(dimm)
 
     def _enter(self, state: State) -> None:
@@ -138,6 +142,7 @@ class Metrics:
         made[row.EREPORTS_MISSING].set(event.missing)
         made[row.UNLOCATED].inc(event.unlocated)
         made[row.OUT_OF_RANGE].inc(event.out_of_range)
+        made[row.MISPLACED].inc(event.misplaced)
         for dimm, errors in event.dimm_errors:
             made[row.ERRORS].labels(self._bounded(dimm)).inc(errors)
         for dimm, ereports in event.dimm_uncorrected:
@@ -181,6 +186,19 @@ class Metrics:
     @observe.register
     def _(self, event: PagesEvicted) -> None:
         self._made[row.PAGES_EVICTED].inc(event.count)
+
+    @observe.register
+    def _(self, event: RowFailing) -> None:
+        self._made[row.FAILING_ROWS].labels(self._bounded(event.failing.place.dimm)).inc()
+
+    @observe.register
+    def _(self, event: BankFailing) -> None:
+        self._made[row.FAILING_BANKS].labels(self._bounded(event.failing.place.dimm)).inc()
+
+    @observe.register
+    def _(self, event: PlacesEvicted) -> None:
+        self._made[row.PLACES_EVICTED].labels(Part.ROW).inc(event.rows)
+        self._made[row.PLACES_EVICTED].labels(Part.BANK).inc(event.banks)
 
     @observe.register
     def _(self, event: CaseOpened) -> None:

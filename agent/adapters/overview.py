@@ -8,7 +8,7 @@ survive. What only this life saw (duplicates, refused messages) is kept here.
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import singledispatchmethod
 from statistics import median
 
@@ -20,12 +20,14 @@ from agent.contract.status import (
     CasesView,
     CaseView,
     HotPage,
+    HotPlace,
     PausesView,
     StatusView,
     TopView,
     WornDimm,
 )
 from agent.diagnosis.diagnosis import Diagnosis
+from agent.diagnosis.dram import Hot
 from agent.events import BatchTaken, Beat, EreportsLost, Event, GuestPaused, MessageRefused
 from agent.retirement.batch import pauses_of
 from agent.retirement.caps import Rank
@@ -36,6 +38,7 @@ from agent.retirement.states import State
 
 PAUSES_KEPT = 4096
 HOT_PAGES = 10
+HOT_PLACES = 10
 UNDER_WAY_SHOWN = 64  # cases, in what moves
 DIMMS_SHOWN = 64  # anybody may send an ereport with a label of his own
 NS = 1_000_000_000
@@ -109,6 +112,8 @@ class Overview:
             lost=self._lost,
             pages_tracked=len(self.diagnosis.policy.serd),
             hot_pages=self._hot_pages(),
+            hot_rows=tuple(map(_hot_place, self.diagnosis.policy.dram.rows.hottest(HOT_PLACES))),
+            hot_banks=tuple(map(_hot_place, self.diagnosis.policy.dram.banks.hottest(HOT_PLACES))),
             cases=self.docket.counts(),
             guest_pauses_seconds=self._pauses_view(),
             replace_dimms=worn_dimms(self.docket.worn_ranks),
@@ -202,6 +207,10 @@ class Overview:
             for at, state, why in steps
         )
         return _view(case).model_copy(update={"history": history})
+
+
+def _hot_place(hot: Hot) -> HotPlace:
+    return HotPlace(**asdict(hot.place), errors=hot.errors, threshold=hot.threshold)
 
 
 def worn_dimms(ranks: Iterable[Rank]) -> tuple[WornDimm, ...]:

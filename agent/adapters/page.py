@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
-from agent.contract.status import CaseView, StatusView
+from agent.contract.status import CaseView, HotPlace, StatusView
 
 CASES_SHOWN = 50
 RENEW_SECONDS = 5
+
+_PLACE = ("DIMM", "Rank", "Bank")
+_HEAT = ("Errors", "Failing")
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #c62828; }
@@ -115,6 +118,7 @@ def _whole(host: str, ailments: Iterable[str], main: str) -> str:
 
 
 def _main(glance: Glance) -> Iterator[str]:
+    status = glance.status
     yield "<dl>"
     for name, value in _facts(glance):
         yield f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
@@ -128,9 +132,25 @@ def _main(glance: Glance) -> Iterator[str]:
     yield from _table(
         "Pages nearest to their threshold",
         ("Page", "Errors", "Threshold"),
-        [(f"{p.mfn:#x}", str(p.errors), str(p.threshold)) for p in glance.status.hot_pages],
+        [(f"{p.mfn:#x}", str(p.errors), str(p.threshold)) for p in status.hot_pages],
+    )
+    yield from _table(
+        "Hottest rows", (*_PLACE, "Row", *_HEAT), [(*_place(r), *_heat(r)) for r in status.hot_rows]
+    )
+    yield from _table(
+        "Hottest banks", (*_PLACE, *_HEAT), [(*_place(b), *_heat(b)) for b in status.hot_banks]
     )
     yield from _table("Cases", ("Case", "Page", "State", "Used as", "DIMM", "Why"), _cases(glance))
+
+
+def _place(hot: HotPlace) -> tuple[str, ...]:
+    row = () if hot.row is None else (f"{hot.row:,}",)
+    return hot.dimm, str(hot.rank), str(hot.bank), *row
+
+
+def _heat(hot: HotPlace) -> tuple[str, str]:
+    state = "failing" if hot.errors >= hot.threshold else "not yet"
+    return f"{hot.errors} of {hot.threshold}", state
 
 
 def _facts(glance: Glance) -> Iterator[tuple[str, str]]:

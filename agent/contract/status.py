@@ -79,6 +79,19 @@ class HotPage(Wire):
     threshold: int
 
 
+class HotPlace(Wire):
+    """A row of a DIMM, or without `row` a bank of it, that had errors: `errors` of the `threshold`
+    at which it is failing.
+    """
+
+    dimm: str
+    rank: int
+    bank: int
+    row: int | None = None
+    errors: int
+    threshold: int
+
+
 class PausesView(Wire):
     """How long guests stood still because of us, in seconds."""
 
@@ -132,6 +145,8 @@ class StatusView(Wire):
     lost: int = 0
     pages_tracked: int = 0
     hot_pages: Annotated[tuple[HotPage, ...], Field(strict=False)] = ()
+    hot_rows: Annotated[tuple[HotPlace, ...], Field(strict=False)] = ()
+    hot_banks: Annotated[tuple[HotPlace, ...], Field(strict=False)] = ()
     cases: dict[str, int] = Field(default_factory=dict)
     guest_pauses_seconds: PausesView = PausesView()
     replace_dimms: Annotated[tuple[WornDimm, ...], Field(strict=False)] = ()

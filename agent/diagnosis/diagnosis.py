@@ -6,7 +6,11 @@ nothing changed nothing, and all that a decision needs is in the batch or in the
 
 A snapshot is
 
-    "PWD1"  admission_bytes u32  ereports u64  errors u64  admission (JSON)  engines (npz)
+    "PWD2"  admission_bytes u32  ereports u64  errors u64  pages_bytes u64
+            admission (JSON)  pages (npz)  rows and banks (dram.py)
+
+A "PWD1" is one of before rows and banks were counted: it ends with the pages, and has no number for
+them.
 """
 
 import struct
@@ -21,8 +25,9 @@ from agent.contract.frames import Mfn
 from agent.diagnosis.admission import Admission, Admitted, Stranger
 from agent.diagnosis.policy import Judgement, Policy
 
-_MAGIC = b"PWD1"
-_PREFIX = struct.Struct("<4sIQQ")
+_MAGIC, _MAGIC_WITHOUT_DRAM = b"PWD2", b"PWD1"
+_PREFIX = struct.Struct("<4sIQQQ")
+_PREFIX_WITHOUT_DRAM = struct.Struct("<4sIQQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +80,59 @@ class Diagnosis:
 
     def frozen(self) -> Callable[[], bytes]:
         """A copy of it as it is now; call it, in any thread, for the snapshot."""
-        admission, engines = self.admission.snapshot(), self.policy.serd.frozen()
+        admission = self.admission.snapshot()
+        pages, dram = self.policy.serd.frozen(), self.policy.dram.frozen()
         totals = (self.totals.ereports, self.totals.errors)
-        prefix = _PREFIX.pack(_MAGIC, len(admission), *totals)
-        return lambda: prefix + admission + engines()
+
+        def snapshot() -> bytes:
+            of_pages = pages()
+            prefix = _PREFIX.pack(_MAGIC, len(admission), *totals, len(of_pages))
+            return prefix + admission + of_pages + dram()
+
+        return snapshot
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from `snapshot`. An `AgentError` may leave half of it: then start anew."""
-        if len(snapshot) < _PREFIX.size or not snapshot.startswith(_MAGIC):
-            raise AgentError("diagnosis snapshot: not one of ours; start without it")
-        _, admission_bytes, ereports, errors = _PREFIX.unpack_from(snapshot)
-        engines_at = _PREFIX.size + admission_bytes
-        self.admission.restore(snapshot[_PREFIX.size : engines_at])
-        self.policy.serd.restore(snapshot[engines_at:])
-        self.totals.ereports, self.totals.errors = ereports, errors
+        parts = _taken_apart(snapshot)
+        self.admission.restore(parts.admission)
+        self.policy.serd.restore(parts.pages)
+        if parts.dram is not None:
+            self.policy.dram.restore(parts.dram)
+        self.totals.ereports, self.totals.errors = parts.ereports, parts.errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a snapshot is made of; no `dram` in an old one."""
+
+    ereports: int
+    errors: int
+    admission: bytes
+    pages: bytes
+    dram: bytes | None = None
+
+
+def _taken_apart(snapshot: bytes) -> _Parts:
+    try:
+        if snapshot.startswith(_MAGIC):
+            return _parts(snapshot)
+        if snapshot.startswith(_MAGIC_WITHOUT_DRAM):
+            return _parts_without_dram(snapshot)
+    except struct.error:
+        pass  # it ends within its prefix
+    raise AgentError("diagnosis snapshot: not one of ours; start without it")
+
+
+def _parts(snapshot: bytes) -> _Parts:
+    _, admission, ereports, errors, pages = _PREFIX.unpack_from(snapshot)
+    pages_at = _PREFIX.size + admission
+    dram_at = pages_at + pages
+    of_admission = snapshot[_PREFIX.size : pages_at]
+    return _Parts(ereports, errors, of_admission, snapshot[pages_at:dram_at], snapshot[dram_at:])
+
+
+def _parts_without_dram(snapshot: bytes) -> _Parts:
+    _, admission, ereports, errors = _PREFIX_WITHOUT_DRAM.unpack_from(snapshot)
+    pages_at = _PREFIX_WITHOUT_DRAM.size + admission
+    of_admission = snapshot[_PREFIX_WITHOUT_DRAM.size : pages_at]
+    return _Parts(ereports, errors, of_admission, snapshot[pages_at:])

@@ -17,6 +17,8 @@ line, and every record looks N - 1 places back. Only pages whose records are out
 slow way, one by one, to the same result.
 
 Uncorrected errors are not its business: one of those is one too many, and no rate.
+
+A page is whatever a key stands for: rows and banks are counted by engines of their own (`dram.py`).
 """
 
 from collections.abc import Callable
@@ -33,6 +35,8 @@ from agent.diagnosis.index import NOBODY
 from agent.diagnosis.slots import NEVER, Slots
 
 N_MAX = 16
+
+_UNITS = (("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9), ("ms", 10**6), ("ns", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,27 @@ class SerdSettings:
             raise ValueError(f"pages_max must be at least 1 (got {self.pages_max})")
 
 
+def reason_of(settings: SerdSettings) -> str:
+    """What firing means, for people: `2 errors in 24 h`."""
+    errors = "1 error" if settings.n == 1 else f"{settings.n} errors"
+    unit, ns = next((unit, ns) for unit, ns in _UNITS if settings.window_ns % ns == 0)
+    return f"{errors} in {settings.window_ns // ns} {unit}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Fired:
-    """Where in the batch a page fired (rising), and how many pages had to make room for others."""
+    """Where in the batch a page fired (rising), and how many pages had to make room for others.
+
+    `over`, of an engine that fires for good: which records are those of pages that have fired, from
+    the record on which they did.
+    """
 
     index: I64
     evicted: int
+    over: Bools
+
+
+_NOBODY_IS_OVER: Bools = np.zeros(0, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +89,15 @@ class Standing:
 
 
 class Serd:
-    """One engine for each page that had an error lately. Keys and times are never negative."""
+    """One engine for each page that had an error lately. Keys and times are never negative.
 
-    def __init__(self, n: int, window_ns: int, pages_max: int) -> None:
+    With `for_good` a page that fired will not be told to `forget`. So nothing of it needs to be
+    counted any more, and a storm on pages that fired costs little.
+    """
+
+    def __init__(self, n: int, window_ns: int, pages_max: int, *, for_good: bool = False) -> None:
         self.settings = SerdSettings(n, window_ns, pages_max)
+        self._for_good = for_good
         self._pages = Slots(pages_max, width=n - 1)
         self._aside = Aside(width=n - 1)
         self._records = 0
@@ -94,20 +118,44 @@ class Serd:
             for at in range(0, len(keys), at_once)
         ]
         index = [part.index + at_once * number for number, part in enumerate(parts)]
-        none = np.zeros(0, np.int64)
-        return Fired(np.concatenate((none, *index)), sum(part.evicted for part in parts))
+        over = [part.over for part in parts]
+        return Fired(
+            np.concatenate((np.zeros(0, np.int64), *index)),
+            sum(part.evicted for part in parts),
+            np.concatenate((np.zeros(0, np.bool_), *over)),
+        )
 
     def _record(self, keys: I64, time_ns: I64, errors: I64) -> Fired:
         rows, evicted = self._pages.rows_of(keys)
-        runs = _Runs.of(rows, time_ns, np.minimum(errors, self.settings.n))
+        copies = np.minimum(errors, self.settings.n)
+        if not self._for_good:
+            return Fired(self._fire(rows, time_ns, copies), evicted, _NOBODY_IS_OVER)
+        over = self._pages.latched(rows)
+        self._touch(rows[over])
+        left = np.flatnonzero(~over)
+        if not len(left):
+            return Fired(left, evicted, over)
+        hits = left[self._fire(rows[left], time_ns[left], copies[left])]
+        return Fired(hits, evicted, over | _from_hit_on(rows, hits))
+
+    def _touch(self, rows: I64) -> None:
+        """Nothing of these latched rows but that they erred last; where one comes twice, its last
+        time counts.
+        """
+        self._pages.stamp(rows, self._records + np.arange(len(rows)), np.ones(len(rows), np.bool_))
+        self._records += len(rows)
+
+    def _fire(self, rows: I64, time_ns: I64, copies: I64) -> I64:
+        """Count the records of these rows; the places among them, rising, at which one fires."""
+        runs = _Runs.of(rows, time_ns, copies)
         pages = runs.row[runs.starts]
         latched = self._pages.latched(pages)
         hits = np.flatnonzero(self._count(pages, runs) & ~latched[runs.page])
         hits = hits[_begins(runs.page[hits])]  # the first of each page
         latched[runs.page[hits]] = True
         self._pages.stamp(pages, self._records + runs.place[runs.ends - 1], latched)
-        self._records += len(keys)
-        return Fired(np.sort(runs.place[hits]), evicted)
+        self._records += len(rows)
+        return np.sort(runs.place[hits])
 
     def _count(self, pages: I64, runs: "_Runs") -> Bools:
         """Put the records into the rows of their `pages`; which of them complete N in T."""
@@ -192,6 +240,14 @@ class Serd:
         best = np.argpartition(score, len(rows) - k)[len(rows) - k :] if k else rows[:0]
         best = best[np.argsort(-score[best])]
         return list(zip(self._pages.keys[rows[best]].tolist(), errors[best].tolist(), strict=True))
+
+    def fired(self, k: int) -> list[int]:
+        """The `k` pages that fired and were touched last, the latest first."""
+        rows = self._pages.in_use()
+        rows = rows[self._pages.latched(rows)]
+        latest = rows[np.argsort(-self._pages.touched(rows))][:k]
+        keys: list[int] = self._pages.keys[latest].tolist()
+        return keys
 
     def all(self) -> tuple[I64, I64]:
         """Every page that is counted, and its number as `hottest` says it."""
@@ -315,6 +371,16 @@ class _Runs:
             return np.zeros(len(newest), np.bool_)
         out: Bools = np.logical_or.reduceat(steps_back, self.starts)
         return out
+
+
+def _from_hit_on(rows: I64, hits: I64) -> Bools:
+    """Which records are of a row that is hit, and not before it is; no row is hit twice."""
+    if not len(hits):
+        return np.zeros(len(rows), np.bool_)
+    hits = hits[np.argsort(rows[hits])]
+    hit = hits[np.minimum(np.searchsorted(rows[hits], rows), len(hits) - 1)]
+    behind: Bools = (rows == rows[hit]) & (np.arange(len(rows)) >= hit)
+    return behind
 
 
 def _begins(column: I64) -> Bools:

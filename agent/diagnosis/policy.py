@@ -1,7 +1,7 @@
 """From an admitted batch to verdicts: what counts against which page, and what against none.
 
-Corrected errors with an address go to the engine of their page. All others are counted and no page
-answers for them:
+Corrected errors with an address go to the engine of their page; those that name their place on a
+DIMM, to the engines of its row and bank too. All others are counted and no page answers for them:
 
 - *unlocated*: no valid address. Page 0 is a page like any other, no place to put these.
 - *out of range*: an address beyond the host's memory, or a frame number that the page-offline ABI
@@ -17,12 +17,11 @@ import numpy as np
 
 from agent.contract.columns import UNKNOWN, Batch, Bools, Kind
 from agent.contract.frames import MFN_MAX, mfn_of
-from agent.diagnosis.engines import Serd, SerdSettings
+from agent.diagnosis.dram import Dram, Wear
+from agent.diagnosis.engines import Serd, SerdSettings, reason_of
 from agent.diagnosis.verdict import Verdict
 
 UNKNOWN_DIMM = "unknown"
-
-_UNITS = (("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9), ("ms", 10**6), ("ns", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +39,21 @@ class Judgement:
     uncorrected: int
     dimm_errors: tuple[tuple[str, int], ...]
     evicted: int
+    wear: Wear
     newest_time_ns: int
 
 
 class Policy:
-    """The engines of all pages. `frames` is how many the host has; None while nobody knows."""
+    """The engines of all pages, and of rows and banks as far as `dram` judges them.
 
-    def __init__(self, settings: SerdSettings, frames: int | None = None) -> None:
+    `frames` is how many the host has; None while nobody knows.
+    """
+
+    def __init__(
+        self, settings: SerdSettings, frames: int | None = None, dram: Dram | None = None
+    ) -> None:
         self.frames = frames
+        self.dram = dram or Dram()
         self.serd = Serd(settings.n, settings.window_ns, settings.pages_max)
         self._reason = reason_of(settings)
 
@@ -66,6 +72,7 @@ class Policy:
             uncorrected=_number(uncorrected),
             dimm_errors=_dimm_errors(batch),
             evicted=fired.evicted,
+            wear=self.dram.judge(batch),
             newest_time_ns=int(batch.time_ns.max(initial=0)),
         )
 
@@ -82,13 +89,6 @@ class Policy:
             dimm=None if dimm == UNKNOWN else batch.dimms[dimm],
             rank=None if rank == UNKNOWN else rank,
         )
-
-
-def reason_of(settings: SerdSettings) -> str:
-    """What firing means, for people: `2 errors in 24 h`."""
-    errors = "1 error" if settings.n == 1 else f"{settings.n} errors"
-    unit, ns = next((unit, ns) for unit, ns in _UNITS if settings.window_ns % ns == 0)
-    return f"{errors} in {settings.window_ns // ns} {unit}"
 
 
 def _dimm_errors(batch: Batch) -> tuple[tuple[str, int], ...]:

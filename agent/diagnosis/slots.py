@@ -84,7 +84,7 @@ class Slots:
         return touched
 
     def stamp(self, rows: I64, touched: I64, latched: Bools) -> None:
-        """Say of distinct `rows` when they were touched, and which of them are latched."""
+        """Say when `rows` were touched, and which are latched; of the same row twice, the last."""
         self._stamps[rows] = ((touched + 1) << 1) | latched
 
     def rows_of(self, keys: I64) -> tuple[I64, int]:

@@ -1,6 +1,7 @@
 """Storms to measure with: numbered corrected errors on so many pages, in messages of so many.
 
-The pages lie scattered over the host. Time goes on by `step_ns` from one ereport to the next.
+The pages lie scattered over the host, each in a row of its own. Time goes on by `step_ns` from one
+ereport to the next.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from agent.contract.codec import pack, to_ereports
-from agent.contract.columns import I64, Batch
+from agent.contract.columns import I64, UNKNOWN, Batch
 from agent.contract.frames import PAGE_SHIFT
 
 HOST = "hv-1"
@@ -21,10 +22,11 @@ STRIDE = 7  # pages between two that err: no two of them share anything
 
 @dataclass(slots=True)
 class Storm:
-    """Each message goes on where the one before it ended."""
+    """Each message goes on where the one before it ended. Banks are named if it `names_banks`."""
 
     pages: int
     step_ns: int = 1_000
+    names_banks: bool = True
     boot_id: UUID = field(default_factory=uuid4)
     next_seq: int = 0
     _rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(8412))
@@ -52,6 +54,7 @@ class Storm:
         seq = np.arange(self.next_seq, self.next_seq + count, dtype=np.uint64)
         self.next_seq += count
         pages = rng.integers(0, self.pages, count) * STRIDE if mfns is None else mfns
+        place = pages // STRIDE
         return Batch(
             HOST,
             self.boot_id,
@@ -60,11 +63,11 @@ class Storm:
             time_ns=BEGAN_NS + seq.astype(np.int64) * self.step_ns,
             address=pages.astype(np.uint64) << np.uint64(PAGE_SHIFT),
             count=np.ones(count, np.uint32),
-            row=rng.integers(0, 1 << 17, count, np.int32),
+            row=(place // 512).astype(np.int32),
             column=rng.integers(0, 1 << 10, count, np.int32),
-            dimm=rng.integers(0, len(DIMMS), count, np.int16),
-            rank=rng.integers(0, 2, count, np.int16),
-            bank=rng.integers(0, 16, count, np.int16),
+            dimm=(place % len(DIMMS)).astype(np.int16),
+            rank=(place // 16 % 2).astype(np.int16),
+            bank=np.where(self.names_banks, place // 32 % 16, UNKNOWN).astype(np.int16),
             kind=np.zeros(count, np.uint8),
             located=np.ones(count, np.bool_),
         )

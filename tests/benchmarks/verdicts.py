@@ -4,6 +4,12 @@ Every page has been seen before, so the table has its size, and hardly any fires
 when its window is long over. `verdicts_firing` is of a storm in which every page fires once.
 Seconds are those of the processor.
 
+`verdicts_packed_*` judge pages, whatever the ereports name. `verdicts_rows_*` judge rows and banks
+as well, with the default thresholds: `verdicts_rows_10k` where every ereport names the place that
+its page lies in, so that most of the rows have failed before long, as they do in a storm;
+`verdicts_rows_unnamed` where ereports name no bank; and `verdicts_rows_1m`, the worst there is,
+where there are ten times as many rows as the table holds, so that ever others make room.
+
 Floors: a bare numpy pass over the same columns (each read once, none checked) for packed messages,
 and the JSON parser without any validation for the others. For a page's bytes: its number and the
 N - 1 times that it cannot do without.
@@ -19,6 +25,7 @@ from agent.contract.columns import COLUMNS
 from agent.contract.ereport import BATCH_MAX
 from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis
+from agent.diagnosis.dram import Dram
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
 from tests.benchmarks.measure import (
@@ -37,18 +44,31 @@ JSON_EREPORTS = 1 << 14 if QUICK else 1 << 17
 JSON_COUNT = BATCH_MAX
 MANY = 1 << 17 if QUICK else 1_000_000
 SETTINGS = SerdSettings(n=2, window_ns=2, pages_max=1_000_000)
+DAY_NS = 86_400 * 10**9
+ROW = SerdSettings(n=4, window_ns=DAY_NS, pages_max=100_000)
+BANK = SerdSettings(n=16, window_ns=DAY_NS, pages_max=16_384)
 
 
 def main() -> None:
     report([tracked_page()])  # first, while no memory has been used before
     report([packed("verdicts_packed_10k", 10_000), packed("verdicts_packed_1m", MANY), json()])
     report([firing()])
+    report([rows("verdicts_rows_10k", Storm(10_000)), rows("verdicts_rows_1m", Storm(MANY))])
+    report([rows("verdicts_rows_unnamed", Storm(10_000, names_banks=False))])
 
 
 def packed(name: str, pages: int) -> Result:
+    return judged(name, Storm(pages), a_diagnosis())
+
+
+def rows(name: str, storm: Storm) -> Result:
+    policy = Policy(SETTINGS, dram=Dram(ROW, BANK))
+    return judged(name, storm, Diagnosis(Admission(HOST), policy))
+
+
+def judged(name: str, storm: Storm, diagnosis: Diagnosis) -> Result:
     """Each page once, to fill the table; then runs of a storm on them."""
-    storm, diagnosis = Storm(pages), a_diagnosis()
-    fill(diagnosis, storm, pages)
+    fill(diagnosis, storm, storm.pages)
     rates, floors = list[float](), list[float]()
     for _ in range(RUNS):
         messages = list(storm.packed(EREPORTS // BATCH_MAX, BATCH_MAX))

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from agent.adapters.health import HealthBoard
 from agent.adapters.http import PublicServer
 from agent.adapters.page import CASES_SHOWN, DimmLine, Glance, page
-from agent.contract.status import CaseView, HotPage, Rest, StatusView
+from agent.contract.status import CaseView, HotPage, HotPlace, Rest, StatusView
 from tests.support import chromium
 from tests.support.chromium import Tab
 from tests.support.needs import missing
@@ -21,6 +21,11 @@ STATUS = StatusView(
     healthy=True,
     errors=1234,
     hot_pages=(HotPage(mfn=0x1234, errors=1, threshold=2),),
+    hot_rows=(
+        HotPlace(dimm="CPU0_C1_D0", rank=1, bank=7, row=101_410, errors=4, threshold=4),
+        HotPlace(dimm="CPU0_C1_D0", rank=1, bank=7, row=5, errors=1, threshold=4),
+    ),
+    hot_banks=(HotPlace(dimm="CPU0_C1_D0", rank=1, bank=7, errors=9, threshold=16),),
     cases={"open": 1, "retired": 2},
 )
 CASE = CaseView(
@@ -80,7 +85,15 @@ async def tab(url: str, tmp_path: Path) -> AsyncGenerator[Tab]:
 
 async def test_the_page_shows_host_dimms_pages_and_cases(tab: Tab) -> None:
     text = await tab.said("document.body.innerText")
-    for word in ("hv-1.rack-7.example", "DEADBEEF", "0x1234", "0xbeef", "1,234", "enforce"):
+    for word in (
+        "hv-1.rack-7.example",
+        "DEADBEEF",
+        "0x1234",
+        "0xbeef",
+        "1,234",
+        "101,410",
+        "enforce",
+    ):
         assert word in text
 
 
@@ -134,6 +147,13 @@ async def test_a_screen_reader_finds_its_way(tab: Tab) -> None:
         for node in tree
         if not node["ignored"] and node["role"]["value"] == "heading"
     }
-    assert names == {"hv-1.rack-7.example", "DIMMs", "Pages nearest to their threshold", "Cases"}
+    assert names == {
+        "hv-1.rack-7.example",
+        "DIMMs",
+        "Pages nearest to their threshold",
+        "Hottest rows",
+        "Hottest banks",
+        "Cases",
+    }
     assert {"banner", "main", "status", "region", "table", "columnheader", "rowheader"} <= {*roles}
     assert await tab.said("document.documentElement.lang") == "en"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.contract.columns import Batch
 from agent.diagnosis.admission import Admission, Admitted
 from agent.diagnosis.diagnosis import Diagnosis, Finding
+from agent.diagnosis.dram import Dram
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
 from tests.support.batches import HOST, a_batch
@@ -25,7 +26,20 @@ def admitted(admission: Admission, batch: Batch) -> Admitted:
 
 def a_diagnosis() -> Diagnosis:
     settings = SerdSettings(n=2, window_ns=1_000, pages_max=8)
-    return Diagnosis(Admission(HOST, boots_max=2, gaps_max=4), Policy(settings))
+    policy = Policy(settings, dram=Dram(settings, settings))
+    return Diagnosis(Admission(HOST, boots_max=2, gaps_max=4), policy)
+
+
+def in_rows(seqs: list[int], boot: int) -> Batch:
+    """Ereports of one page, in a few rows of a few DIMMs."""
+    return a_batch(
+        seqs,
+        boot_id=UUID(int=boot),
+        mfns=[7] * len(seqs),
+        dimms=["ABC"[seq % 3] for seq in seqs],
+        banks=[(0, seq % 2) for seq in seqs],
+        rows=[seq % 2 for seq in seqs],
+    )
 
 
 @given(messages=MESSAGES)
@@ -81,12 +95,12 @@ def test_the_journal_folded_from_a_snapshot_is_the_state_that_was_lost(
     """Only what was admitted is in the journal; duplicates never were, and are not missed."""
     live = a_diagnosis()
     for boot, seqs in before:
-        live.take(a_batch(seqs, boot_id=UUID(int=boot)))
+        live.take(in_rows(seqs, boot))
     for now in sorted(looks):
         live.admission.due(now)
     snapshot, journal = live.snapshot(), list[Batch]()
     for boot, seqs in after:
-        finding = live.take(a_batch(seqs, boot_id=UUID(int=boot), mfns=[7] * len(seqs)))
+        finding = live.take(in_rows(seqs, boot))
         assert isinstance(finding, Finding)
         if len(finding.admitted.batch):
             journal.append(finding.admitted.batch)

@@ -28,10 +28,11 @@ def a_batch(
     dimms: Sequence[str | None] | None = None,
     ranks: Sequence[int] | None = None,
     banks: Sequence[tuple[int, int]] | None = None,
+    rows: Sequence[int] | None = None,
 ) -> Batch:
     """Corrected errors, one each, on a page each, unless said otherwise; mfn None is unlocated.
 
-    `banks` are a rank and a bank each, -1 where it is not known.
+    `banks` are a rank and a bank each, -1 where it is not known, as of `rows`.
     """
     places = range(0x100, 0x100 + len(seq)) if mfns is None else mfns
     labels = tuple(dict.fromkeys(label for label in dimms or () if label is not None))
@@ -45,7 +46,7 @@ def a_batch(
         time_ns=numbers(times_ns or (1_000 + at for at in range(len(seq)))),
         address=np.array([(mfn or 0) << 12 for mfn in places], np.uint64),
         count=np.array(counts or [1] * len(seq), np.uint32),
-        row=unknown.astype(np.int32),
+        row=np.array(rows or unknown, np.int32),
         column=unknown.astype(np.int32),
         dimm=np.array(
             [labels.index(label) if label else UNKNOWN for label in dimms or [None] * len(seq)],

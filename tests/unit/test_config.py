@@ -150,6 +150,13 @@ def test_what_the_file_sets_wrongly_is_not_blamed_on_a_variable(
     assert complaint_about(text, tmp_path).startswith("diagnosis.page.n must be ")
 
 
+def test_rows_and_banks_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGEWARDEN_DIAGNOSIS__ROW__N", "0")
+    monkeypatch.setenv("PAGEWARDEN_DIAGNOSIS__BANK__N", "0")
+    diagnosis = load(SHIPPED).diagnosis
+    assert (diagnosis.row.n, diagnosis.bank.n) == (0, 0)
+
+
 def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAGEWARDEN_DIAGNOSIS__PAGE__N", "3")
     assert load(SHIPPED).diagnosis.page.n == 3

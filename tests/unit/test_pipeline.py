@@ -13,10 +13,13 @@ from agent.contract.errors import AgentError
 from agent.contract.frames import Mfn
 from agent.diagnosis.admission import Admission, Unfit
 from agent.diagnosis.diagnosis import Diagnosis
+from agent.diagnosis.dram import Dram, Failing
 from agent.diagnosis.engines import SerdSettings
+from agent.diagnosis.place import Place
 from agent.diagnosis.policy import Policy
 from agent.diagnosis.verdict import Verdict
 from agent.events import (
+    BankFailing,
     BatchTaken,
     CapReached,
     CaseMoved,
@@ -25,6 +28,8 @@ from agent.events import (
     Event,
     GapSeen,
     MessageRefused,
+    PlacesEvicted,
+    RowFailing,
 )
 from agent.pipeline import Pipeline
 from agent.retirement.caps import Caps, Rank
@@ -87,7 +92,7 @@ class Bench:
     def pipeline(self) -> Pipeline:
         settings = SerdSettings(n=2, window_ns=DAY, pages_max=100)
         return Pipeline(
-            Diagnosis(Admission("h"), Policy(settings, FRAMES)),
+            Diagnosis(Admission("h"), Policy(settings, FRAMES, Dram(settings, settings))),
             Docket(Caps(10)),
             self.log,
             self.submitted.append,
@@ -120,6 +125,38 @@ async def test_a_dimm_that_is_to_be_replaced_is_told_once() -> None:
         await pipeline.take(FakeDelivery(pack(errors)))
     assert bench.of(DimmWornOut) == [DimmWornOut(Rank("A"))]
     assert bench.of(CapReached) == [CapReached(Reason.REPLACE_DIMM)] * 2
+
+
+async def test_a_row_and_a_bank_that_fail_are_told_once_when_it_is_durable() -> None:
+    bench = Bench()
+    pipeline = bench.pipeline()
+    for seq, row in enumerate((1, 1, 1, 2)):
+        errors = a_batch([seq], host="h", mfns=[seq], dimms=["A"], banks=[(0, 3)], rows=[row])
+        await pipeline.take(FakeDelivery(pack(errors)))
+    (row_failing,) = bench.of(RowFailing)
+    (bank_failing,) = bench.of(BankFailing)
+    assert row_failing == RowFailing(Failing(Place("A", 0, 3, 1), 1_000, "2 errors in 24 h"))
+    assert bank_failing == BankFailing(Failing(Place("A", 0, 3), 1_000, "2 errors in 24 h"))
+    assert bench.submitted == [], "neither takes a page out of use"
+
+
+async def test_a_row_that_fails_is_not_told_where_its_errors_cannot_be_kept() -> None:
+    bench = Bench()
+    bench.log.is_full = True
+    errors = a_batch(
+        [0, 1], host="h", mfns=[5, 6], dimms=["A"] * 2, banks=[(0, 3)] * 2, rows=[1] * 2
+    )
+    with pytest.raises(AgentError):
+        await bench.pipeline().take(FakeDelivery(pack(errors)))
+    assert bench.of(RowFailing) == []
+
+
+async def test_rows_that_had_to_make_room_are_told() -> None:
+    bench = Bench()
+    many = range(101)
+    errors = a_batch(many, host="h", mfns=many, dimms=["A"] * 101, banks=[(0, 3)] * 101, rows=many)
+    await bench.pipeline().take(FakeDelivery(pack(errors)))
+    assert bench.of(PlacesEvicted) == [PlacesEvicted(rows=6, banks=0)]
 
 
 async def test_errors_on_a_page_that_others_have_marked_take_its_case_up() -> None:

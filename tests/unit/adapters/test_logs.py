@@ -21,7 +21,10 @@ from agent.adapters.logs import (
 )
 from agent.contract.frames import DomId
 from agent.contract.hypercall import PageUse
+from agent.diagnosis.dram import Failing
+from agent.diagnosis.place import Place
 from agent.events import (
+    BankFailing,
     BatchTaken,
     BrokerLost,
     CallMade,
@@ -31,6 +34,7 @@ from agent.events import (
     GapSeen,
     HostRebooted,
     MessageRefused,
+    RowFailing,
 )
 from agent.retirement.reason import Reason
 from agent.retirement.states import State
@@ -168,7 +172,7 @@ def test_one_kind_of_flood_does_not_hide_another(stream: StringIO) -> None:
     assert [line["event"] for line in lines(stream)] == ["message_refused", "gap_seen"]
 
 
-def a_batch_taken(*, out_of_range: int = 0, uncorrected: int = 0) -> BatchTaken:
+def a_batch_taken(*, out_of_range: int = 0, uncorrected: int = 0, misplaced: int = 0) -> BatchTaken:
     return BatchTaken(
         accepted=9,
         duplicates=0,
@@ -178,6 +182,7 @@ def a_batch_taken(*, out_of_range: int = 0, uncorrected: int = 0) -> BatchTaken:
         unlocated=0,
         out_of_range=out_of_range,
         uncorrected=uncorrected,
+        misplaced=misplaced,
         dimm_errors=(),
         bank_errors=(),
         dimm_uncorrected=(),
@@ -200,6 +205,38 @@ def test_an_address_beyond_the_hosts_memory_is_told_with_the_reason(stream: Stri
 
 def test_an_uncorrected_error_is_told_and_why_its_page_is_left_alone(stream: StringIO) -> None:
     assert line_of(stream, a_batch_taken(uncorrected=1))["event"] == "uncorrected_error"
+
+
+def test_an_ereport_of_a_row_that_no_dimm_has_is_told(stream: StringIO) -> None:
+    line = line_of(stream, a_batch_taken(misplaced=2))
+    assert (line["event"], line["ereports"]) == ("misplaced_error", 2)
+
+
+def test_a_row_that_fails_says_where_it_is_and_what_was_counted(stream: StringIO) -> None:
+    line = line_of(stream, RowFailing(Failing(Place("A1", 1, 7, 4242), 1, "4 errors in 24 h")))
+    del line["timestamp"]
+    assert line == {
+        "event": "row_failing",
+        "level": "warning",
+        "verdict": "4 errors in 24 h",
+        "dimm": "A1",
+        "rank": 1,
+        "bank": 7,
+        "row": 4242,
+        "withheld": 0,
+    }
+
+
+def test_a_bank_that_fails_names_no_row(stream: StringIO) -> None:
+    line = line_of(stream, BankFailing(Failing(Place("A1", 1, 7), 1, "16 errors in 24 h")))
+    assert (line["event"], line["bank"], "row" in line) == ("bank_failing", 7, False)
+
+
+def test_a_storm_of_failing_rows_is_one_line_a_second(stream: StringIO) -> None:
+    log = EventLog(Stopwatch())
+    for row in range(1000):
+        log(RowFailing(Failing(Place("A1", 0, 0, row), 1, "4 errors in 24 h")))
+    assert len(lines(stream)) == 1
 
 
 def test_what_happened_stands_at_the_head_of_a_line(stream: StringIO) -> None:

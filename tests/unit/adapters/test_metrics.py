@@ -13,7 +13,10 @@ from agent.adapters.health import Health, HealthBoard
 from agent.adapters.metrics import Metrics
 from agent.contract.ereport import Module
 from agent.contract.frames import DomId
+from agent.diagnosis.dram import Failing
+from agent.diagnosis.place import Place
 from agent.events import (
+    BankFailing,
     BatchTaken,
     Beat,
     BrokerConnected,
@@ -34,8 +37,10 @@ from agent.events import (
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
+    PlacesEvicted,
     PolicyRefused,
     PolicyReloaded,
+    RowFailing,
     Started,
 )
 from agent.retirement.caps import Rank
@@ -58,6 +63,7 @@ BATCH = BatchTaken(
     unlocated=1,
     out_of_range=2,
     uncorrected=4,
+    misplaced=8,
     dimm_errors=(("A", 5), ("B", 7)),
     bank_errors=((("A", 0, 3), 5),),
     dimm_uncorrected=(("B", 4),),
@@ -116,6 +122,11 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
     (EreportsLost(4, missing=2), "ereports_lost_total", {}, 4),
     (EreportsLost(4, missing=2), "ereports_missing", {}, 2),
     (PagesEvicted(6), "pages_evicted_total", {}, 6),
+    (BATCH, "misplaced_errors_total", {}, 8),
+    (RowFailing(Failing(Place("A", 0, 3, 9), 1, "")), "failing_rows_total", {"dimm": "A"}, 1),
+    (BankFailing(Failing(Place("A", 0, 3), 1, "")), "failing_banks_total", {"dimm": "A"}, 1),
+    (PlacesEvicted(5, 2), "places_evicted_total", {"part": "row"}, 5),
+    (PlacesEvicted(5, 2), "places_evicted_total", {"part": "bank"}, 2),
     (CaseOpened(a_case()), "cases", {"state": "open"}, 1),
     (CaseOpened(a_case()), "case_transitions_total", {"state": "open"}, 1),
     (
@@ -226,6 +237,8 @@ def test_the_series_of_a_dimm_are_there_before_its_first_error(metrics: Metrics)
     metrics.observe(STARTED)
     assert sample(metrics, "memory_errors_total", dimm="B") == 0
     assert sample(metrics, "uncorrected_errors_total", dimm="B") == 0
+    assert sample(metrics, "failing_rows_total", dimm="B") == 0
+    assert sample(metrics, "failing_banks_total", dimm="B") == 0
     assert sample(metrics, "uncorrected_errors_total", dimm="unknown") == 0
     assert sample(metrics, "dimm_pages", dimm="B") == 0
 

@@ -7,8 +7,8 @@ import pytest
 
 from agent.contract.columns import Kind
 from agent.contract.frames import MFN_MAX, Mfn
-from agent.diagnosis.engines import SerdSettings
-from agent.diagnosis.policy import Policy, reason_of
+from agent.diagnosis.engines import SerdSettings, reason_of
+from agent.diagnosis.policy import Policy
 from agent.diagnosis.verdict import Verdict
 from tests.support.batches import a_batch
 
