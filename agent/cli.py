@@ -10,7 +10,18 @@ from typing import Annotated
 
 import typer
 
-from agent.commands import agent, bridge, cases, decode, feed, metrics, requests, status
+from agent.commands import (
+    agent,
+    badpages,
+    bridge,
+    cases,
+    decode,
+    doctor,
+    feed,
+    metrics,
+    requests,
+    status,
+)
 from agent.contract.errors import AgentError, PeerError, first_of
 
 GROUP = "pagewarden.commands"
@@ -25,6 +36,7 @@ and shows what it did to Prometheus.
 \b
 Start here:     pagewarden demo
 On a host:      pagewarden agent --config /etc/pagewarden/agent.toml
+Before that:    pagewarden doctor
 Its errors:     pagewarden bridge --from journal --host … --broker …
 A recorded log: pagewarden decode /var/log/kern.log
 What it does:   pagewarden status, pagewarden cases, pagewarden case c1
@@ -41,7 +53,8 @@ def build() -> typer.Typer:
         name="pagewarden", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False
     )
     app.callback()(_root)
-    for module in (agent, bridge, status, cases, requests, decode, feed, metrics):
+    commands = (agent, bridge, status, cases, requests, decode, feed, metrics, doctor, badpages)
+    for module in commands:
         module.register(app)
     for extension in sorted(entry_points(group=GROUP), key=lambda found: found.name):
         extension.load()(app)

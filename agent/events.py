@@ -191,6 +191,21 @@ class BrokerLost:
     retry_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyReloaded:
+    """The configuration was read again: keys that are lived by now, and those that wait."""
+
+    taken: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRefused:
+    """The configuration was read again and is wrong: nothing has changed."""
+
+    reason: str
+
+
 Event = (
     Started
     | Beat
@@ -211,5 +226,7 @@ Event = (
     | CallMade
     | BrokerConnected
     | BrokerLost
+    | PolicyReloaded
+    | PolicyRefused
 )
 Observer = Callable[[Event], None]

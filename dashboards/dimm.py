@@ -2,14 +2,24 @@
 
 from agent.adapters import catalogue as row
 from dashboards import limits
-from dashboards.grafana import Dashboard, Kind, Panel, Query, Row, Unit
+from dashboards.grafana import Column, Dashboard, Kind, Panel, Query, Row, Unit
 from dashboards.panels import ANNOTATIONS, DIMM, HOST, JOB, OF_DIMM, by, increase, of
 
 _ERRORS = increase(row.ERRORS, "1d", where=OF_DIMM)
 _PAGES = by("instance, dimm", of(row.DIMM_PAGES, where=OF_DIMM))
 _RATIO = f"{_PAGES} / on (instance) group_left () max by (instance) ({of(row.DIMM_PAGES_MAX)})"
-_BANK = 'label_join({}, "place", " ", "dimm", "rank", "bank")'
 _BANKS = by("instance, dimm, rank, bank", increase(row.BANK_ERRORS, "$__interval", where=OF_DIMM))
+_ROWS = 24  # more than that have no room for their names
+_BANKS_IN_ALL = by(
+    "instance, dimm, rank, bank", increase(row.BANK_ERRORS, "$__range", where=OF_DIMM)
+)
+
+
+def _worst(expr: str) -> str:
+    """The ones that are the largest in the end: the same ones at each moment."""
+    at_the_end = expr.replace("[$__range]", "[$__range] @ end()")
+    return f"topk({_ROWS}, {at_the_end} > 0)"
+
 
 WHICH = Row(
     "Which DIMM?",
@@ -34,31 +44,35 @@ WHICH = Row(
             width=24,
             height=9,
             columns=(
-                ("instance", "Host"),
-                ("dimm", "DIMM"),
-                ("part", "Part"),
-                ("serial", "Serial"),
-                ("Value #B", "Errors, 24 h"),
-                ("Value #C", "Pages taken"),
-                ("Value #D", "Uncorrected, 24 h"),
+                Column("instance", "Host"),
+                Column("dimm", "DIMM"),
+                Column("Value #B", "Errors, 24 h"),
+                Column("Value #C", "Pages taken"),
+                Column("Value #D", "Uncorrected, 24 h"),
+                Column("part", "Part"),
+                Column("serial", "Serial"),
             ),
+            worst="Errors, 24 h",
         ),
         Panel(
-            Kind.HISTORY,
+            Kind.HEATMAP,
             "Errors by DIMM and time",
-            "A line for each DIMM that had errors; a cell is a quarter of an hour. Amber: so many a day are too many.",
+            "A line for each DIMM that had errors; a cell is a quarter of an hour, the brighter the more. Many in one cell are a burst; cells that go on are a part that fails.",
             Unit.NUMBER,
             (
                 Query(
-                    f"{by('instance, dimm', increase(row.ERRORS, '$__interval', where=OF_DIMM))}"
-                    f" and on (instance, dimm) ({by('instance, dimm', increase(row.ERRORS, '$__range', where=OF_DIMM))} > 0)",
+                    by("instance, dimm", increase(row.ERRORS, "$__interval", where=OF_DIMM))
+                    + " and on (instance, dimm) "
+                    + _worst(
+                        by("instance, dimm", increase(row.ERRORS, "$__range", where=OF_DIMM)),
+                    ),
                     "{{instance}} {{dimm}}",
                 ),
             ),
-            limits.ERRORS_PER_DAY,
             width=24,
-            height=8,
+            height=10,
             interval="15m",
+            by_row=True,
         ),
     ),
 )
@@ -69,17 +83,16 @@ WHERE = Row(
         Panel(
             Kind.HEATMAP,
             "Banks by time",
-            "A row for each bank with errors: DIMM, rank, bank. One lit row is a failing cell, row or bank; many in one rank are a chip or the bus.",
+            "A row for each of the 24 banks with most errors: DIMM, rank, bank. One lit row is a failing cell, row or bank; many in one rank are a chip or the bus.",
             Unit.NUMBER,
             (
                 Query(
-                    f"{_BANKS} and on (instance, dimm, rank, bank)"
-                    f" ({by('instance, dimm, rank, bank', increase(row.BANK_ERRORS, '$__range', where=OF_DIMM))} > 0)",
+                    f"{_BANKS} and on (instance, dimm, rank, bank) {_worst(_BANKS_IN_ALL)}",
                     "{{dimm}} r{{rank}} b{{bank}}",
                 ),
             ),
             width=16,
-            height=10,
+            height=12,
             interval="15m",
             by_row=True,
         ),
@@ -90,18 +103,13 @@ WHERE = Row(
             Unit.NUMBER,
             (
                 Query(
-                    "topk(15, "
-                    + by(
-                        "instance, dimm, rank, bank",
-                        increase(row.BANK_ERRORS, "$__range", where=OF_DIMM),
-                    )
-                    + " > 0)",
+                    f"topk(12, {_BANKS_IN_ALL} > 0)",
                     "{{dimm}} r{{rank}} b{{bank}}",
                     instant=True,
                 ),
             ),
             width=8,
-            height=10,
+            height=12,
         ),
     ),
 )

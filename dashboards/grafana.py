@@ -33,7 +33,7 @@ class Kind(StrEnum):
 class Unit(StrEnum):
     """Grafana's names of what we show."""
 
-    NUMBER = "short"
+    NUMBER = "locale"  # whole, and with all of its digits
     SECONDS = "s"
     BYTES = "bytes"
     RATIO = "percentunit"
@@ -50,12 +50,29 @@ class Query:
     instant: bool = False
 
 
+Words = tuple[tuple[float, str, str], ...]  # a value, what stands in its place, in which colour
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Of a table: `name` is what Grafana calls it, a label or a query's value."""
+
+    name: str
+    title: str
+    words: Words = ()
+
+    @property
+    def is_value(self) -> bool:
+        return self.name.startswith("Value")
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
     """`limit` is the one that the alert has. `interval` is how fine it is at most.
 
     `words` are shown in place of values; `by_row` makes a heatmap's row of each series, where else
-    it has the buckets of a histogram. `columns` are a table's, in order, by the name they had.
+    it has the buckets of a histogram, whose unit is `unit`. `columns` are a table's, in order; it has the
+    most of `worst`, one of them, on top.
     """
 
     kind: Kind
@@ -67,10 +84,11 @@ class Panel:
     width: int = 8
     height: int = 8
     interval: str = ""
-    words: tuple[tuple[float, str, str], ...] = ()
+    words: Words = ()
     stacked: bool = False
     by_row: bool = False
-    columns: tuple[tuple[str, str], ...] = ()
+    columns: tuple[Column, ...] = ()
+    worst: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +245,10 @@ def _panel(panel: Panel, number: int, place: Object) -> Object:
         "datasource": SOURCE,
         "gridPos": place,
         "targets": [_target(query, at, panel) for at, query in enumerate(panel.queries)],
-        "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
+        "fieldConfig": {
+            "defaults": _defaults(panel),
+            "overrides": [_override(column) for column in panel.columns],
+        },
         "options": OPTIONS[panel.kind](panel),
         "transformations": _transformations(panel),
     }
@@ -249,8 +270,13 @@ def _target(query: Query, at: int, panel: Panel) -> Object:
 
 
 def _defaults(panel: Panel) -> Object:
+    unit = Unit.NUMBER if panel.kind is Kind.HEATMAP else panel.unit  # of what is counted
+    whole: Object = {"decimals": 0} if unit is Unit.NUMBER else {}
+    from_zero: Object = {"min": 0} if panel.kind is Kind.BARS else {}
     return {
-        "unit": panel.unit.value,
+        "unit": unit.value,
+        **whole,
+        **from_zero,
         "color": _colour(panel),
         "thresholds": {"mode": "absolute", "steps": steps(panel.limit)},
         "mappings": _mappings(panel.words),
@@ -259,9 +285,21 @@ def _defaults(panel: Panel) -> Object:
     }
 
 
+def _override(column: Column) -> Object:
+    """Words for values, and letters as they are: a serial number may look like a number."""
+    properties: list[Json] = [] if column.is_value else [{"id": "unit", "value": "string"}]
+    if column.words:
+        properties += [
+            {"id": "mappings", "value": _mappings(column.words)},
+            {"id": "custom.cellOptions", "value": {"type": "color-text"}},
+        ]
+    return {"matcher": {"id": "byName", "options": column.title}, "properties": properties}
+
+
 def _colour(panel: Panel) -> Object:
-    by_limit = panel.kind not in {Kind.SERIES, Kind.HEATMAP} and (panel.limit or panel.words)
-    return {"mode": "thresholds" if by_limit else "palette-classic"}
+    """Lines differ from each other; all else is as good or bad as it is, or plain."""
+    is_many = panel.kind in {Kind.SERIES, Kind.HEATMAP}
+    return {"mode": "palette-classic" if is_many else "thresholds"}
 
 
 def steps(limit: Limit | None) -> list[Json]:
@@ -275,7 +313,7 @@ def steps(limit: Limit | None) -> list[Json]:
     return [{"color": GREEN, "value": None}, *warn, *page]
 
 
-def _mappings(words: Iterable[tuple[float, str, str]]) -> Json:
+def _mappings(words: Words) -> Json:
     options: Object = {
         f"{value:g}": {"text": text, "color": colour, "index": at}
         for at, (value, text, colour) in enumerate(words)
@@ -349,8 +387,9 @@ def _bars(_: Panel) -> Object:
     }
 
 
-def _table(_: Panel) -> Object:
-    return {"showHeader": True, "cellHeight": "sm"}
+def _table(panel: Panel) -> Object:
+    order: list[Json] = [{"displayName": panel.worst, "desc": True}] if panel.worst else []
+    return {"showHeader": True, "cellHeight": "sm", "sortBy": order}
 
 
 def _heatmap(panel: Panel) -> Object:
@@ -400,7 +439,7 @@ def _transformations(panel: Panel) -> Json:
     """A table is the queries' answers side by side, with the columns that are wanted."""
     if panel.kind is not Kind.TABLE:
         return []
-    names = [name for name, _ in panel.columns]
+    names = [column.name for column in panel.columns]
     return [
         {"id": "merge", "options": {}},
         {"id": "filterFieldsByName", "options": {"include": {"names": names}}},
@@ -408,7 +447,7 @@ def _transformations(panel: Panel) -> Json:
             "id": "organize",
             "options": {
                 "indexByName": {name: at for at, name in enumerate(names)},
-                "renameByName": dict(panel.columns),
+                "renameByName": {column.name: column.title for column in panel.columns},
                 "excludeByName": {},
             },
         },

@@ -2,7 +2,7 @@
 
 from agent.adapters import catalogue as row
 from dashboards import limits
-from dashboards.grafana import AMBER, GREEN, RED, Dashboard, Kind, Panel, Query, Row, Unit
+from dashboards.grafana import AMBER, GREEN, RED, Column, Dashboard, Kind, Panel, Query, Row, Unit
 from dashboards.panels import ANNOTATIONS, HERE, HOST, JOB, by, increase, of, quantile
 from dashboards.rules import FAILED_OUTCOMES, P99
 
@@ -45,7 +45,7 @@ WORKING = Row(
         ),
         Panel(
             Kind.STAT,
-            "Agents that only look",
+            "In observe mode",
             "Agents in observe mode: they count and ask, and take no page.",
             Unit.NUMBER,
             (Query(f"sum({_OBSERVING})"),),
@@ -99,14 +99,15 @@ WORKING = Row(
             width=24,
             height=6,
             columns=(
-                ("instance", "Host"),
-                ("version", "Version"),
-                ("python", "Python"),
-                ("Value #B", "Well"),
-                ("Value #C", "Errors, 24 h"),
-                ("Value #D", "Pages counted"),
-                ("Value #E", "Cases"),
+                Column("instance", "Host"),
+                Column("Value #B", "Well", _WELL),
+                Column("Value #C", "Errors, 24 h"),
+                Column("Value #D", "Pages counted"),
+                Column("Value #E", "Cases"),
+                Column("version", "Version"),
+                Column("python", "Python"),
             ),
+            worst="Errors, 24 h",
         ),
     ),
 )

@@ -23,6 +23,7 @@ UNSHOWN = {
     "pagewarden_case_messages_coalesced_total": "of interest to whoever follows cases over MQTT",
     "pagewarden_gaps_total": "missing ereports are shown, and say more",
     "pagewarden_marks_unlisted_total": "it counts starts at a hypervisor, and does not change between",
+    "pagewarden_policy_reloads_total": "whoever reloads a policy reads in the log what came of it",
     "pagewarden_truth_ereports_total": "errors are shown, and an ereport may tell of many",
     "pagewarden_truth_broken_frames": "uncorrected errors are shown",
     "pagewarden_truth_boots_total": "when the host was up is shown",
@@ -105,8 +106,19 @@ def _about(panel: Panel) -> Iterator[str]:
         yield "its data source cannot be chosen"
     if not panel["targets"]:
         yield "it asks nothing"
+    yield from _about_columns(panel)
     for target in panel["targets"]:
         yield from _about_query(panel, target["expr"], is_range=target["range"])
+
+
+def _about_columns(panel: Panel) -> Iterator[str]:
+    """Grafana numbers the columns of values only where there are several of them."""
+    organized = (step["options"] for step in panel["transformations"] if step["id"] == "organize")
+    names = {name for options in organized for name in options["renameByName"]}
+    queries = [target["refId"] for target in panel["targets"]]
+    known = {f"Value #{query}" for query in queries} if len(queries) > 1 else {"Value"}
+    for name in sorted(name for name in names - known if name.startswith("Value")):
+        yield f"it has no column {name}"
 
 
 def _about_query(panel: Panel, expr: str, *, is_range: bool) -> Iterator[str]:
@@ -121,7 +133,7 @@ def _about_query(panel: Panel, expr: str, *, is_range: bool) -> Iterator[str]:
         yield "its rate has a window of its own: use $__rate_interval"
     if "$__interval" in expr and not panel.get("interval"):
         yield "its interval has no lower bound"
-    if is_range and "topk(" in expr:
+    if is_range and "topk(" in expr and "@ end()" not in expr:
         yield "topk over a range of time shows many more than k: ask for one moment"
 
 

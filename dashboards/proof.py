@@ -68,16 +68,25 @@ class Asked:
 
     def _values(self, panel: Panel, target: dict[str, Any]) -> Iterator[float | str]:
         """Every number that it would show; a sentence in place of an answer that is none."""
-        step = max(_seconds(panel.get("interval", "")), self.seconds / POINTS_MAX)
-        step = max(math.ceil(step), self.scrape_seconds)
-        expr = self._expanded(target["expr"], step)
-        reply = self._ask_for(expr, step, instant=target["instant"])
+        expr, _, reply = self._answer(panel, target)
         if reply["status"] != "success":
             yield f"{reply['error']} in {expr}"
             return
         for series in reply["data"]["result"]:
             pairs = series.get("values") or [series["value"]]
             yield from (float(value) for _, value in pairs)
+
+    def answers(self, panel: Panel) -> list[dict[str, Any]]:
+        """What is answered to each of its queries, word for word, and at which step in seconds."""
+        told = ((target["refId"], self._answer(panel, target)) for target in panel["targets"])
+        return [{"refId": name, "step": step, "reply": reply} for name, (_, step, reply) in told]
+
+    def _answer(self, panel: Panel, target: dict[str, Any]) -> tuple[str, float, dict[str, Any]]:
+        """A query as it is sent, its step, and the reply."""
+        step = max(_seconds(panel.get("interval", "")), self.seconds / POINTS_MAX)
+        step = max(math.ceil(step), self.scrape_seconds)
+        expr = self._expanded(target["expr"], step)
+        return expr, step, self._ask_for(expr, step, instant=target["instant"])
 
     def _ask_for(self, expr: str, step: float, *, instant: bool) -> dict[str, Any]:
         if instant:

@@ -3,7 +3,7 @@
 from agent.adapters import catalogue as row
 from agent.retirement.states import State
 from dashboards import limits
-from dashboards.grafana import Dashboard, Kind, Panel, Query, Row, Unit
+from dashboards.grafana import Column, Dashboard, Kind, Panel, Query, Row, Unit
 from dashboards.panels import ANNOTATIONS, HOST, JOB, age, by, increase, of, quantile
 from dashboards.rules import P99, STOPPED, STOPPED_FOR
 
@@ -37,6 +37,7 @@ BECAME = Row(
             Unit.NUMBER,
             (Query(f"{by('state', increase(row.TRANSITIONS, '1h'))} > 0", "{{state}}"),),
             stacked=True,
+            width=12,
         ),
         Panel(
             Kind.SERIES,
@@ -45,6 +46,7 @@ BECAME = Row(
             Unit.NUMBER,
             (Query(f"{by('origin', increase(row.OPENED, '1h'))}", "{{origin}}"),),
             stacked=True,
+            width=12,
         ),
         Panel(
             Kind.SERIES,
@@ -53,6 +55,7 @@ BECAME = Row(
             Unit.SECONDS,
             (Query(age(row.OLDEST_OPEN), "{{instance}}"),),
             limits.CASE_SECONDS,
+            width=12,
         ),
         Panel(
             Kind.SERIES,
@@ -61,6 +64,7 @@ BECAME = Row(
             Unit.SECONDS,
             (Query(age(row.OLDEST_PARKED), "{{instance}}"),),
             limits.PARKED_SECONDS,
+            width=12,
         ),
         Panel(
             Kind.SERIES,
@@ -202,7 +206,11 @@ TIME = Row(
                 ),
             ),
             width=24,
-            columns=(("call", "Call"), ("outcome", "Outcome"), ("Value #A", "Calls")),
+            columns=(
+                Column("call", "Call"),
+                Column("outcome", "Outcome"),
+                Column("Value", "Calls"),
+            ),
         ),
     ),
 )

@@ -270,6 +270,12 @@ CASES: tuple[Row, ...] = (
         Label("refusal", tuple(CAPS)),
         unit="cases",
     ),
+    POLICY_RELOADS := _counter(
+        "policy_reloads_total",
+        "Times that the configuration was read again, by whether it was taken.",
+        Label("result", ("taken", "refused")),
+        unit="reloads",
+    ),
     WOULD_OFFLINE := _counter(
         "would_offline_total",
         "Pages only looked at, by what would have been done about them first.",

@@ -38,6 +38,8 @@ from agent.events import (
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
+    PolicyRefused,
+    PolicyReloaded,
 )
 from agent.retirement.case import Case
 from agent.retirement.reason import TEXT, Reason
@@ -254,6 +256,16 @@ class EventLog:
             reason=event.reason,
             retry_seconds=round(event.retry_seconds, 3),
         )
+
+    @_write.register
+    def _(self, event: PolicyReloaded) -> None:
+        level = logging.WARNING if event.left else logging.INFO
+        keys = {"taken": event.taken, "need_a_restart": event.left}
+        self._log.log(level, "policy_reloaded", **keys)
+
+    @_write.register
+    def _(self, event: PolicyRefused) -> None:
+        self._log.error("policy_refused", reason=event.reason)
 
 
 def _who(case: Case) -> dict[str, object]:

@@ -47,6 +47,8 @@ from agent.events import (
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
+    PolicyRefused,
+    PolicyReloaded,
     Started,
 )
 from agent.retirement.states import State
@@ -226,6 +228,14 @@ class Metrics:
     @observe.register
     def _(self, event: CapReached) -> None:
         self._made[row.CAPS_REACHED].labels(event.refusal).inc()
+
+    @observe.register
+    def _(self, _: PolicyReloaded) -> None:
+        self._made[row.POLICY_RELOADS].labels("taken").inc()
+
+    @observe.register
+    def _(self, _: PolicyRefused) -> None:
+        self._made[row.POLICY_RELOADS].labels("refused").inc()
 
     @observe.register
     def _(self, event: CallMade) -> None:

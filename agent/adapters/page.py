@@ -28,6 +28,7 @@ h2 { font-size: 1.1rem; margin: 1.5rem 0 .25rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .75rem .3rem 0; text-align: left; }
 td { font-variant-numeric: tabular-nums; }
+[aria-labelledby="cases"] td:last-child { min-width: 16rem; }
 dl { display: grid; gap: .1rem 1rem; grid-template-columns: max-content 1fr; margin: .5rem 0; }
 dd { margin: 0; overflow-wrap: anywhere; }
 """
@@ -121,8 +122,8 @@ def _main(glance: Glance) -> Iterator[str]:
     most = glance.pages_per_rank_max
     yield from _table(
         "DIMMs",
-        ("DIMM", "Part and serial", "Errors seen", f"Pages taken of its fullest rank, of {most}"),
-        [(d.label, d.identity, f"{d.errors:,}", f"{d.pages:,}") for d in glance.dimms],
+        ("DIMM", "Errors seen", f"Fullest rank, of {most} pages", "Part and serial"),
+        [(d.label, f"{d.errors:,}", f"{d.pages:,}", d.identity) for d in glance.dimms],
     )
     yield from _table(
         "Pages nearest to their threshold",
@@ -145,9 +146,13 @@ def _facts(glance: Glance) -> Iterator[tuple[str, str]]:
 
 def _cases(glance: Glance) -> list[tuple[str, ...]]:
     return [
-        (c.id, f"{c.mfn:#x}", c.state, c.use or "", c.dimm or "", c.reason.replace("_", " "))
+        (c.id, f"{c.mfn:#x}", *map(_words, (c.state, c.use or "")), c.dimm or "", _words(c.reason))
         for c in glance.cases[:CASES_SHOWN]
     ]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _table(title: str, heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:

@@ -9,6 +9,7 @@ The words are those of sd_notify(3).
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -29,8 +30,12 @@ class Systemd:
         self._socket.close()
 
     def ready(self) -> None:
-        """Whoever waits for the start may go on."""
+        """Whoever waits for the start, or for a reload, may go on."""
         self._send("READY=1")
+
+    def reloading(self) -> None:
+        """Until `ready`. systemd tells it from an older reload by the time."""
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         self._send("STOPPING=1", "STATUS=stopping")

@@ -27,7 +27,8 @@ def run(
     SIGTERM or Ctrl-C stops it cleanly: no more messages are taken, a guest that
     stands still is brought back, what was decided is written down. After a crash
     or a power cut it first brings back any guest that it may have left stopped,
-    and then goes on where it was.
+    and then goes on where it was. SIGHUP has it read its policy again; a wrong
+    file changes nothing.
 
     Metrics and health are served at the address `metrics.listen`; logs go to
     stderr, as JSON unless that is a terminal.

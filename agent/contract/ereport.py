@@ -91,7 +91,7 @@ class Module(Wire):
 
 
 class Inventory(Wire):
-    """What memory a host has; retained on the bus for an agent that comes later."""
+    """What memory a host has; retained on the bus for whoever comes later."""
 
     host: HostName
     boot_id: Annotated[UUID, Field(strict=False)]

@@ -80,6 +80,7 @@ class Refusal(StrEnum):
     MAPPED_ELSEWHERE = "mapped_by_another_domain"
     DEVICE_ASSIGNED = "device_assigned"
     BROKEN = "broken"
+    CANNOT_RETURN = "cannot_return"
     PEER_FAILED = "another_page_of_this_call_failed"
 
 

@@ -10,7 +10,7 @@ pagewarden/v1/<host>/cases/<case>  agent → all      where that case is, retain
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 ROOT = "pagewarden/v1"
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -30,7 +30,11 @@ def checked_host(name: str) -> str:
     return name
 
 
-HostName = Annotated[str, AfterValidator(checked_host)]
+HostName = Annotated[
+    str,
+    AfterValidator(checked_host),
+    WithJsonSchema({"type": "string", "pattern": f"^{_HOST.pattern}$"}),
+]
 
 
 def ereports(host: str) -> str:

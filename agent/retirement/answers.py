@@ -91,6 +91,8 @@ def to_online(page: PageReply) -> Outcome:
     """The answer to "bring this page back"."""
     if page.status is PageStatus.ONLINE:
         return Returned()
+    if page.refusal is Refusal.CANNOT_RETURN:
+        return Kept(Reason.CANNOT_RETURN)
     if page.refusal is not None:
         return _refused(page.refusal)
     return Failed(detail=f"asked to bring it back, the hypervisor answered {page.status}")

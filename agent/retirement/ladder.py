@@ -44,8 +44,10 @@ class Rung(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the operator allows. `migrate_to` is a peer's name, `here`, or empty: nowhere. Others
-    who map a page have `mapped_seconds` to let go of it.
+    """What the operator allows, gentlest first.
+
+    `migrate_to` is a peer's name, `here`, or empty: nowhere. Others who map a page have
+    `mapped_seconds` to let go of it.
     """
 
     rungs: tuple[Rung, ...] = tuple(Rung)
@@ -79,7 +81,7 @@ def rungs_for(held: Held, terms: Terms) -> tuple[Rung, ...]:
     ladder = LADDER.get(held.use, ())
     if ladder and held.mappers:
         ladder = WHILE_MAPPED
-    return tuple(rung for rung in ladder if rung in terms.rungs and _is_there(rung, held, terms))
+    return tuple(rung for rung in terms.rungs if rung in ladder and _is_there(rung, held, terms))
 
 
 def beginning(use: PageUse, rungs: Sequence[Rung]) -> str:

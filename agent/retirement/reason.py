@@ -20,6 +20,7 @@ class Reason(StrEnum):
     MAPPED_ELSEWHERE = "mapped_by_another_domain"
     NOT_OWNED_BY_HVM = "not_owned_by_hvm"
     NOT_OFFLINE_PENDING = "not_offline_pending"
+    CANNOT_RETURN = "cannot_return"
     COMES_BACK = "comes_back"
     KEEPS_CHANGING = "keeps_changing"
     HELD_OTHERWISE = "held_otherwise"
@@ -64,6 +65,7 @@ TEXT: dict[Reason, str] = {
     Reason.MAPPED_ELSEWHERE: "another domain maps it and has not let go",
     Reason.NOT_OWNED_BY_HVM: "it is no page that the hypervisor can swap",
     Reason.NOT_OFFLINE_PENDING: "it is not marked any more",
+    Reason.CANNOT_RETURN: "this hypervisor might hand it out twice: it comes back with a reboot",
     Reason.COMES_BACK: "whenever it is taken, somebody brings it back online",
     Reason.KEEPS_CHANGING: "its use, mappers or devices change faster than it can be helped",
     Reason.HELD_OTHERWISE: "it is held otherwise than when it was asked about: look again",

@@ -78,9 +78,10 @@ def _parts_of_panel(panel: dict[str, Any]) -> Iterator[Part]:
     apart = {"options", "fieldConfig", "targets"}
     yield Part(title, "Panel", {k: v for k, v in panel.items() if k not in apart})
     yield Part(f"{title}: options", f"{kind}.Options", panel["options"])
-    defaults = dict(panel["fieldConfig"]["defaults"])
+    defaults, overrides = dict(panel["fieldConfig"]["defaults"]), panel["fieldConfig"]["overrides"]
     custom = defaults.pop("custom")
     yield Part(f"{title}: defaults", "FieldConfig", defaults)
+    yield Part(f"{title}: overrides", "FieldConfigSource['overrides']", overrides)
     if panel["type"] in WITH_CUSTOM:
         yield Part(f"{title}: custom", f"{kind}.FieldConfig", custom)
 
@@ -100,7 +101,7 @@ def findings(board: dict[str, Any]) -> list[str]:
 
 
 def _head() -> Iterator[str]:
-    names = "AnnotationQuery, Dashboard, FieldConfig, Panel, VariableModel"
+    names = "AnnotationQuery, Dashboard, FieldConfig, FieldConfigSource, Panel, VariableModel"
     yield f'import type {{ {names} }} from "@grafana/schema";'
     for kind, path in KINDS.items():
         module = f"@grafana/schema/dist/esm/raw/composable/{path}_types.gen"

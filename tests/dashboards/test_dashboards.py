@@ -2,9 +2,7 @@
 
 import copy
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,11 +13,7 @@ from dashboards.grafana import as_json, steps
 from dashboards.lint import findings, panels_of, unshown
 from dashboards.proof import Asked
 from dashboards.rules import ALERTS, Alert
-from tests.dashboards.history import CHARACTERS, END, SCRAPE_SECONDS
-from tests.support.prometheus import Prometheus
-from tests.support.prometheus import promtool as tool
 
-ROOT = HERE.parent
 KEPT = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in HERE.glob("grafana/*")}
 LEAST = {limits.COMMITS_MIN, limits.PAUSES_MIN, limits.ERRORS_LATELY, limits.PAUSED_SECONDS_LATELY}
 
@@ -119,6 +113,12 @@ def of_one_source(board: Board) -> None:
     first(board)["datasource"] = {"type": "prometheus", "uid": "mine"}
 
 
+def with_a_column_that_has_another_name(board: Board) -> None:
+    """One query's value is called Value, as the values of many are not."""
+    (table,) = (panel for panel in panels_of(board) if panel["title"] == "Hosts")
+    del table["targets"][1:]
+
+
 def asking(expr: str) -> Callable[[Board], None]:
     def change(board: Board) -> None:
         first(board)["targets"][0] |= {"expr": expr, "range": True, "instant": False}
@@ -142,6 +142,7 @@ DEFECTS: list[tuple[Callable[[Board], None], str]] = [
     (without_a_unit, "no unit"),
     (without_thresholds, "no thresholds"),
     (of_one_source, "data source cannot be chosen"),
+    (with_a_column_that_has_another_name, "it has no column Value #B"),
     (asking(f"pagewarden_case{OF}"), "there is no metric pagewarden_case"),
     (asking("pagewarden_cases"), "hosts that were not chosen"),
     (asking(f"rate(pagewarden_cases{OF}[$__rate_interval])"), "is no counter"),
@@ -164,25 +165,6 @@ def test_a_metric_that_is_on_no_panel_is_found() -> None:
 
 
 # Every query, on a real Prometheus with a day of three hosts
-
-
-@pytest.fixture(scope="session")
-def a_day(promtool: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    folder = tmp_path_factory.mktemp("prometheus")
-    files = {name: folder / f"{name}.om" for name in CHARACTERS}
-    living = [
-        subprocess.Popen((sys.executable, "-m", "tests.dashboards.history", name, path), cwd=ROOT)
-        for name, path in files.items()
-    ]
-    assert [life.wait() for life in living] == [0] * len(living)
-    for path in files.values():
-        done = tool("tsdb", "create-blocks-from", "openmetrics", path, folder / "data")
-        assert done.returncode == 0, done.stderr
-        path.unlink()
-    prometheus = Prometheus(folder)
-    prometheus.start()
-    yield Asked(prometheus.url, END, scrape_seconds=SCRAPE_SECONDS)
-    prometheus.stop()
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -73,12 +73,21 @@ def _acknowledges_before_the_commit() -> Patch:
 
 def _writes_only_what_is_at_rest() -> Patch:
     """The state that names a command is not on the disk when the command is given."""
-    write = Steps._write
+    begun, write = Steps._begun, Steps._write
+
+    async def hasty(self: Steps, members: Sequence[Case]) -> Sequence[Case]:
+        with mock.patch.object(self, "log", SavesNothing()):
+            return await begun(self, members)
 
     async def lazy(self: Steps, moved: Sequence[batch.Move]) -> None:
         await write(self, [move for move in moved if move[1].state.is_at_rest])
 
-    return mock.patch.object(Steps, "_write", lazy)
+    return mock.patch.multiple(Steps, _begun=hasty, _write=lazy)
+
+
+class SavesNothing:
+    async def save(self, *_: Case) -> None:
+        pass
 
 
 def _resumes_by_the_fast_path() -> Patch:

@@ -46,8 +46,10 @@ class Tab:
                 self.events.append(told)
 
     async def said(self, expression: str) -> Any:  # noqa: ANN401 - whatever the page answers
-        """The value of a piece of script."""
-        found = await self.do("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of a piece of script; of a promise, what it comes to."""
+        found = await self.do(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
@@ -70,11 +72,12 @@ class Tab:
 
 
 @asynccontextmanager
-async def tab(folder: Path) -> AsyncGenerator[Tab]:
+async def tab(folder: Path, *options: str) -> AsyncGenerator[Tab]:
     """A fresh browser with one empty page; all that it keeps is in `folder`."""
     process = await asyncio.create_subprocess_exec(
         PROGRAM or "chromium",
         *OPTIONS,
+        *options,
         f"--user-data-dir={folder}",
         "about:blank",
         stderr=asyncio.subprocess.DEVNULL,

@@ -59,3 +59,7 @@ def test_a_stop_has_the_time_that_the_agent_may_take() -> None:
 
 def test_the_watchdog_is_fed_many_times_before_it_bites() -> None:
     assert int(SETTINGS["WatchdogSec"]) > 10 * checkup.BEAT_SECONDS
+
+
+def test_a_reload_is_the_signal_that_the_agent_reads_its_policy_at() -> None:
+    assert SETTINGS["ExecReload"] == "/bin/kill -HUP $MAINPID"

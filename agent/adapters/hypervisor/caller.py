@@ -53,7 +53,7 @@ class Caller:
         outcome, reason = UNREACHABLE, ""
         try:
             reply = self._parsed(call, model, *await self._exchange(call, request))
-            outcome = _outcome(reply)
+            outcome = outcome_of(reply)
         except PeerError as error:
             outcome = UNREACHABLE if isinstance(error, Unreachable) else NOT_A_CALL
             reason = str(error)
@@ -100,7 +100,8 @@ class Caller:
         return Unreachable(f"{self._path}: {call}: {why}")
 
 
-def _outcome(reply: BaseModel) -> str:
+def outcome_of(reply: BaseModel) -> str:
+    """The word for an answer, in metrics."""
     match reply:
         case ToolReply():
             return reply.outcome

@@ -33,6 +33,8 @@ from agent.events import (
     MarksUnlisted,
     MessageRefused,
     PagesEvicted,
+    PolicyRefused,
+    PolicyReloaded,
     Started,
 )
 from agent.retirement.caps import Rank
@@ -134,6 +136,8 @@ COUNTED: list[tuple[Event, str, dict[str, str], float]] = [
         1,
     ),
     (CaseDropped(a_case()), "cases_dropped_total", {}, 1),
+    (PolicyReloaded((), ()), "policy_reloads_total", {"result": "taken"}, 1),
+    (PolicyRefused("?"), "policy_reloads_total", {"result": "refused"}, 1),
     (
         CaseMoved(a_case(State.OBSERVED, rungs=(Rung.SWAP,)), State.OPEN, 0.5),
         "would_offline_total",

@@ -32,6 +32,13 @@ def test_the_gentlest_way_comes_first(use: PageUse, rungs: tuple[Rung, ...]) -> 
     assert rungs_for(held(use), ANY) == rungs
 
 
+def test_what_is_gentlest_is_the_operators_to_say() -> None:
+    """A live migration here stops a guest for less than a save and a restore do."""
+    terms = Terms((Rung.MIGRATE, Rung.SAVE_RESTORE), HERE)
+    guest = Guest("db", may_leave=True)
+    assert rungs_for(held(PageUse.PV, guest=guest), terms) == terms.rungs
+
+
 @pytest.mark.parametrize("use", LADDER)
 def test_a_page_that_others_map_is_waited_for_before_its_guest_is_saved(use: PageUse) -> None:
     assert rungs_for(held(use, 9), ANY) == (Rung.WAIT, Rung.SAVE_RESTORE)

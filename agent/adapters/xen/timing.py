@@ -1,0 +1,29 @@
+"""How long a call took and what it came to, told to whoever observes: by the contract's words."""
+
+import time
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from agent.adapters.hypervisor.caller import NOT_A_CALL, UNREACHABLE, outcome_of
+from agent.contract.errors import PeerError, Unreachable
+from agent.events import CallMade, Observer
+
+Answered = TypeVar("Answered", bound=BaseModel)
+
+
+async def timed(call: str, asked: Awaitable[Answered], observe: Observer) -> Answered:
+    """What `asked` comes to."""
+    began = time.perf_counter()
+    outcome, reason = UNREACHABLE, ""
+    try:
+        reply = await asked
+        outcome = outcome_of(reply)
+    except PeerError as error:
+        outcome = UNREACHABLE if isinstance(error, Unreachable) else NOT_A_CALL
+        reason = str(error)
+        raise
+    finally:
+        observe(CallMade(call.rpartition("/")[2], outcome, time.perf_counter() - began, reason))
+    return reply
