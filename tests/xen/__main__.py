@@ -9,14 +9,17 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.xen import conforming
+from tests.xen import conforming, retiring
 from tests.xen.image import image
 from tests.xen.machine import Machine
 from tests.xen.payload import payload
 from tests.xen.report import Report
 from tests.xen.trouble import LabError
 
-CHAPTERS: dict[str, Callable[[Machine, Report], None]] = {"words": conforming.chapter}
+CHAPTERS: dict[str, Callable[[Machine, Report], None]] = {
+    "words": conforming.chapter,
+    "pages": retiring.chapter,
+}
 
 
 def main() -> int:
