@@ -2,7 +2,7 @@
 
     fetch    Debian's packages, through this machine's own apt      → packages.py
     image    hypervisor, kernel, two initramfs, dom0's disk         → image.py (kept between runs)
-    boot     QEMU without KVM; console and monitor        → machine.py console.py monitor.py
+    boot     QEMU without KVM; console and monitor                     → machine.py console.py
     words    every page-offline case, real and emulated             → table.py conforming.py
     pages    errors in the banks, and the agent that retires pages  → banks.py dom0.py retiring.py
 

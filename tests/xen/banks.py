@@ -1,4 +1,4 @@
-"""Errors in the machine's banks: as the hardware would put them there, and seen by a Xen that looks.
+"""Errors in the machine's banks, as the hardware would put them there, and a Xen that looks.
 
 The monitor writes a bank's registers. Debian's Xen then reads none of them: it never fills the mask
 of the banks to poll (4.13 to 4.20; hardware with CMCI does without it, QEMU has none). So the lab

@@ -1,4 +1,4 @@
-"""dom0 as this chapter of the run needs it: services that are started and killed, words that are read.
+"""dom0 as this chapter needs it: services that are started and killed, words that are read.
 
 What is asked of dom0 is a shell command; programs of `inside/` answer with one line of JSON behind
 a word of their own.
@@ -15,6 +15,7 @@ from tests.xen.trouble import LabError
 
 CONSOLE = "/var/log/xen/console/guest-beats.log"
 AGENT_LOG = "/var/log/agent.log"
+BRIDGE_LOG = "/var/log/bridge.log"
 BEATS = "/run/beats"
 INSIDE = "/payload/tests/xen/inside"
 AGENT = f"python3 -m agent agent --config {INSIDE}/agent.toml"
@@ -75,7 +76,8 @@ class Dom0:
         return float(self.text("cut -d' ' -f1 /proc/uptime"))
 
     def beats(self) -> list[Beat]:
-        rows = (line.split() for line in self.text(f"cat {BEATS}", 120.0).splitlines())
+        text = self.machine.console.run(f"cat {BEATS}", 120.0).text
+        rows = (line.split() for line in text.splitlines())
         return [Beat(float(row[0]), float(row[1])) for row in rows if len(row) == 2]
 
     def wait(self, done: Callable[[], bool], seconds: float, what: str) -> float:

@@ -5,9 +5,11 @@ changes with every run (the agent's wheel, the programs for dom0) goes in on a s
 a change of code builds nothing here. `rm -r` of the folder has the packages fetched anew.
 """
 
+import compileall
 import gzip
 import hashlib
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -140,8 +142,17 @@ def _dom0_root(made: Image, root: Path) -> None:
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n", encoding="ascii")
     (root / "etc/group").write_text("root:x:0:\n", encoding="ascii")
     _libraries(root / "usr/lib/pagewarden")
+    compile_all(root / "usr/lib/pagewarden")
+    compile_all(root / f"usr/lib/python{PYTHON}")
     for unread in UNREAD:
         shutil.rmtree(root / unread, ignore_errors=True)
+
+
+def compile_all(folder: Path) -> None:
+    """Byte code for dom0, which is slow at it. Another Python's would be of no use there."""
+    if sys.version_info[:2] == tuple(map(int, PYTHON.split("."))):
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        compileall.compile_dir(folder, quiet=2, invalidation_mode=mode)
 
 
 def _libraries(folder: Path) -> None:

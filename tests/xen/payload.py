@@ -10,13 +10,14 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from tests.xen.image import HERE, ROOT
+from tests.xen.image import HERE, ROOT, compile_all
 from tests.xen.trouble import LabError
 
 
 def payload(folder: Path) -> Path:
     tree = folder / "payload"
     zipfile.ZipFile(_wheel(folder)).extractall(tree)
+    compile_all(tree)
     made = folder / "payload.tar"
     with tarfile.open(made, "w", format=tarfile.USTAR_FORMAT) as tar:
         tar.add(tree, ".")

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from tests.xen import banks
 from tests.xen.conforming import start_guest
-from tests.xen.dom0 import AGENT, AGENT_LOG, BEATS, BRIDGE, CONSOLE, INSIDE, Dom0
+from tests.xen.dom0 import AGENT, AGENT_LOG, BEATS, BRIDGE, BRIDGE_LOG, CONSOLE, INSIDE, Dom0
 from tests.xen.machine import Machine
 from tests.xen.report import Report
 from tests.xen.trouble import LabError
@@ -23,6 +23,7 @@ AT_REST = ("retired", "parked", "unretirable")
 IMAGE = re.compile(r"New Xen image base address: (0x[0-9a-f]+)")
 TEXT_FRAMES = 0x200  # from the base to what Xen says no to: 2 MiB
 SETTLED_SECONDS = 240.0
+START_SECONDS = 240.0  # of a program, on a machine without KVM that others use too
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +60,16 @@ def chapter(machine: Machine, report: Report) -> None:
 
 def prepare(dom0: Dom0, report: Report) -> int:
     report.title("guest, broker, agent, bridge")
-    domid = start_guest(dom0.machine)
     dom0.text("mkdir -p /var/lib/pagewarden /run/pagewarden")
     dom0.start("mosquitto", f"mosquitto -c {INSIDE}/mosquitto.conf")
     dom0.start("agent", AGENT)
+    dom0.wait(lambda: bool(dom0.lines("broker_connected", AGENT_LOG)), START_SECONDS, "the agent")
     dom0.start("bridge", BRIDGE)
+    dom0.wait(lambda: bool(dom0.lines("broker_connected", BRIDGE_LOG)), START_SECONDS, "the bridge")
+    domid = start_guest(dom0.machine)
+    dom0.wait(lambda: bool(dom0.lines("MEMORY 1 ", CONSOLE)), START_SECONDS, "the guest's memory")
     dom0.start("listening", f"python3 -m tests.xen.inside.listening {BEATS}")
-    dom0.wait(lambda: bool(dom0.lines("broker_connected", AGENT_LOG)), 120.0, "the agent")
-    dom0.wait(lambda: bool(dom0.lines("MEMORY 1 ", CONSOLE)), 120.0, "the guest's memory")
+    dom0.wait(lambda: len(dom0.beats()) > 50, START_SECONDS, "the guest's heartbeat")
     report.tell(f"domain {domid}: {last(dom0.lines('MEMORY', CONSOLE))}")
     report.tell(
         f"without any stop, the longest silence of its heartbeat: {silence(dom0, 0.0):.2f} s"

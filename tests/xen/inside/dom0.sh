@@ -2,7 +2,7 @@
 # dom0's first process: the toolstack's daemons by hand, then a shell on the second serial line.
 # Not on hvc0: there Xen mixes its own lines in, and drops what is longer than a 128-byte ring.
 export PATH=/usr/lib/xen-4.17/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
-export PYTHONPATH=/payload:/usr/lib/pagewarden PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH=/payload:/usr/lib/pagewarden
 mkdir -p /dev/pts /dev/shm /run /tmp /var/log/xen/console /var/lib/xenstored /var/lib/xen /payload
 mount -t devpts devpts /dev/pts
 for each in /dev/shm /run /tmp /var/lib/xenstored; do mount -t tmpfs tmpfs $each; done

@@ -23,8 +23,9 @@ beat() {
 
 fill() {
     chunk=0
+    yes "what this guest must find again" | head -c 1048000 >/alike
     while [ $chunk -lt "$CHUNKS" ]; do
-        yes "$chunk of what this guest must find again" | head -c 1048576 >/memory/$chunk
+        { echo "chunk $chunk"; cat /alike; } >/memory/$chunk
         chunk=$((chunk + 1))
     done
     cd /memory && md5sum * >/sums
