@@ -46,7 +46,7 @@ def _by_answer() -> dict[str, int]:
     down = range(libxc.frames() - 1, 0, -1)
     found = {"beyond": libxc.frames() + 0x1000, "free": _SURELY_FREE}
     for mfn in (*range(0x100), *down):
-        if owners[mfn] is None:
+        if owners[mfn] == libxc.NOBODYS:
             found.setdefault(kind(mfn) or "?", mfn)
         if found.keys() >= set(_BY_HAND):
             break
@@ -79,7 +79,12 @@ def _free_then_dom0() -> int:
     owners = libxc.m2p()
     wanted = ["free", "free", "dom0", "dom0"]
     for mfn in range(_SURELY_FREE, libxc.frames() - 4):
-        borders = [owner is None for owner in owners[mfn : mfn + 4]] == [True, True, False, False]
+        borders = [owner == libxc.NOBODYS for owner in owners[mfn : mfn + 4]] == [
+            True,
+            True,
+            False,
+            False,
+        ]
         if borders and [kind(each) for each in range(mfn, mfn + 4)] == wanted:
             return mfn
     raise LookupError("no free page is beside dom0's")

@@ -9,13 +9,15 @@ import ctypes
 import errno
 import mmap
 import os
+from array import array
+from collections.abc import Sequence
 from functools import cache
 
 from tests.xen.table import OFFLINE, ONLINE, QUERY, Answer
 
 _VERSION = "4.17"
 _UNTOUCHED = 0xA5A5A5A5
-_NO_FRAME = (1 << 64) - 1
+NOBODYS = (1 << 64) - 1
 _PV_FRAMES = 1 << 18  # a guest's own frame numbers are below; Xen logs a line for each that is not
 _NOT_ITS_OWN = 0xF
 
@@ -82,18 +84,18 @@ def frames() -> int:
     return last.value
 
 
-def m2p() -> list[int | None]:
-    """To each machine frame its owner's own number for it; None: no guest has it."""
+@cache
+def m2p() -> Sequence[int]:
+    """To each machine frame its owner's own number for it, or `NOBODYS`; as first asked."""
     address = _guest().xc_map_m2p(_handle(), frames(), mmap.PROT_READ, None)
     if not address:
         raise OSError(ctypes.get_errno(), "xc_map_m2p")
-    table = (ctypes.c_uint64 * frames()).from_address(address)
-    return [None if own == _NO_FRAME else own for own in table]
+    return array("Q", ctypes.string_at(address, frames() * 8))
 
 
 def owned(domid: int) -> dict[int, int]:
     """The frames of a PV guest, with their types: 0 plain, 1 to 4 page tables (+ 8: pinned)."""
-    asked = [mfn for mfn, own in enumerate(m2p()) if own is not None and own < _PV_FRAMES]
+    asked = [mfn for mfn, own in enumerate(m2p()) if own < _PV_FRAMES]
     found: dict[int, int] = {}
     for begin in range(0, len(asked), 1024):
         part = asked[begin : begin + 1024]

@@ -18,10 +18,10 @@ def pages(domid: int, count: int) -> dict[str, list[int]]:
     owners = libxc.m2p()
     guests = libxc.owned(domid)
     plain = [mfn for mfn, type_ in guests.items() if type_ == 0]
-    dom0s = [mfn for mfn, own in enumerate(owners) if own is not None and mfn not in guests]
+    dom0s = [mfn for mfn, own in enumerate(owners) if own != libxc.NOBODYS and mfn not in guests]
     step = len(plain) // (count + 1)
     return {
-        "free": [next(mfn for mfn in range(_LOW, libxc.frames()) if owners[mfn] is None)],
+        "free": [next(mfn for mfn in range(_LOW, libxc.frames()) if owners[mfn] == libxc.NOBODYS)],
         "dom0": [dom0s[len(dom0s) // 2]],
         "guest": [plain[step * number] for number in range(1, count + 1)],
     }
