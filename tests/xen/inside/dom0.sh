@@ -7,6 +7,8 @@ mkdir -p /dev/pts /dev/shm /run /tmp /var/log/xen/console /var/lib/xenstored /va
 mount -t devpts devpts /dev/pts
 for each in /dev/shm /run /tmp /var/lib/xenstored; do mount -t tmpfs tmpfs $each; done
 mkdir -p /run/xen /run/xenstored /run/lock
+# Without /var/run/xen a guest's destruction fails half-way: nameless, and its memory kept.
+rm -rf /var/run && ln -s /run /var/run
 mount -t xenfs xenfs /proc/xen
 /bin/busybox hostname dom0
 ldconfig
