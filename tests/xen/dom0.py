@@ -26,6 +26,9 @@ BRIDGE = (
 )
 
 
+POLL_SECONDS = 2.0  # each look costs dom0 a program
+
+
 class Beat(NamedTuple):
     """When it arrived, on dom0's clock, and how long the guest says that it has been up."""
 
@@ -92,7 +95,7 @@ class Dom0:
             self.machine.check_alive()
             if time.monotonic() - begun > seconds:
                 raise LabError(f"waited {seconds:.0f} s for {what}{self._last_lines()}")
-            time.sleep(1.0)
+            time.sleep(POLL_SECONDS)
         return time.monotonic() - begun
 
     def _last_lines(self) -> str:
