@@ -115,7 +115,9 @@ def each_kind_ends_as_it_must(dom0: Dom0, report: Report, expected: dict[int, Ex
         state, word = moved[mfn], words[mfn]
         holds = state == wanted.state and word.words == (wanted.word,)
         report.check(holds, f"{wanted.kind} {mfn:#x} is {state}; Xen's word: {word}")
-    judge_guest(dom0, report, begun, [mfn for mfn in expected if expected[mfn] is GUESTS])
+    lost = [mfn for mfn in expected if expected[mfn] is GUESTS]
+    judge_guest(dom0, report, lost)
+    report.tell(f"rung save_restore: the heartbeat was silent for {silence(dom0, begun):.2f} s")
 
 
 def killed_in_the_middle(dom0: Dom0, report: Report, mfn: int) -> None:
@@ -131,10 +133,11 @@ def killed_in_the_middle(dom0: Dom0, report: Report, mfn: int) -> None:
     word = dom0.words([mfn])[mfn]
     holds = moved[mfn] == "retired" and word.words == (2,)
     report.check(holds, f"after its next start {mfn:#x} is {moved[mfn]}; Xen's word: {word}")
-    judge_guest(dom0, report, begun, [mfn])
+    judge_guest(dom0, report, [mfn])
+    report.tell(f"the same, agent killed and started again: {silence(dom0, begun):.2f} s")
 
 
-def judge_guest(dom0: Dom0, report: Report, begun: float, lost: Sequence[int]) -> None:
+def judge_guest(dom0: Dom0, report: Report, lost: Sequence[int]) -> None:
     """It runs, has none of the lost pages, and its memory is as it was, judged after the stop."""
     rounds = len(dom0.lines("MEMORY", CONSOLE))
 
@@ -149,7 +152,6 @@ def judge_guest(dom0: Dom0, report: Report, begun: float, lost: Sequence[int]) -
     report.check(not held, f"domain {domid} has none of the pages that it lost")
     for pause in dom0.lines("guest_paused", AGENT_LOG):
         report.tell(f"the agent says: {pause}")
-    report.tell(f"save_restore: the heartbeat was silent for {silence(dom0, begun):.2f} s")
 
 
 def damage(dom0: Dom0, mfns: Iterable[int]) -> None:
