@@ -102,7 +102,8 @@ def _build(made: Image) -> None:
     made.initramfs.write_bytes(_dom0_initramfs(root))
     _dom0_root(made, root)
     filled = ["-E", "root_owner=0:0", "-d", str(root), str(made.disk), str(DISK_BYTES // 1024)]
-    subprocess.run(["mke2fs", "-qq", "-F", "-t", "ext4", *filled], check=True)
+    made_by = ["mke2fs", "-q", "-F", "-t", "ext4", *filled]
+    subprocess.run(made_by, capture_output=True, check=True)
     shutil.rmtree(root)
 
 
