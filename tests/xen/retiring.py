@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from tests.xen import banks
 from tests.xen.conforming import start_guest
@@ -90,9 +91,12 @@ def prepare(dom0: Dom0, report: Report) -> int:
 
 def doctor(dom0: Dom0, report: Report) -> None:
     """What the agent's own check says of this host: told, for what it refuses here is so."""
-    done = dom0.machine.console.run(f"python3 -m agent doctor --config {CONFIG}", START_SECONDS)
-    for line in done.text.splitlines():
-        report.tell(f"doctor: {line}")
+    asked = f"python3 -m agent doctor --json --config {CONFIG}"
+    told = parsed(last(dom0.machine.console.run(asked, START_SECONDS).text.splitlines()))
+    if "lines" not in told:
+        raise LabError("the agent's doctor gives no answer")
+    for line in told["lines"]:
+        report.tell(f"doctor: {line['check']}: {line['level']}, {line['what']}")
 
 
 def errors_travel(dom0: Dom0, report: Report, mfn: int) -> None:
@@ -187,10 +191,10 @@ def states(dom0: Dom0) -> dict[int, str]:
     return found
 
 
-def parsed(line: str) -> dict[str, str]:
+def parsed(line: str) -> dict[str, Any]:
     """A line of a log; what was cut off by a kill says nothing."""
     try:
-        told: dict[str, str] = json.loads(line)
+        told: dict[str, Any] = json.loads(line)
     except ValueError:
         return {}
     return told
