@@ -11,7 +11,7 @@ LINES    ?= 1000000
 BENCHES  ?= verdicts end_to_end latency overload at_rest growth frame_table retirement stream decode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim mutants fuzz bench docs docs-types dashboards dashboards-check dashboards-types dashboards-drawing dashboards-drawn check format lock clean
+.PHONY: help demo test test-xen sim mutants fuzz bench docs docs-types dashboards dashboards-check dashboards-types dashboards-drawing dashboards-drawn check format lock clean
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ demo: $(VENV)/.run            ## watch a failing page being retired (ARGS="--sec
 
 test: $(VENV)/.run            ## run the tests (ARGS="-k journal")
 	$(BIN)/python -m pytest $(ARGS)
+
+test-xen: $(VENV)/.run        ## the agent on a real Xen, booted under QEMU (ARGS="words --keep DIR"; needs Debian 12's apt)
+	@$(BIN)/python -m tests.xen $(ARGS)
 
 sim: $(VENV)/.run             ## live many whole lives, judged by the truth (SEED=8412 LIVES=1000 PLANT=all)
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(LIVES),--lives $(LIVES)) $(if $(PLANT),--plant $(PLANT)) $(ARGS)

@@ -1,0 +1,66 @@
+"""`python -m tests.xen [CHAPTER…]`: all chapters, or those that are named; 1 if anything failed.
+
+--keep FOLDER   where the logs of Xen, of dom0's shell and of QEMU are left
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.xen import conforming, retiring
+from tests.xen.image import image
+from tests.xen.machine import Machine
+from tests.xen.payload import payload
+from tests.xen.report import Report
+from tests.xen.trouble import LabError
+
+CHAPTERS: dict[str, Callable[[Machine, Report], None]] = {
+    "words": conforming.chapter,
+    "pages": retiring.chapter,
+}
+
+
+def main() -> int:
+    wanted = arguments()
+    report = Report()
+    try:
+        with tempfile.TemporaryDirectory(prefix="pagewarden-xen-") as folder:
+            run(wanted.chapters or [*CHAPTERS], wanted.keep or Path(folder), report)
+    except LabError as error:
+        report.check(False, str(error))
+    report.tell(f"{len(report.failures)} failed" if report.failures else "all is as it should be")
+    return 1 if report.failures else 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.xen")
+    parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help=" ".join(CHAPTERS))
+    parser.add_argument("--keep", type=Path, help="an empty folder for the logs")
+    wanted = parser.parse_args()
+    if unknown := set(wanted.chapters) - CHAPTERS.keys():
+        parser.error(f"no such chapter: {' '.join(unknown)}")
+    return wanted
+
+
+def run(chapters: list[str], folder: Path, report: Report) -> None:
+    """Each on a boot of its own: none has to live with what another left behind."""
+    report.title("image (built once) and payload")
+    booted = image()
+    inside = payload(folder)
+    for name in chapters:
+        (folder / name).mkdir()
+        report.title(f"boot for {name}")
+        with Machine(booted, inside, folder / name) as machine:
+            report.tell(f"Xen {version(machine)} is up, and so is its dom0")
+            CHAPTERS[name](machine, report)
+            machine.check_alive()
+
+
+def version(machine: Machine) -> str:
+    return machine.console.run("xl info xen_version").text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
