@@ -205,23 +205,18 @@ ARRIVING = Row(
         ),
         Panel(
             Kind.SERIES,
-            "Pages forgotten",
-            "More pages have errors than can be counted at once: some may fail unseen.",
-            Unit.NUMBER,
-            (Query(by("instance", increase(row.PAGES_EVICTED, "1h")), "{{instance}}"),),
-            limits.ANY,
-        ),
-        Panel(
-            Kind.SERIES,
-            "Rows and banks forgotten",
-            "As for pages, of rows and banks. Many rows at once are a bank, or a bus, that fails.",
+            "Pages, rows and banks forgotten",
+            "More of them have errors than can be counted at once: some may fail unseen. Many rows at "
+            "once are a bank, or a bus, that fails.",
             Unit.NUMBER,
             (
+                Query(by("instance", increase(row.PAGES_EVICTED, "1h")), "{{instance}} page"),
                 Query(
                     by("instance, part", increase(row.PLACES_EVICTED, "1h")),
                     "{{instance}} {{part}}",
                 ),
             ),
+            limits.ANY,
         ),
         Panel(
             Kind.STAT,

@@ -26,8 +26,7 @@ POINTS_MAX = 300  # of a panel of ordinary width
 # Nothing of the kind happens on a good day.
 MAY_BE_ZERO = frozenset(
     {
-        "Pages forgotten",
-        "Rows and banks forgotten",
+        "Pages, rows and banks forgotten",
         "Banks found failing",
         "Uncorrected errors",
         "Errors without a page",
