@@ -18,7 +18,7 @@ from agent.adapters.xen.listing import Guest
 from agent.adapters.xen.releases import DRIVEN
 from agent.contract.errors import PeerError
 from agent.contract.toolstack import HERE, GuestKind
-from agent.doctor.facts import Facts, Xen
+from agent.doctor.facts import STATE_FOLDER, Facts, Xen
 
 GIB = 1 << 30
 
@@ -185,6 +185,14 @@ def clock(facts: Facts) -> Judged:
     return ok("it is kept by a time service")
 
 
+def state(_: Facts, xen: Xen) -> Judged:
+    """Without it `xl save` fails at its very end: the domain has no name, and all its memory."""
+    if xen.keeps_state:
+        return ok(f"xl has its {STATE_FOLDER}")
+    fix = f"mkdir {STATE_FOLDER}, and have tmpfiles.d make it at each boot"
+    return refused(f"there is no {STATE_FOLDER}: a saved guest would keep its memory", fix)
+
+
 OF_XEN: dict[str, OfXen] = {
     "release": release,
     "rights": rights,
@@ -194,6 +202,7 @@ OF_XEN: dict[str, OfXen] = {
     "other daemons": daemons,
     "local migration": migration,
     "disk for a save": disk,
+    "folder of xl": state,
 }
 OF_ALL: dict[str, Callable[[Facts], Judged]] = {"broker": broker, "clock": clock}
 

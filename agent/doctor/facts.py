@@ -6,6 +6,8 @@ from typing import Literal
 from agent.adapters.xen.listing import Guest
 from agent.adapters.xen.releases import Release
 
+STATE_FOLDER = "/var/run/xen"  # libxl's; it does not make it
+
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
@@ -23,7 +25,9 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class Xen:
-    """What a dom0 tells. `library` is why Xen's libraries cannot be used, empty if they can."""
+    """What a dom0 tells. `library` is why Xen's libraries cannot be used, empty if they can;
+    `keeps_state`: the folder is there in which `xl` notes which domains there were.
+    """
 
     release: Release
     is_dom0: bool
@@ -31,6 +35,7 @@ class Xen:
     vcpus: str | None = None
     guests: tuple[Guest, ...] | None = None
     free_pages: int | None = None
+    keeps_state: bool = True
 
     @property
     def largest(self) -> Guest | None:

@@ -26,7 +26,7 @@ from agent.adapters.xen.releases import Release
 from agent.adapters.xen.xl import Xl
 from agent.config import AgentConfig
 from agent.contract.errors import AgentError, PeerError
-from agent.doctor.facts import Daemon, Disk, Facts, Xen
+from agent.doctor.facts import STATE_FOLDER, Daemon, Disk, Facts, Xen
 
 BROKER_SECONDS = 3.0
 PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -95,6 +95,7 @@ class Survey:
             vcpus=await _asked(self.xl.ask("vcpu-list", "0")),
             guests=known,
             free_pages=None if info is None else free_pages(info),
+            keeps_state=(self.root / STATE_FOLDER.lstrip("/")).is_dir(),
         )
 
     def _daemons(self) -> Iterator[Daemon]:

@@ -58,6 +58,15 @@ async def test_a_dom0_is_seen_with_its_guests(root: Path) -> None:
     assert (found.vendor, found.hypervisor) == ("AuthenticAMD", "")
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_the_folder_of_xl_is_looked_for(root: Path, is_there: bool) -> None:
+    if is_there:
+        (root / "var/run/xen").mkdir(parents=True)
+    found = await facts(root)
+    assert found.xen is not None
+    assert found.xen.keeps_state is is_there
+
+
 async def test_without_a_xen_nothing_is_asked_of_one(tmp_path: Path) -> None:
     assert (await facts(tmp_path)).xen is None
 
