@@ -135,6 +135,7 @@ WHERE = Row(
                     "{{instance}} {{dimm}}",
                 ),
             ),
+            limits.ANY,
             width=12,
         ),
     ),

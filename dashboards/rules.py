@@ -240,6 +240,15 @@ MEMORY = (
         limits=(limits.ERRORS_PER_DAY, limits.ERRORS_LATELY),
     ),
     Alert(
+        "PagewardenBankFailing",
+        WARNING,
+        f"sum by ({HOST}, dimm) (increase({row.FAILING_BANKS.name}[1d])) > {limits.ANY.warn:g}",
+        "A bank of a DIMM fails as a whole.",
+        "{{ $labels.dimm }} of {{ $labels.instance }} has errors in many rows of one bank: its pages "
+        "fail faster than they can be taken.",
+        limits=(limits.ANY,),
+    ),
+    Alert(
         "PagewardenDimmWearing",
         WARNING,
         f"{DIMM_RATIO.name} > {limits.DIMM_RATIO.warn:g}",

@@ -185,6 +185,12 @@ STORIES = (
         80,
     ),
     Story(
+        "PagewardenBankFailing",
+        series("pagewarden_failing_banks_total", flat((0, 10), (1, 10)), dimm="A"),
+        9,
+        12,
+    ),
+    Story(
         "PagewardenDimmWearing",
         {
             **series("pagewarden_dimm_pages", flat((40, 5), (56, 40)), dimm="A"),
