@@ -1,6 +1,7 @@
 """`python -m tests.xen [CHAPTER…]`: all chapters, or those that are named; 1 if anything failed.
 
 --keep FOLDER   where the logs of Xen, of dom0's shell and of QEMU are left
+--page FILE     where the page of what was seen is written, if all was as it should be
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 from tests.xen import conforming, retiring
 from tests.xen.image import image
 from tests.xen.machine import Machine
+from tests.xen.measured import page
 from tests.xen.payload import payload
 from tests.xen.report import Report
 from tests.xen.trouble import LabError
@@ -31,6 +33,8 @@ def main() -> int:
     except LabError as error:
         report.check(False, str(error))
     report.tell(f"{len(report.failures)} failed" if report.failures else "all is as it should be")
+    if wanted.page and not report.failures:
+        wanted.page.write_text(page(report.lines), encoding="utf-8")
     return 1 if report.failures else 0
 
 
@@ -38,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.xen")
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help=" ".join(CHAPTERS))
     parser.add_argument("--keep", type=Path, help="an empty folder for the logs")
+    parser.add_argument("--page", type=Path, help="where what was seen is written, for people")
     wanted = parser.parse_args()
     if unknown := set(wanted.chapters) - CHAPTERS.keys():
         parser.error(f"no such chapter: {' '.join(unknown)}")

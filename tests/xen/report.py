@@ -13,6 +13,7 @@ class Report:
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self.failures: list[str] = []
+        self.lines: list[str] = []
 
     def title(self, text: str) -> None:
         self._line("", f"— {text}")
@@ -26,5 +27,7 @@ class Report:
         self._line("ok" if holds else "FAILED", text)
 
     def _line(self, mark: str, text: str) -> None:
-        sys.stdout.write(f"{time.monotonic() - self._begun:6.1f}  {mark:6}  {text}\n")
+        line = f"{time.monotonic() - self._begun:6.1f}  {mark:6}  {text}"
+        self.lines.append(line)
+        sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
