@@ -120,11 +120,15 @@ class Keeper:
         Raises:
             RequestRefused: if that is its answer.
         """
-        if self.agent is None or not self.is_up:
+        process = self.process
+        if self.agent is None or process is None or not process.is_alive:
             return None
         context = self._inside.copy()
         answering = self._loop.create_task(question(self.agent), name="answer", context=context)
-        await asyncio.wait([answering])
+        while not answering.done():
+            await asyncio.wait([answering], timeout=1.0)
+            if not process.is_alive or process is not self.process:
+                answering.cancel()  # it has ended in order, and left whoever asked without an answer
         if answering.cancelled():
             return None
         error = answering.exception()
