@@ -128,7 +128,7 @@ class Keeper:
         while not answering.done():
             await asyncio.wait([answering], timeout=1.0)
             if not process.is_alive or process is not self.process:
-                answering.cancel()  # it has ended in order, and left whoever asked without an answer
+                answering.cancel()  # it has ended in order, and answers nobody any more
         if answering.cancelled():
             return None
         error = answering.exception()

@@ -102,7 +102,8 @@ class Scene:
         """The marked pages that count against a cap of the agent's. Not what it took on a new DIMM
         before it knew of that: it lets go of such a case, and finds the mark again.
         """
-        let_go = {case.mfn for case in self.cases if case.state in {State.RETURNED, State.FOUND}}
+        gone = (case.mfn for case in self.cases if case.state is State.RETURNED or not case.is_ours)
+        let_go = set(gone)
         others = {*self.host.guests.marked, *self.operators.beyond_cap}
         others |= {mfn for mfn in let_go if self.host.is_replaced(mfn)}
         return [mfn for mfn in self.host.world.hypervisor.offlined() if mfn not in others]
