@@ -97,7 +97,8 @@ class Desk:
             return known
         if len(self._open) >= REQUESTS_MAX:
             raise RequestRefused(f"{REQUESTS_MAX} requests are under way: wait for one to end")
-        await self._save(request)
+        await self.log.save_request(request)  # who asks again after it failed is not told "taken"
+        self._keep(request)
         self._more.set()
         return request
 
@@ -201,8 +202,11 @@ class Desk:
                 self.driver.recall(case)
 
     async def _save(self, request: Request, *cases: Case) -> None:
+        self._keep(request)
+        await self.log.save_request(request, *cases)
+
+    def _keep(self, request: Request) -> None:
         self._requests[request.id] = request
         over = [one.id for one in self._requests.values() if one.is_over]
         for old in over[: max(0, len(self._requests) - REQUESTS_KEPT)]:
             del self._requests[old]
-        await self.log.save_request(request, *cases)

@@ -92,6 +92,29 @@ def free(count: int) -> Host:
     return a_host(*(Page(PageUse.FREE, None) for _ in range(count)))
 
 
+@dataclass(slots=True)
+class FullDisk(RequestsLog):
+    """Writes nothing down until `has_room`."""
+
+    has_room: bool = False
+
+    async def save_request(self, request: Request, *cases: Case) -> None:
+        if not self.has_room:
+            raise OSError("no space left")
+        await RequestsLog.save_request(self, request, *cases)
+
+
+async def test_who_asks_again_is_told_taken_only_once_it_is_written_down() -> None:
+    log = FullDisk()
+    async with a_life(free(1), log) as life:
+        for _ in range(2):
+            with pytest.raises(OSError, match="no space"):
+                await life.desk.take(pages(Wish.OFFLINE))
+        log.has_room = True
+        await life.desk.take(pages(Wish.OFFLINE))
+        assert await life.over() == {(Rest.RETIRED, None): 1}
+
+
 async def test_a_range_is_taken_and_brought_back() -> None:
     async with a_life(host := free(3)) as life:
         await life.desk.take(pages(Wish.OFFLINE, 3))
