@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -16,17 +14,8 @@ from emulator.demo.judge import Evidence, disagreements
 from emulator.edges.truth import ControlCall, HostDo, HostRequest, Truth
 from emulator.errors import EmulatorError
 from tests.support.line import Line
-from tests.support.mosquitto import Mosquitto
 
 PATIENCE_SECONDS = 60.0
-
-
-@pytest.fixture
-def line(mosquitto: Mosquitto) -> Iterator[Line]:
-    with tempfile.TemporaryDirectory(prefix="pw") as folder:
-        line = Line(Path(folder), mosquitto)
-        yield line
-        line.close()
 
 
 async def found(line: Line, is_so: Callable[[Evidence], bool]) -> Evidence:

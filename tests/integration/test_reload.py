@@ -4,11 +4,9 @@ import asyncio
 import json
 import signal
 import socket
-import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -17,17 +15,8 @@ from emulator.demo.agent_config import Tables, agent_config, as_toml, laid_over
 from emulator.demo.judge import Evidence, disagreements
 from emulator.errors import EmulatorError
 from tests.support.line import PATIENCE_SECONDS, Line
-from tests.support.mosquitto import Mosquitto
 
 LONG_SECONDS = 60.0
-
-
-@pytest.fixture
-def line(mosquitto: Mosquitto) -> Iterator[Line]:
-    with tempfile.TemporaryDirectory(prefix="pw") as folder:
-        line = Line(Path(folder), mosquitto)
-        yield line
-        line.close()
 
 
 def reload(line: Line, keys: Tables) -> None:

@@ -1,23 +1,11 @@
 """The agent as systemd and a browser have it: ready when it answers, and alive until it ends."""
 
 import socket
-import tempfile
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.line import PATIENCE_SECONDS, Line
-from tests.support.mosquitto import Mosquitto
-
-
-@pytest.fixture
-def line(mosquitto: Mosquitto) -> Iterator[Line]:
-    with tempfile.TemporaryDirectory(prefix="pw") as folder:
-        line = Line(Path(folder), mosquitto)
-        yield line
-        line.close()
 
 
 def until(ear: socket.socket, word: str) -> list[str]:

@@ -5,15 +5,10 @@ import json
 import random
 import re
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-
-import pytest
 
 from agent.contract.status import Rest
 from emulator import scenario as scenarios
@@ -64,14 +59,6 @@ errors_max = 14000
 retired = 18
 parked = 1
 """
-
-
-@pytest.fixture
-def line(mosquitto: Mosquitto) -> Iterator[Line]:
-    with tempfile.TemporaryDirectory(prefix="pw") as folder:
-        line = Line(Path(folder), mosquitto)
-        yield line
-        line.close()
 
 
 def demo(*options: str) -> tuple[int, dict[str, object]]:
