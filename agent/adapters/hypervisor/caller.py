@@ -4,7 +4,6 @@ What is not an answer is `Unreachable`: nobody there, silence, a 5xx, nonsense. 
 not have done it, so the caller asks again. A 4xx is an answer: the call itself is wrong.
 """
 
-import time
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -12,19 +11,14 @@ from typing import TypeVar
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
+from agent.adapters.hypervisor.timing import timed
 from agent.contract.codec import one_line
 from agent.contract.errors import PeerError, Unreachable
-from agent.contract.hypercall import PagesReply
-from agent.contract.toolstack import ToolOutcome, ToolReply
-from agent.events import CallMade, Observer
+from agent.events import Observer
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
 REPLY_BYTES_MAX = 4 << 20  # 1,024 pages are 130 kB; a list of 10,000 domains about 1 MB
-
-# What a call came to when there is no `ToolOutcome` to say it.
-UNREACHABLE = "unreachable"
-NOT_A_CALL = "not_a_call"
 
 
 class Caller:
@@ -49,19 +43,10 @@ class Caller:
             Unreachable: if that is no answer.
             PeerError: if it is that the call is wrong.
         """
-        began = time.perf_counter()
-        outcome, reason = UNREACHABLE, ""
-        try:
-            reply = self._parsed(call, model, *await self._exchange(call, request))
-            outcome = outcome_of(reply)
-        except PeerError as error:
-            outcome = UNREACHABLE if isinstance(error, Unreachable) else NOT_A_CALL
-            reason = str(error)
-            raise
-        finally:
-            took = time.perf_counter() - began
-            self._observe(CallMade(call.rpartition("/")[2], outcome, took, reason))
-        return reply
+        return await timed(call, self._answer(call, model, request), self._observe)
+
+    async def _answer(self, call: str, model: type[Reply], request: BaseModel | None) -> Reply:
+        return self._parsed(call, model, *await self._exchange(call, request))
 
     async def _exchange(self, call: str, request: BaseModel | None) -> tuple[int, bytes]:
         """Status and body, whatever they are."""
@@ -98,17 +83,6 @@ class Caller:
 
     def _unreachable(self, call: str, why: str) -> Unreachable:
         return Unreachable(f"{self._path}: {call}: {why}")
-
-
-def outcome_of(reply: BaseModel) -> str:
-    """The word for an answer, in metrics."""
-    match reply:
-        case ToolReply():
-            return reply.outcome
-        case PagesReply() if any(page.refusal for page in reply.pages):
-            return ToolOutcome.REFUSED
-        case _:
-            return ToolOutcome.DONE
 
 
 def _first_line(body: bytes, limit: int = 200) -> str:

@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from agent.adapters.hypervisor.timing import timed
 from agent.adapters.xen.cpus import safe_vcpus
 from agent.adapters.xen.library import Library
 from agent.adapters.xen.pages import Pages, Told
 from agent.adapters.xen.pinned import PinnedThread
 from agent.adapters.xen.releases import Release
-from agent.adapters.xen.timing import timed
 from agent.adapters.xen.words import Holder
 from agent.adapters.xen.xl import Xl
 from agent.contract.errors import PeerError

@@ -23,9 +23,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from agent.adapters.hypervisor.timing import Answered, timed
 from agent.adapters.xen.images import SPARE_BYTES, Image, Images, settle
 from agent.adapters.xen.listing import Guest, address_of, free_pages, guests
-from agent.adapters.xen.timing import Answered, timed
 from agent.adapters.xen.xl import Ran, Xl
 from agent.contract.frames import DOM0, FIRST_RESERVED_DOMID, DomId, Mfn
 from agent.contract.toolstack import (
