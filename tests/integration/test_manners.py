@@ -1,56 +1,27 @@
 """Real processes: another DIMM in an old slot, an agent that only looks, and hours for stops."""
 
-import asyncio
 import json
 import time
-from collections.abc import Callable
-from contextlib import suppress
 
 import pytest
 
 from agent.contract.status import Rest
 from emulator.demo.asking import ask
-from emulator.demo.judge import Evidence, disagreements
+from emulator.demo.judge import disagreements
 from emulator.edges.truth import ControlCall, HostDo, HostRequest, Truth
-from emulator.errors import EmulatorError
-from tests.support.line import Line
-
-PATIENCE_SECONDS = 60.0
-
-
-async def found(line: Line, is_so: Callable[[Evidence], bool]) -> Evidence:
-    """What there is to see once it is so."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            with suppress(EmulatorError):  # between two boots the agent does not answer
-                evidence = await line.evidence()
-                if is_so(evidence):
-                    return evidence
-            await asyncio.sleep(0.1)
-
-
-def resting(rest: Rest, cases: int) -> Callable[[Evidence], bool]:
-    """So many cases are there, and the source has nothing to add."""
-    return lambda seen: seen.status.cases[rest] == cases and seen.truth.source_done
-
-
-def told(line: Line, event: str) -> list[dict[str, object]]:
-    """The lines of the agent's log of that name."""
-    lines = map(json.loads, line.agent_log.splitlines())
-    return [fields for fields in lines if fields["event"] == event]
+from tests.support.line import Line, resting
 
 
 async def test_what_is_retired_stays_so_over_a_reboot_but_not_on_another_dimm(line: Line) -> None:
     line.start_emulator()
     line.start_agent()
-    before = await found(line, resting(Rest.RETIRED, 3))
+    before = await line.found(resting(Rest.RETIRED, 3))
     dropped, *kept = [case for case in before.cases if case.rest is Rest.RETIRED]
     assert dropped.dimm is not None
     wanted = HostRequest(do=HostDo.REBOOT, replace_dimm=dropped.dimm)
     await ask(line.folder / "control.sock", ControlCall.HOST, Truth, wanted)
     stays = sum(case.dimm != dropped.dimm for case in kept)
-    after = await found(
-        line,
+    after = await line.found(
         lambda seen: seen.truth.past.boots == 1 and seen.status.cases[Rest.RETIRED] == stays,
     )
     assert disagreements(after) == []
@@ -58,20 +29,20 @@ async def test_what_is_retired_stays_so_over_a_reboot_but_not_on_another_dimm(li
     assert there[dropped.mfn] != "offlined"
     gone = {case.mfn for case in before.cases if case.dimm == dropped.dimm}
     assert {case.mfn for case in after.cases if case.rest is Rest.RETURNED} == gone
-    assert {fields["reason"] for fields in told(line, "case_dropped")} == {"dimm_replaced"}
+    assert {fields["reason"] for fields in line.told("case_dropped")} == {"dimm_replaced"}
 
 
 async def test_an_agent_that_observes_changes_nothing_until_it_is_to_enforce(line: Line) -> None:
     line.agent_keys = {"retirement": {"mode": "observe"}}
     line.start_emulator()
     line.start_agent()
-    seen = await found(line, lambda seen: seen.status.cases[Rest.OBSERVED] >= 3)
+    seen = await line.found(lambda seen: seen.status.cases[Rest.OBSERVED] >= 3)
     assert seen.truth.marked == ()
     assert all("would offline it" in case.reason for case in seen.cases)
     line.stop_agent()
     line.agent_keys = {}
     line.start_agent()
-    enforced = await found(line, resting(Rest.RETIRED, 3))
+    enforced = await line.found(resting(Rest.RETIRED, 3))
     assert disagreements(enforced) == []
 
 
@@ -83,8 +54,8 @@ async def test_outside_its_window_no_guest_is_stopped(line: Line) -> None:
         patch.setenv("PAGEWARDEN_RETIREMENT__WINDOWS", window)
         line.start_emulator()
         line.start_agent()
-    seen = await found(line, lambda seen: seen.status.cases[Rest.RETIRED] == 2)
-    seen = await found(line, lambda seen: "postponed" in {case.state for case in seen.cases})
+    seen = await line.found(lambda seen: seen.status.cases[Rest.RETIRED] == 2)
+    seen = await line.found(lambda seen: "postponed" in {case.state for case in seen.cases})
     (postponed,) = [case for case in seen.cases if case.state == "postponed"]
     assert "retirement.windows" in postponed.reason
     assert seen.status.guest_pauses_seconds.count == 0

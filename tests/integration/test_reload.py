@@ -1,22 +1,16 @@
 """Real processes: a policy that is read again while the agent runs."""
 
 import asyncio
-import json
 import signal
 import socket
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
 
 import pytest
 
 from agent.contract.status import Rest
 from emulator.demo.agent_config import Tables, agent_config, as_toml, laid_over
-from emulator.demo.judge import Evidence, disagreements
-from emulator.errors import EmulatorError
-from tests.support.line import PATIENCE_SECONDS, Line
-
-LONG_SECONDS = 60.0
+from emulator.demo.judge import disagreements
+from tests.support.line import PATIENCE_SECONDS, Line, resting
 
 
 def reload(line: Line, keys: Tables) -> None:
@@ -26,26 +20,11 @@ def reload(line: Line, keys: Tables) -> None:
     line.signal_agent(signal.SIGHUP)
 
 
-def told(line: Line, event: str) -> list[dict[str, object]]:
-    lines = map(json.loads, line.agent_log.splitlines())
-    return [fields for fields in lines if fields["event"] == event]
-
-
 async def until_told(line: Line, event: str, times: int = 1) -> list[dict[str, object]]:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(told(line, event)) < times:
+        while len(line.told(event)) < times:
             await asyncio.sleep(0.05)
-    return told(line, event)
-
-
-async def found(line: Line, is_so: Callable[[Evidence], bool]) -> Evidence:
-    async with asyncio.timeout(LONG_SECONDS):
-        while True:
-            with suppress(EmulatorError):  # between two lives the agent does not answer
-                evidence = await line.evidence()
-                if is_so(evidence):
-                    return evidence
-            await asyncio.sleep(0.1)
+    return line.told(event)
 
 
 def reloads(line: Line, result: str) -> float:
@@ -62,17 +41,15 @@ async def test_a_mode_that_is_read_again_is_lived_by(line: Line) -> None:
     line.agent_keys = {"retirement": {"mode": "observe"}}
     line.start_emulator()
     line.start_agent()
-    seen = await found(line, lambda seen: seen.status.cases[Rest.OBSERVED] >= 3)
+    seen = await line.found(lambda seen: seen.status.cases[Rest.OBSERVED] >= 3)
     assert seen.truth.marked == ()
     reload(line, {"retirement": {"mode": "enforce"}})
     (fields,) = await until_told(line, "policy_reloaded")
     assert (fields["taken"], fields["need_a_restart"]) == (["retirement.mode"], [])
-    after = await found(
-        line, lambda seen: seen.status.cases[Rest.RETIRED] == 3 and seen.truth.source_done
-    )
+    after = await line.found(resting(Rest.RETIRED, 3))
     assert disagreements(after) == []
     assert reloads(line, "taken") == 1
-    assert len(told(line, "agent_started")) == 1
+    assert len(line.told("agent_started")) == 1
     assert line.stop_agent() == 0
 
 
@@ -81,12 +58,10 @@ async def test_a_threshold_that_is_read_again_is_judged_by(line: Line) -> None:
     line.agent_keys = {"diagnosis.page": {"n": 16, "window_hours": 1e-10}}
     line.start_emulator()
     line.start_agent()
-    before = await found(line, lambda seen: seen.status.errors >= 20)
+    before = await line.found(lambda seen: seen.status.errors >= 20)
     assert before.cases == ()
     reload(line, {"diagnosis.page": {"n": 2, "window_hours": 24.0}})
-    after = await found(
-        line, lambda seen: seen.status.cases[Rest.RETIRED] == 3 and seen.truth.source_done
-    )
+    after = await line.found(resting(Rest.RETIRED, 3))
     assert after.status.errors >= before.status.errors
     assert disagreements(after) == []
 
@@ -110,7 +85,7 @@ async def test_a_wrong_file_changes_nothing_and_says_why(
     (fields,) = await until_told(line, "policy_refused")
     assert str(fields["reason"]).startswith(f"{line.config}: {reason}")
     assert reloads(line, "refused") == 1
-    seen = await found(line, lambda seen: seen.status.cases[Rest.OBSERVED] >= 3)
+    seen = await line.found(lambda seen: seen.status.cases[Rest.OBSERVED] >= 3)
     assert seen.truth.marked == ()
     assert line.stop_agent() == 0
 
@@ -131,7 +106,7 @@ async def test_a_reload_before_the_hypervisor_answers_is_one_too(line: Line) -> 
     reload(line, {"retirement": {"mode": "observe"}})
     await until_told(line, "policy_reloaded")
     line.start_emulator()
-    seen = await found(line, lambda seen: seen.status.cases[Rest.OBSERVED] >= 3)
+    seen = await line.found(lambda seen: seen.status.cases[Rest.OBSERVED] >= 3)
     assert seen.truth.marked == ()
 
 
@@ -143,7 +118,7 @@ async def test_many_reloads_and_a_stop_end_in_order(line: Line) -> None:
         await until_told(line, "policy_reloaded", n - 2)
     reload(line, {"diagnosis.page": {"n": 6}})
     assert line.stop_agent() == 0
-    (fields,) = told(line, "agent_stopped")
+    (fields,) = line.told("agent_stopped")
     assert fields["reason"] == "SIGTERM"
 
 

@@ -1,20 +1,25 @@
 """The whole line for one test: a real broker, and emulator and agent as processes of their own."""
 
 import asyncio
+import json
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.contract.status import Rest
 from emulator.demo.agent_config import Tables, Value, agent_config, as_toml, laid_over
 from emulator.demo.asking import Asking
 from emulator.demo.judge import Evidence
 from emulator.demo.stage import PAGEWARDEN, free_port, last_words
+from emulator.errors import EmulatorError
 from tests.support.mosquitto import Mosquitto
 
 PATIENCE_SECONDS = 20.0
+LONG_SECONDS = 60.0  # for what happens on the host meanwhile
 
 
 @dataclass
@@ -125,6 +130,26 @@ class Line:
     async def evidence(self) -> Evidence:
         return await self.asking.evidence()
 
+    async def found(self, is_so: Callable[[Evidence], bool]) -> Evidence:
+        """What there is to see once it is so. Between two lives, or boots, the agent is silent."""
+        async with asyncio.timeout(LONG_SECONDS):
+            while True:
+                with suppress(EmulatorError):
+                    evidence = await self.evidence()
+                    if is_so(evidence):
+                        return evidence
+                await asyncio.sleep(0.1)
+
+    def told(self, event: str) -> list[dict[str, object]]:
+        """The lines of the agent's log of that name."""
+        lines = map(json.loads, self.agent_log.splitlines())
+        return [fields for fields in lines if fields["event"] == event]
+
     @property
     def agent_log(self) -> str:
         return (self.folder / "agent.log").read_text()
+
+
+def resting(rest: Rest, cases: int) -> Callable[[Evidence], bool]:
+    """So many cases are there, and the source has nothing to add."""
+    return lambda seen: seen.status.cases[rest] == cases and seen.truth.source_done
