@@ -100,19 +100,14 @@ class ControlServer:
     async def _page(self, request: web.Request) -> web.Response:
         mfn = int(request.match_info["mfn"])
         view = await self._answers.page(Mfn(mfn)) if mfn <= MFN_MAX else None
-        if view is None:
-            raise web.HTTPNotFound(text=f"the host has no page {mfn:#x}\n")
-        return _reply(view)
+        return _found(view, f"the host has no page {mfn:#x}")
 
     async def _cases(self, _: web.Request) -> web.Response:
         return _reply(self._answers.cases())
 
     async def _case(self, request: web.Request) -> web.Response:
         case_id = request.match_info["id"]
-        view = await self._answers.case(case_id)
-        if view is None:
-            raise web.HTTPNotFound(text=f"there is no case {case_id!r}\n")
-        return _reply(view)
+        return _found(await self._answers.case(case_id), f"there is no case {case_id!r}")
 
     async def _ask(self, request: web.Request) -> web.Response:
         try:
@@ -128,10 +123,7 @@ class ControlServer:
 
     async def _request(self, request: web.Request) -> web.Response:
         request_id = request.match_info["id"]
-        view = self._answers.request(request_id)
-        if view is None:
-            raise web.HTTPNotFound(text=f"there is no request {request_id!r}\n")
-        return _reply(view)
+        return _found(self._answers.request(request_id), f"there is no request {request_id!r}")
 
     async def _end(self, request: web.Request) -> web.Response:
         request_id = request.match_info["id"]
@@ -139,13 +131,17 @@ class ControlServer:
             view = await self._answers.end(request_id)
         except RequestRefused as refused:
             raise web.HTTPBadRequest(text=f"{refused}\n") from None
-        if view is None:
-            raise web.HTTPNotFound(text=f"there is no request {request_id!r}\n")
-        return _reply(view)
+        return _found(view, f"there is no request {request_id!r}")
 
 
 def _reply(view: BaseModel) -> web.Response:
     return web.json_response(text=view.model_dump_json())
+
+
+def _found(view: BaseModel | None, otherwise: str) -> web.Response:
+    if view is None:
+        raise web.HTTPNotFound(text=f"{otherwise}\n")
+    return _reply(view)
 
 
 def _listener(path: Path) -> socket.socket:

@@ -43,6 +43,8 @@ PASSING = frozenset(
     }
 )
 
+PAUSES_KEPT = 16  # of one case
+
 # What a command comes to that may have stopped the guest.
 MAY_HAVE_STOPPED = (Done, Gone, Refused, Failed, Damaged)
 
@@ -69,9 +71,6 @@ def informed(case: Case, outcome: Outcome, terms: Terms) -> Case:
         case _:
             case = _hands_off(explained(case, outcome), outcome)
     return case
-
-
-PAUSES_KEPT = 16  # of one case
 
 
 def paused(case: Case, outcome: Outcome, now_ns: int) -> Case:
