@@ -15,7 +15,7 @@ from agent.commands.options import (
     socket_of,
 )
 from agent.contract.frames import MFN_MAX
-from agent.contract.requests import Ask, Wish
+from agent.contract.requests import Ask, Wish, is_of_a_case
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ def cancel(
     or request, it is over, or no agent answers; 2 wrong usage.
     """
     path = socket_of(config, socket)
-    if re.fullmatch(r"c\d+", name):
+    if is_of_a_case(name):
         ask = Ask(id=request_id or new_id(), wish=Wish.CANCEL, case=name)
         carry_out(path, ask, wait=wait, as_json=as_json)
     else:

@@ -5,6 +5,7 @@ once. It is written down before anything is done, and outlives the agent; a GET 
 with the id behind it tells how far it is.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -14,7 +15,14 @@ from agent.contract.ereport import Wire
 from agent.contract.hypercall import MfnField
 from agent.contract.status import Rest
 
+_CASE = re.compile(r"c\d+")
+
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+def is_of_a_case(name: str) -> bool:
+    """True for `c17`: what a case is called, and so no request may be."""
+    return _CASE.fullmatch(name) is not None
 
 
 class Wish(StrEnum):

@@ -13,14 +13,13 @@ thing a million times. So a request makes `HOPELESS_FED` cases of such pages, wh
 and are watched like any other, and counts the others by their reason: no case is about those.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.contract.frames import Mfn
 from agent.contract.hypercall import HostReply, PageReply, PageStatus, PageUse
-from agent.contract.requests import Ask, Came, RequestView, Wish
+from agent.contract.requests import Ask, Came, RequestView, Wish, is_of_a_case
 from agent.contract.status import Rest
 from agent.retirement.case import Case
 from agent.retirement.docket import Docket
@@ -102,7 +101,7 @@ def read(ask: Ask, host: HostReply, docket: Docket, now_ns: int) -> Request:
     Raises:
         RequestRefused: if it means none.
     """
-    if re.fullmatch(r"c\d+", ask.id):
+    if is_of_a_case(ask.id):
         raise RequestRefused(f"{ask.id} is what a case is called: take another id")
     what, pages = _meant(ask, host, docket)
     beyond_cap = ask.beyond_cap or ask.wish is Wish.EVACUATE
