@@ -12,6 +12,7 @@ from agent.config import ENV_DELIMITER, ENV_PREFIX, AgentConfig
 from agent.reloading import is_policy
 from docs.keys import Key, Table, tables
 from docs.manual import Chapter, Meaning, read
+from docs.markdown import as_table
 from emulator.config import EmulatorConfig
 from emulator.presets import FaultsFile
 
@@ -80,7 +81,7 @@ def _table(file: File, table: Table, chapters: dict[str, Chapter]) -> Iterator[s
     elif chapter.text:
         yield f"{chapter.text}\n"
     if table.keys:
-        yield "\n".join(_rows(file, table)) + "\n"
+        yield _keys(file, table) + "\n"
     for meaning in (*chapter.meanings, *_free_tables(table, chapters)):
         if meaning.text and {key.name for key in table.keys} & set(meaning.keys):
             yield f"{', '.join(f'**`{key}`**' for key in meaning.keys)}: {meaning.text}\n"
@@ -101,14 +102,16 @@ def _free_tables(table: Table, chapters: dict[str, Chapter]) -> Iterator[Meaning
             yield Meaning((key.name,), chapter.text)
 
 
-def _rows(file: File, table: Table) -> Iterator[str]:
-    env = file.by_environment and not table.many
-    default = "in the file" if file.has_all else "default"
-    yield f"| key | type and bounds | {default} |{' variable |' if env else ''}"
-    yield f"|---|---|---|{'---|' if env else ''}"
-    for key in table.keys:
-        variable = _variable(table, key) if env else ""
-        yield f"| `{key.name}` | {key.type} | {_default(key)} |{variable}"
+def _keys(file: File, table: Table) -> str:
+    by_environment = file.by_environment and not table.many
+    variable = ("variable",) if by_environment else ()
+    head = ("key", "type and bounds", "in the file" if file.has_all else "default", *variable)
+    return as_table(head, (_row(table, key, by_environment=by_environment) for key in table.keys))
+
+
+def _row(table: Table, key: Key, *, by_environment: bool) -> tuple[str, ...]:
+    variable = (_variable(table, key),) if by_environment else ()
+    return (f"`{key.name}`", key.type, _default(key), *variable)
 
 
 def _default(key: Key) -> str:
@@ -119,4 +122,4 @@ def _default(key: Key) -> str:
 
 def _variable(table: Table, key: Key) -> str:
     path = [*re.findall(r"\w+", table.name), key.name]
-    return f" `{ENV_PREFIX}{ENV_DELIMITER.join(path).upper()}` |"
+    return f"`{ENV_PREFIX}{ENV_DELIMITER.join(path).upper()}`"

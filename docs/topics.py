@@ -1,7 +1,7 @@
 """`topics.md`: the bus for people, from the same channels as the AsyncAPI document."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from agent.retirement.reason import TEXT
 from agent.retirement.states import State
 from docs.channels import CHANNELS, Channel, Message
 from docs.keys import Key, Table, tables
+from docs.markdown import as_table
 
 HEAD = """\
 # Topics and payloads
@@ -50,7 +51,7 @@ def markdown() -> str:
 
 def _overview() -> Iterator[str]:
     rows = ((f"[`{c.address}`](#{c.name})", c.speaker, c.listener, _retained(c)) for c in CHANNELS)
-    yield from _table(("topic", "who speaks", "who listens", "retained"), rows)
+    yield as_table(("topic", "who speaks", "who listens", "retained"), rows) + "\n"
 
 
 def _retained(channel: Channel) -> str:
@@ -78,14 +79,17 @@ def _message(message: Message) -> Iterator[str]:
         yield " ".join(message.model.__doc__.split()) + "\n"
     if message.is_packed:
         yield PACKED
-        yield from _table(("column", "type"), ((f"`{name}`", kind.name) for name, kind in COLUMNS))
+        yield (
+            as_table(("column", "type"), ((f"`{name}`", kind.name) for name, kind in COLUMNS))
+            + "\n"
+        )
     for example in message.examples:
         yield from _example(message, example)
 
 
 def _fields(table: Table) -> Iterator[str]:
     rows = ((f"`{key.name}`", key.type, _left_out(key)) for key in table.keys)
-    yield from _table(("field", "type and bounds", "if left out"), rows)
+    yield as_table(("field", "type and bounds", "if left out"), rows) + "\n"
 
 
 def _left_out(key: Key) -> str:
@@ -110,13 +114,8 @@ def _words() -> Iterator[str]:
         yield f"`{field}` is {about}: {', '.join(f'`{word.value}`' for word in words)}.\n"
     yield f"`mfn` is the host's frame: the page of {PAGE_SIZE:,} bytes at `mfn` × {PAGE_SIZE:,}.\n"
     yield "`reason` is why it is refused, failed, or left alone:\n"
-    yield from _table(("reason", "what it means"), _reasons(TEXT))
+    yield as_table(("reason", "what it means"), _reasons(TEXT)) + "\n"
 
 
 def _reasons(texts: Mapping[Any, str]) -> Iterator[tuple[str, str]]:
     return ((f"`{reason}`", text) for reason, text in texts.items())
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    lines = (head, ("---",) * len(head), *rows)
-    yield "\n".join(f"| {' | '.join(row)} |" for row in lines) + "\n"

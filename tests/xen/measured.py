@@ -6,6 +6,8 @@ It is read out of the run's own log, so that it can say nothing that the run did
 import re
 from collections.abc import Iterable, Sequence
 
+from docs.markdown import as_table
+
 _WORDS = re.compile(r" ok {5} (real|emulated): (.+?): ([A-Za-z]+ .*)")
 _PAGES = re.compile(r" ok {5} (.+) (0x[0-9a-f]+) is (\w+); Xen's word: (.+)")
 _VERSION = re.compile(r"(Xen \S+) is up")
@@ -38,9 +40,9 @@ def page(log: Sequence[str]) -> str:
     version = next(found[1] for line in log if (found := _VERSION.search(line)))
     lines = (
         *_HEAD.format(version=version).splitlines(),
-        *_table(("page", "the real Xen answers", "the emulated one"), _words(log)),
+        as_table(("page", "the real Xen answers", "the emulated one"), _words(log)),
         *_ERRORS.splitlines(),
-        *_table(("page", "its case is", "Xen's word then"), _pages(log)),
+        as_table(("page", "its case is", "Xen's word then"), _pages(log)),
         *_GUEST.splitlines(),
         *(f"- {line}" for line in _heartbeats(log)),
     )
@@ -75,8 +77,3 @@ def _heartbeats(log: Iterable[str]) -> list[str]:
 def _code(words: str) -> str:
     """Answers are divided by bars, which would divide a table too."""
     return ", then ".join(f"`{' '.join(part.split())}`" for part in words.split("|"))
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
