@@ -1,6 +1,6 @@
 """Messages on their way in: read → decide → commit → acknowledge → act.
 
-    payloads ─► codec.decode ─► diagnosis.take ─► docket.open ─► log.commit ─► acknowledge
+    payloads ─► intake.read ──► diagnosis.take ─► docket.open ─► log.commit ─► acknowledge
                    │ malformed?     │ stranger? duplicate? gap?     ONE commit     └─► driver
                    └─ refused, kept, counted
 
@@ -16,18 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent.clock import Clock
-from agent.contract.codec import decode
 from agent.contract.columns import Batch, joined
-from agent.contract.ereport import BATCH_MAX
-from agent.contract.errors import Malformed
 from agent.diagnosis.admission import Unfit
 from agent.diagnosis.diagnosis import Diagnosis, Finding
 from agent.diagnosis.dram import Wear
-from agent.diagnosis.places import bank_errors, dimm_uncorrected
-from agent.diagnosis.policy import UNKNOWN_DIMM
 from agent.events import (
     BankFailing,
-    BatchTaken,
     CapReached,
     CaseMoved,
     CaseOpened,
@@ -39,18 +33,16 @@ from agent.events import (
     PlacesEvicted,
     RowFailing,
 )
+from agent.intake import Lot, Message, Refusal, read_all
 from agent.retirement.caps import CAPS
 from agent.retirement.case import Case
 from agent.retirement.docket import Docket
+from agent.tally import taken
 
 
-class Delivery(Protocol):
+class Delivery(Message, Protocol):
     """One message of the bus. Unacknowledged, it comes again."""
 
-    @property
-    def payload(self) -> bytes: ...
-    @property
-    def oversize(self) -> bool: ...
     async def acknowledge(self) -> None: ...
 
 
@@ -62,40 +54,6 @@ class EreportLog(Protocol):
     @property
     def last_batch_id(self) -> int: ...
     async def snapshot(self, state: Callable[[], bytes], covered: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A message that is not let in, and why."""
-
-    kind: Unfit
-    reason: str
-    payload: bytes
-
-
-@dataclass(slots=True)
-class Lot:
-    """Messages of one boot that are judged as one."""
-
-    batches: list[Batch] = field(default_factory=list[Batch])
-    payloads: list[bytes] = field(default_factory=list[bytes])
-    ereports: int = 0
-    dimms: int = 0
-
-    def has_room_for(self, batch: Batch) -> bool:
-        """True if `batch` is of the same boot, and all of it together still fits a message."""
-        first = self.batches[0]
-        return (
-            self.ereports + len(batch) <= BATCH_MAX
-            and self.dimms + len(batch.dimms) <= BATCH_MAX
-            and (first.host, first.boot_id) == (batch.host, batch.boot_id)
-        )
-
-    def add(self, batch: Batch, payload: bytes) -> None:
-        self.batches.append(batch)
-        self.payloads.append(payload)
-        self.ereports += len(batch)
-        self.dimms += len(batch.dimms)
 
 
 @dataclass(slots=True)
@@ -137,8 +95,9 @@ class Pipeline:
     async def take(self, *deliveries: Delivery) -> None:
         """Return once the messages are acknowledged and their cases are under way."""
         self.diagnosis.forget(self.docket.given_back())
-        lots, refusals = self._read(deliveries)
-        findings = [self._judge(lot, refusals) for lot in lots]
+        intake = read_all(deliveries, self.diagnosis.admission.host)
+        refusals = intake.refusals
+        findings = [self._judge(lot, refusals) for lot in intake.lots]
         found = [finding for finding in findings if finding is not None]
         worn, now_ns = self.docket.worn_ranks, self.clock()
         verdicts = [verdict for each in found for verdict in each.judgement.verdicts]
@@ -160,19 +119,6 @@ class Pipeline:
                 self.observe(DimmWornOut(rank))
         for case in changed:
             self.submit(case)
-
-    def _read(self, deliveries: Sequence[Delivery]) -> tuple[list[Lot], list[Refusal]]:
-        """What can be read, in its order, and what cannot."""
-        lots, refusals = list[Lot](), list[Refusal]()
-        for delivery in deliveries:
-            read = _decoded(delivery)
-            if isinstance(read, Refusal):
-                refusals.append(read)
-                continue
-            if not lots or not lots[-1].has_room_for(read):
-                lots.append(Lot())
-            lots[-1].add(read, delivery.payload)
-        return lots, refusals
 
     def _judge(self, lot: Lot, refusals: list[Refusal]) -> Finding | None:
         found = self.diagnosis.take(joined(lot.batches))
@@ -200,8 +146,10 @@ class Pipeline:
         return self.log.snapshot(self.diagnosis.frozen(), self.log.last_batch_id)
 
     def _tell(self, found: Sequence[Finding], opened: Sequence[Case], seconds: float) -> None:
+        if found:
+            missing = self.diagnosis.admission.missing
+            self.observe(taken(found, missing, self.clock(), seconds))
         for each in found:
-            self.observe(self._taken(each, seconds))
             for gap in each.admitted.gaps:
                 self.observe(GapSeen(gap.first, gap.last))
             if each.judgement.evicted:
@@ -218,38 +166,7 @@ class Pipeline:
         if wear.rows_evicted or wear.banks_evicted:
             self.observe(PlacesEvicted(wear.rows_evicted, wear.banks_evicted))
 
-    def _taken(self, finding: Finding, seconds: float) -> BatchTaken:
-        admitted, judged = finding.admitted, finding.judgement
-        return BatchTaken(
-            accepted=len(admitted.batch),
-            duplicates=admitted.duplicates,
-            late=admitted.late,
-            missing=self.diagnosis.admission.missing,
-            errors=judged.errors,
-            unlocated=judged.unlocated,
-            out_of_range=judged.out_of_range,
-            uncorrected=judged.uncorrected,
-            misplaced=judged.wear.misplaced,
-            dimm_errors=judged.dimm_errors,
-            bank_errors=bank_errors(admitted.batch),
-            dimm_uncorrected=dimm_uncorrected(admitted.batch, UNKNOWN_DIMM),
-            newest_time_ns=judged.newest_time_ns,
-            delay_seconds=(self.clock() - judged.newest_time_ns) / 1e9,
-            commit_seconds=seconds,
-        )
-
     def _tell_opened(self, case: Case) -> None:
         self.observe(CaseOpened(case))
         if case.reason is not None and case.reason in CAPS:
             self.observe(CapReached(case.reason))
-
-
-def _decoded(delivery: Delivery) -> Batch | Refusal:
-    if delivery.oversize:
-        limit = len(delivery.payload)
-        reason = f"more than the {limit} bytes of payload_bytes_max"
-        return Refusal(Unfit.OVERSIZE, reason, delivery.payload)
-    try:
-        return decode(delivery.payload)
-    except Malformed as error:
-        return Refusal(Unfit.MALFORMED, str(error), delivery.payload)

@@ -53,10 +53,24 @@ def decode(payload: bytes) -> Batch:
     Raises:
         Malformed: with one line that names the field and what is wrong with it.
     """
-    if payload.startswith(MAGIC):
+    if not is_json(payload):
         return _unpack(payload)
-    batch = from_json(payload)
-    return from_ereports(_parse(payload)) if batch is None else batch
+    batches = from_json(payload)
+    return batches[0] if batches else from_ereports(_parse(payload))
+
+
+def is_json(payload: bytes) -> bool:
+    """True unless it says that it is packed."""
+    return not payload.startswith(MAGIC)
+
+
+def decode_together(payloads: Sequence[bytes]) -> Sequence[Batch] | None:
+    """What JSON messages hold, in their order, in as few batches as there may be.
+
+    Small messages cost a fraction of what `decode` would take. None if at least one of them is not
+    as it should be, or not all are of one host and boot: then they are to be decoded one by one.
+    """
+    return from_json(*payloads)
 
 
 def _parse(payload: bytes) -> Sequence[Ereport]:

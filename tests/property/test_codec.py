@@ -1,6 +1,8 @@
 """One door: whatever comes in becomes the columns that were sent, or one line that says why not."""
 
 import json
+from collections.abc import Sequence
+from itertools import chain
 from uuid import UUID
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from agent.contract.codec import decode, from_ereports, pack, to_ereports
+from agent.contract.codec import decode, decode_together, from_ereports, pack, to_ereports
 from agent.contract.columns import Batch
 from agent.contract.ereport import Ereport
 from agent.contract.errors import Malformed
@@ -52,6 +54,10 @@ def refusal_of(payload: bytes) -> str | None:
     except Malformed as refused:
         return str(refused)
     return None
+
+
+def are_same(these: Sequence[Batch], those: Sequence[Batch]) -> bool:
+    return len(these) == len(those) and all(map(Batch.same_as, these, those))
 
 
 @given(BATCHES)
@@ -98,9 +104,63 @@ def test_garbage_is_refused_in_one_short_line(payload: bytes) -> None:
 
 @given(EREPORTS)
 def test_what_is_as_it_should_be_takes_the_short_way(ereports: list[Ereport]) -> None:
-    batch = from_json(ARRAY.dump_json(ereports))
-    assert batch is not None
-    assert batch.same_as(from_ereports(ereports))
+    batches = from_json(ARRAY.dump_json(ereports))
+    assert batches is not None
+    assert are_same(batches, [from_ereports(ereports)])
+
+
+def as_message(ereports: list[Ereport]) -> bytes:
+    """Alone as a bare object, as people write it."""
+    if len(ereports) == 1:
+        return ereports[0].model_dump_json(exclude_none=True).encode()
+    return ARRAY.dump_json(ereports, exclude_none=True)
+
+
+@given(st.lists(EREPORTS, min_size=1, max_size=4))
+def test_messages_that_are_read_in_one_go_hold_what_they_hold_one_by_one(
+    messages: list[list[Ereport]],
+) -> None:
+    payloads = list(map(as_message, messages))
+    batches = decode_together(payloads)
+    # Brackets within a message, in a DIMM's label say, send it the other way.
+    assert batches is not None or any(b"[" in each[1:] or b"]" in each[:-1] for each in payloads)
+    assert batches is None or are_same(batches, [from_ereports([*chain(*messages)])])
+
+
+FULL = '{"host":"hv-1","boot_id":"%s","seq":1,"time_ns":2,"detail":"d"}' % BOOT  # noqa: UP031 - braces
+OPEN = FULL.removesuffix("}")
+
+SEAMS = {
+    "a comma too many": (FULL + ",", FULL),
+    "an object in two halves": (FULL + "," + OPEN, '"row":3}'),
+    "a field in two halves": (FULL + "," + OPEN + ',"row":', "3}"),
+    "a string in two halves": (FULL + "," + OPEN + ',"dimm":"A', 'B"}'),
+    "a string that takes a message in": (FULL + "," + OPEN + ',"dimm":"{', '{"}'),
+    "a list that is hidden by what comes after": (
+        FULL + "," + OPEN + ',"detail":[1',
+        '{}],"detail":"d"}',
+    ),
+    "an array in two halves": (f"[{FULL}", f"{FULL}]"),
+    "an array and the rest of another": (f"[{FULL}", f"{FULL}],{FULL}"),
+    "two objects": (f"{FULL},{FULL}", FULL),
+    "nothing beside two": ("", f"{FULL},{FULL}"),
+    "an array of nothing": ("[]", FULL),
+    "an array in an array": (f"[[{FULL}]]", FULL),
+}
+
+
+@pytest.mark.parametrize("texts", SEAMS.values(), ids=SEAMS.keys())
+def test_a_message_is_never_mended_by_its_neighbour(texts: tuple[str, str]) -> None:
+    payloads = [text.encode() for text in texts]
+    assert any(refusal_of(payload) for payload in payloads)
+    assert decode_together(payloads) is None
+    assert decode_together(payloads[::-1]) is None
+
+
+def test_what_is_read_in_one_go_is_cut_into_batches_of_what_a_message_may_hold() -> None:
+    batches = decode_together([f"[{','.join([FULL] * 600)}]".encode()] * 3)
+    assert batches is not None
+    assert [len(batch) for batch in batches] == [1024, 776]
 
 
 JSON = st.recursive(
@@ -120,8 +180,8 @@ def test_the_short_way_lets_nothing_in_that_the_long_way_would_not(
 ) -> None:
     plain: dict[str, object] = {"host": "hv-1", "boot_id": str(BOOT), "seq": 1, "time_ns": 2}
     payload = json.dumps([plain, plain | changes]).encode()
-    batch = from_json(payload)
-    assert batch is None or batch.same_as(from_ereports(ARRAY.validate_json(payload)))
+    batches = from_json(payload)
+    assert batches is None or are_same(batches, [from_ereports(ARRAY.validate_json(payload))])
 
 
 @given(st.dictionaries(FIELDS, JSON, max_size=4))

@@ -1,6 +1,7 @@
 """The way in: what is durable is acknowledged, what is bad is refused, kept and counted."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -350,3 +351,47 @@ async def test_a_bad_message_among_good_ones_is_refused_alone() -> None:
     refused = [e.kind for e in bench.events if isinstance(e, MessageRefused)]
     assert refused == [Unfit.MALFORMED, Unfit.STRANGER]
     assert sum(map(len, bench.log.batches)) == 2
+
+
+def text(seq: int, **changes: object) -> bytes:
+    plain = {"host": "h", "boot_id": str(UUID(int=1)), "seq": seq, "time_ns": 1} | changes
+    return json.dumps(plain).encode()
+
+
+JSON_WITH_A_BAD_ONE = {
+    "malformed": ((text(0), text(1, count=True), text(2)), Unfit.MALFORMED),
+    "of another host": ((text(0), text(1, host="other"), text(2)), Unfit.STRANGER),
+}
+
+
+@pytest.mark.parametrize(
+    ("payloads", "kind"), JSON_WITH_A_BAD_ONE.values(), ids=JSON_WITH_A_BAD_ONE.keys()
+)
+async def test_one_bad_json_message_among_good_ones_is_refused_alone(
+    payloads: Sequence[bytes], kind: Unfit
+) -> None:
+    bench = Bench()
+    await bench.pipeline().take(*map(FakeDelivery, payloads))
+    assert [e.kind for e in bench.events if isinstance(e, MessageRefused)] == [kind]
+    assert [seq for each in bench.log.batches for seq in each.seq.tolist()] == [0, 2]
+
+
+async def test_json_and_packed_messages_are_taken_in_their_order() -> None:
+    bench = Bench()
+    payloads = (text(0), text(1), pack(a_batch([2], host="h", boot_id=UUID(int=1))), text(3))
+    await bench.pipeline().take(*map(FakeDelivery, payloads))
+    assert bench.of(GapSeen) == []
+    assert [each.seq.tolist() for each in bench.log.batches] == [[0, 1, 2, 3]]
+
+
+async def test_what_goes_in_together_is_told_in_one_sum() -> None:
+    bench = Bench()
+    first = a_batch(range(1000), host="h", mfns=[None] * 1000, dimms=["A"] * 1000)
+    second = a_batch(range(1000, 1100), host="h", mfns=[FRAMES] * 100, dimms=["B"] * 100)
+    again = a_batch([0], host="h", mfns=[None])
+    await bench.pipeline().take(*(FakeDelivery(pack(each)) for each in (first, second, again)))
+    (taken,) = bench.events
+    assert isinstance(taken, BatchTaken)
+    assert (taken.accepted, taken.duplicates) == (1100, 1)
+    assert (taken.unlocated, taken.out_of_range, taken.errors) == (1000, 100, 1100)
+    assert taken.dimm_errors == (("A", 1000), ("B", 100))
