@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
+from agent import garbage
 from agent.adapters import logs
 from agent.adapters.broker import Broker, BrokerSettings
 from agent.adapters.control import Answers, ControlServer
@@ -145,6 +146,7 @@ async def _live_once(
         control = await ControlServer.open(config.control.socket, answers)
         stack.push_async_callback(control.close)
         public.show(_front(agent.overview, config.retirement.mode))
+        garbage.settle()
         await agent.run(orders)
         return str(agent.checkup.boot_id)
     return boot
