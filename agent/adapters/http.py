@@ -13,6 +13,7 @@ import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # a module that only type checkers have
 Request = socket.socket | tuple[bytes, socket.socket]  # the base's word for it; TCP is the former
 
 REQUESTS_MAX = 16  # at once; one more is hung up on
-POLL_SECONDS = 0.1  # how long closing may take
+KNOCK_SECONDS = 0.1  # between two tries to have it see that it is to end
 REQUEST_SECONDS_MAX = 5.0  # a client that says nothing for so long is hung up on
 
 
@@ -95,7 +96,7 @@ class PublicServer:
         self._app = _App(registry, board, guard.token)
         self._server.set_app(self._app)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(POLL_SECONDS,), name="public port", daemon=True
+            target=self._server.serve_forever, args=(None,), name="public port", daemon=True
         )
         self._thread.start()
 
@@ -112,9 +113,19 @@ class PublicServer:
 
     def close(self) -> None:
         """Return once nothing answers any more."""
-        self._server.shutdown()
+        ending = threading.Thread(target=self._server.shutdown, name="public port's end")
+        ending.start()
+        while self._thread.is_alive():
+            self._knock()
+            self._thread.join(KNOCK_SECONDS)
+        ending.join()
         self._server.server_close()
-        self._thread.join()
+
+    def _knock(self) -> None:
+        """It sleeps until somebody comes, and sees only then that it is to end."""
+        host, port, *_ = self._server.server_address
+        with suppress(OSError):
+            socket.create_connection((str(host), port), KNOCK_SECONDS).close()
 
 
 class _App:
