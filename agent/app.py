@@ -236,6 +236,7 @@ class Agent:
         pipeline = Pipeline(diagnosis, docket, journal, driver.submit, observe, clock, every)
         admission, hand = diagnosis.admission, pipeline.hand
         handshake = Handshake(config.host, admission, parts.broker, observe, hand)
+        observe.add(handshake.hear)
         insight = Insight(host, diagnosis, docket, driver, overview.dimm_errors, overview.case)
         renew = _renewal(parts.board, overview, observe)
         checkup = Checkup(acts, parts.broker, host.boot_id, renew)

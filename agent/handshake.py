@@ -2,6 +2,8 @@
 
 The source keeps everything until it hears `applied`; an ereport that never arrived is seen as a gap
 in the numbers, and asked for again, patiently and not for ever.
+
+Where nothing comes and nothing is missing there is hardly anything to say, and it hardly wakes.
 """
 
 import asyncio
@@ -12,7 +14,8 @@ from uuid import UUID
 from agent.contract import topics
 from agent.contract.ereport import Applied
 from agent.diagnosis.admission import Admission
-from agent.events import EreportsLost, Observer
+from agent.events import BatchTaken, BrokerConnected, EreportsLost, Event, Observer
+from agent.waiting import set_within
 
 
 class Bus(Protocol):
@@ -33,13 +36,22 @@ class Handshake:
     observe: Observer
     hand: asyncio.Lock = field(default_factory=asyncio.Lock)
     every_seconds: float = 0.2
+    idle_seconds: float = 2.0
     repeat_seconds: float = 30.0
     _told: dict[UUID, Applied] = field(default_factory=dict[UUID, Applied])
     _told_at: float = 0.0
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hear(self, event: Event) -> None:
+        """There may be something to say after it: soon, with what else comes until then."""
+        if isinstance(event, BatchTaken | BrokerConnected):
+            self._news.set()
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(self.every_seconds)
+            if self.admission.missing or await set_within(self._news, self.idle_seconds):
+                await asyncio.sleep(self.every_seconds)
+            self._news.clear()
             if self.bus.connected:
                 await self.once(asyncio.get_running_loop().time())
 

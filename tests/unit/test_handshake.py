@@ -7,9 +7,27 @@ from uuid import UUID
 from agent.contract import topics
 from agent.contract.ereport import Applied, Range
 from agent.diagnosis.admission import Admission
-from agent.events import EreportsLost, Event
+from agent.events import BatchTaken, BrokerConnected, EreportsLost, Event
 from agent.handshake import Handshake
 from tests.support.batches import a_batch
+
+A_BATCH = BatchTaken(
+    accepted=2,
+    duplicates=0,
+    late=0,
+    missing=0,
+    errors=2,
+    unlocated=0,
+    out_of_range=0,
+    uncorrected=0,
+    misplaced=0,
+    dimm_errors=(),
+    bank_errors=(),
+    dimm_uncorrected=(),
+    newest_time_ns=1,
+    delay_seconds=0.0,
+    commit_seconds=0.0,
+)
 
 
 @dataclass(slots=True)
@@ -126,3 +144,34 @@ async def test_two_boots_are_each_told_how_far_they_are() -> None:
     await handshake.once(0.0)
     said = [Applied.model_validate_json(payload) for payload in bus.on(topics.applied("h"))]
     assert [(mark.boot_id.int, mark.next_seq) for mark in said] == [(1, 1), (2, 2)]
+
+
+async def said(bus: FakeBus, next_seqs: list[int]) -> None:
+    async with asyncio.timeout(10.0):
+        while marks(bus) != next_seqs:
+            await asyncio.sleep(0.001)
+
+
+async def test_what_was_taken_is_said_soon_though_it_hardly_looks_by_itself() -> None:
+    bus = FakeBus()
+    handshake = Handshake("h", Admission("h"), bus, lambda _: None)
+    handshake.every_seconds, handshake.idle_seconds = 0.001, 600.0
+    running = asyncio.create_task(handshake.run())
+    await asyncio.sleep(0.01)
+    handshake.admission.admit(a_batch((0, 1), host="h"))
+    handshake.hear(A_BATCH)
+    await said(bus, [2])
+    running.cancel()
+
+
+async def test_what_the_broker_missed_is_said_soon_after_it_is_back() -> None:
+    bus = FakeBus(is_away=True)
+    handshake = a_handshake(bus, 0)
+    handshake.every_seconds, handshake.idle_seconds = 0.001, 600.0
+    running = asyncio.create_task(handshake.run())
+    handshake.hear(A_BATCH)
+    await asyncio.sleep(0.01)
+    bus.is_away = False
+    handshake.hear(BrokerConnected("mqtt://broker"))
+    await said(bus, [1])
+    running.cancel()
