@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.contract.codec import pack
 from tests.benchmarks.measure import QUICK, Result, report, result
 from tests.benchmarks.storm import STRIDE, Storm
-from tests.benchmarks.wire import NEVER_FIRES, TOPIC, Source, a_line
+from tests.benchmarks.wire import NEVER_FIRES, TOPIC, Source, a_line, at_once
 from tests.support.line import Line
 from tests.support.mosquitto import PROGRAM
 
@@ -90,6 +90,7 @@ class Bystander:
 
     def open(self) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2)
+        at_once(client)
         client.on_message = lambda *_: self.heard.append(time.perf_counter())
         client.connect("127.0.0.1", self.port)
         client.subscribe(TOPIC, qos=1)
