@@ -227,11 +227,19 @@ class Driver:
             if is_news or self.manners.watches(case, turn)
         ]
         await self._steps.skip([(case, outcome) for case, outcome in heeded if outcome is not None])
-        async with asyncio.TaskGroup() as group:
-            for case in self._steps.now([case for case, outcome in heeded if outcome is None]):
-                if case.state is State.PARKED:
-                    name = f"ask again for page {case.mfn:#x}"
-                    group.create_task(self._steps.take((case,)), name=name)
+        await self._ask_again([case for case, outcome in heeded if outcome is None])
+
+    async def _ask_again(self, parked: Sequence[Case]) -> None:
+        """One by one, so that pages that nobody has asked for yet need not stand behind them all;
+        those that the time does not reach are among the first of the next round.
+        """
+        now = asyncio.get_running_loop().time
+        end = now() + self.manners.watch_seconds
+        for case in parked:
+            if self._stopping.is_set() or now() > end:
+                return
+            if self.docket.at(case.mfn).state is State.PARKED:
+                await self._steps.take(self._steps.now((case,)))
 
     async def _settle(self) -> None:
         """Look now and then whether a command that nobody answered was carried out late."""

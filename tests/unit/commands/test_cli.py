@@ -1,4 +1,4 @@
-"""The command line as a whole: each command is there by itself, and brings hardly anything along."""
+"""The command line as a whole: each command is there by itself, and brings little along."""
 
 import subprocess
 import sys

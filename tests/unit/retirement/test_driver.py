@@ -144,6 +144,17 @@ async def test_a_parked_page_that_is_as_it_was_is_tried_again_ever_more_rarely()
     assert host.calls.count("offline") < 16
 
 
+async def test_a_page_that_is_new_need_not_wait_behind_all_that_are_parked() -> None:
+    host = a_host(*(Page(PageUse.DOM0, 0) for _ in range(50)), Page(PageUse.FREE, None))
+    bench = Bench(host)
+    *parked, new = cases_of(host)
+    await bench.settle(*parked)
+    del host.calls[:]
+    host.when["offline"] = lambda: bench.add(new)
+    await bench.settle(until=lambda: host.is_offlined(new.mfn))
+    assert host.calls.count("offline") < 10
+
+
 async def test_a_parked_page_that_is_not_marked_is_asked_for_again() -> None:
     """Dom0 had it and was not asked to give it up; it is free now."""
     host = a_host(Page(PageUse.DOM0, 0))
