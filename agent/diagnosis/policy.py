@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.contract.columns import UNKNOWN, Batch, Bools, Kind
+from agent.contract.columns import I64, UNKNOWN, Batch, Bools, Kind
 from agent.contract.frames import MFN_MAX, mfn_of
 from agent.diagnosis.dram import Dram, Wear
 from agent.diagnosis.engines import Serd, SerdSettings, reason_of
@@ -63,14 +63,17 @@ class Policy:
         inside = mfn < self._frames_end
         uncorrected = batch.kind == Kind.UE
         judged = np.flatnonzero(batch.located & inside & ~uncorrected)
-        fired = self.serd.record(mfn[judged], batch.time_ns[judged], errors[judged])
+        columns = (mfn, batch.time_ns, errors)
+        if len(judged) < len(batch):  # hardly ever
+            columns = (mfn[judged], batch.time_ns[judged], errors[judged])
+        fired = self.serd.record(*columns)
         return Judgement(
             verdicts=tuple(self._verdict(batch, at) for at in judged[fired.index].tolist()),
             errors=int(errors.sum()),
             unlocated=_number(~batch.located),
             out_of_range=_number(batch.located & ~inside),
             uncorrected=_number(uncorrected),
-            dimm_errors=_dimm_errors(batch),
+            dimm_errors=_dimm_errors(batch, errors),
             evicted=fired.evicted,
             wear=self.dram.judge(batch),
             newest_time_ns=int(batch.time_ns.max(initial=0)),
@@ -91,15 +94,15 @@ class Policy:
         )
 
 
-def _dimm_errors(batch: Batch) -> tuple[tuple[str, int], ...]:
+def _dimm_errors(batch: Batch, errors: I64) -> tuple[tuple[str, int], ...]:
     """Errors of each DIMM that had any, sorted by label."""
     labels = (UNKNOWN_DIMM, *batch.dimms)
     # Weights are floats, exact up to 2^53: a full batch of full counts is 2^42 errors.
-    sums = np.bincount(batch.dimm - UNKNOWN, weights=batch.errors, minlength=len(labels))
-    errors: Counter[str] = Counter()
+    sums = np.bincount(batch.dimm - UNKNOWN, weights=errors, minlength=len(labels))
+    of_dimm: Counter[str] = Counter()
     for at in np.flatnonzero(sums).tolist():
-        errors[labels[at]] += int(sums[at])
-    return tuple(sorted(errors.items()))
+        of_dimm[labels[at]] += int(sums[at])
+    return tuple(sorted(of_dimm.items()))
 
 
 def _number(chosen: Bools) -> int:
