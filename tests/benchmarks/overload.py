@@ -1,7 +1,8 @@
 """Twice what the agent can take, for a minute: what memory it takes, and how it comes out of it.
 
 How fast it is is measured first. Then ereports come at twice that rate, and then no more. It must
-say that it is behind while it is, have everything in the end, and say so no more.
+say that it is behind while it is, have everything in the end, and say so no more. The broker holds
+what is not taken yet: this source sends nothing twice.
 
 `overload_rss` is the most that the agent held, beside what it held before. `overload_catch_up` is
 how long it took to have all that had come, beside how long half of that takes at its own pace.
@@ -65,7 +66,7 @@ def watching(line: Line) -> Iterator[Watch]:
 
 
 def main() -> None:
-    with a_line(NEVER_FIRES) as line:
+    with a_line(NEVER_FIRES, queued_max=0) as line:
         source = Source(line.broker).open()
         report(run(line, source))
         source.close()

@@ -52,13 +52,15 @@ TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def a_line(keys: Tables) -> Iterator[Line]:
-    """All of it running; `keys` are what is to be different in the agent's configuration."""
+def a_line(keys: Tables, queued_max: int = 100_000) -> Iterator[Line]:
+    """All of it running; `keys` are what is to be different in the agent's configuration. The
+    broker keeps so many messages for it; 0: all.
+    """
     with tempfile.TemporaryDirectory(prefix="pw") as name:
         folder = Path(name)
         (folder / "host.toml").write_text(HOST_TOML)
         (folder / "scenario.toml").write_text(SCENARIO)
-        broker = Mosquitto(folder)
+        broker = Mosquitto(folder, queued_max=queued_max)
         line = Line(folder, broker, agent_keys=keys)
         broker.start()
         try:

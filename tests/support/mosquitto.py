@@ -20,6 +20,7 @@ class Mosquitto:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    queued_max: int = 100_000  # messages for a client that is slow or away; 0: no bound
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -31,7 +32,7 @@ class Mosquitto:
         config = self.folder / "mosquitto.conf"
         config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
-            "max_queued_messages 100000\nset_tcp_nodelay true\nlog_dest none\n"
+            f"max_queued_messages {self.queued_max}\nset_tcp_nodelay true\nlog_dest none\n"
         )
         self._process = subprocess.Popen([PROGRAM or "mosquitto", "-c", str(config)])
         deadline = time.monotonic() + _PATIENCE_SECONDS
