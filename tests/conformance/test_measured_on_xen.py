@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.xen.measured import page
-from tests.xen.table import CASES, Case, expected
+from tests.xen.table import CASES, PVH_CASES, Case, expected
 
 PAGE = Path(__file__).parents[2] / "docs" / "xen-measured.md"
 LOG = (
@@ -15,10 +15,11 @@ LOG = (
     "  10.0  FAILED  real: a page of dom0: ok     00000000",
     "  53.5  ok      dom0's page 0x99dd0 is parked; Xen's word: ok     00000008",
     "  62.9          rung save_restore: the heartbeat was silent for 3.07 s",
+    "  81.2          PVH, rung migrate: the heartbeat was silent for 0.30 s",
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+@pytest.mark.parametrize("case", [*CASES, *PVH_CASES], ids=lambda case: case.title)
 def test_each_case_of_the_table_was_measured_as_it_stands_there(case: Case) -> None:
     answers = dict.fromkeys(" ".join(str(answer).split()) for answer in expected(case))
     told = ", then ".join(f"`{answer}`" for answer in answers)
@@ -39,3 +40,4 @@ def test_pages_and_pauses_are_told_as_they_were_seen() -> None:
     told = page(LOG)
     assert "| dom0's page 0x99dd0 | parked | `ok 00000008` |" in told
     assert "- rung save_restore: the heartbeat was silent for 3.07 s" in told
+    assert "- PVH, rung migrate: the heartbeat was silent for 0.30 s" in told

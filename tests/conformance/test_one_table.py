@@ -13,10 +13,11 @@ from tests.support.xen_library import EmulatedLibrary
 from tests.xen import emulated
 from tests.xen.comparing import compared
 from tests.xen.emulated import PLACES
-from tests.xen.table import CASES, FILLER, Answer, Case, answers, expected
+from tests.xen.table import CASES, FILLER, PVH_CASES, Answer, Case, answers, expected
 
+ALL = (*CASES, *PVH_CASES)
 # The port asks for one page at a time, and cuts no number.
-OF_ONE_PAGE = [case for case in CASES if all(step.first == step.last == 0 for step in case.steps)]
+OF_ONE_PAGE = [case for case in ALL if all(step.first == step.last == 0 for step in case.steps)]
 
 
 def through_the_port(case: Case, library: EmulatedLibrary, mfn: int) -> tuple[Answer, ...]:
@@ -28,7 +29,7 @@ def through_the_port(case: Case, library: EmulatedLibrary, mfn: int) -> tuple[An
     return answers(case, mfn, call)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.title)
 def test_the_emulated_xen_answers_as_the_real_one(case: Case) -> None:
     given = {case.title: emulated.asked(case)}
     assert [
@@ -59,6 +60,8 @@ def test_every_kind_of_single_page_is_asked_for_through_the_port() -> None:
         "xen image",
         "reserved",
         "beyond",
+        "pvh",
+        "pvh first",
     }
 
 

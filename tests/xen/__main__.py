@@ -8,19 +8,28 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.xen import conforming, retiring
+from tests.xen import conforming, nesting, retiring
 from tests.xen.image import image
-from tests.xen.machine import Machine
+from tests.xen.machine import PV_ALONE, WITH_PVH, Machine
 from tests.xen.measured import page
 from tests.xen.payload import payload
 from tests.xen.report import Report
 from tests.xen.trouble import LabError
 
-CHAPTERS: dict[str, Callable[[Machine, Report], None]] = {
-    "words": conforming.chapter,
-    "pages": retiring.chapter,
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    judge: Callable[[Machine, Report], None]
+    processor: str = PV_ALONE
+
+
+CHAPTERS = {
+    "words": Chapter(conforming.chapter),
+    "pages": Chapter(retiring.chapter),
+    "pvh": Chapter(nesting.chapter, WITH_PVH),
 }
 
 
@@ -57,9 +66,10 @@ def run(chapters: list[str], folder: Path, report: Report) -> None:
     for name in chapters:
         (folder / name).mkdir()
         report.title(f"boot for {name}")
-        with Machine(booted, inside, folder / name) as machine:
+        chapter = CHAPTERS[name]
+        with Machine(booted, inside, folder / name, chapter.processor) as machine:
             report.tell(f"Xen {version(machine)} is up, and so is its dom0")
-            CHAPTERS[name](machine, report)
+            chapter.judge(machine, report)
             machine.check_alive()
 
 

@@ -5,6 +5,8 @@ and after that this release may hand out a page twice.
 """
 
 import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tests.xen import emulated
 from tests.xen.comparing import Given, compared
@@ -22,7 +24,7 @@ def chapter(machine: Machine, report: Report) -> None:
         "the page-offline call, case by case: errno and raw words, each different one once"
     )
     start_guest(machine)
-    for host, given in ((HOST, asked(machine)), (emulated.HOST, emulated_answers())):
+    for host, given in ((HOST, asked(machine)), (emulated.HOST, emulated.asked_all(CASES))):
         for finding in compared(host, CASES, given):
             report.check(finding.agrees, f"{host}: {finding.line}")
 
@@ -41,7 +43,11 @@ def asked(machine: Machine) -> Given:
     lines = [line for line in done.text.splitlines() if line.startswith("WORDS ")]
     if done.code or not lines:
         raise LabError(f"dom0's program ended with {done.code}: {done.text[-800:]}")
-    told = [json.loads(line.removeprefix("WORDS ")) for line in lines]
+    return answers_of([json.loads(line.removeprefix("WORDS ")) for line in lines])
+
+
+def answers_of(told: Iterable[Mapping[str, Any]]) -> Given:
+    """What a program of dom0's told of each case."""
     return {each["title"]: _answers(each["answers"]) for each in told}
 
 
@@ -49,7 +55,3 @@ def _answers(raw: list[tuple[str, list[int]]] | None) -> tuple[Answer, ...] | No
     if raw is None:
         return None
     return tuple(Answer(errno, tuple(words)) for errno, words in raw)
-
-
-def emulated_answers() -> Given:
-    return {case.title: emulated.asked(case) for case in CASES}

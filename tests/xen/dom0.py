@@ -17,6 +17,7 @@ CONSOLE = "/var/log/xen/console/guest-beats.log"
 AGENT_LOG = "/var/log/agent.log"
 BRIDGE_LOG = "/var/log/bridge.log"
 BEATS = "/run/beats"
+PVH_BEATS = "/run/pvh-beats"
 INSIDE = "/payload/tests/xen/inside"
 CONFIG = f"{INSIDE}/agent.toml"
 AGENT = f"python3 -m agent agent --config {CONFIG}"
@@ -30,10 +31,12 @@ POLL_SECONDS = 2.0  # each look costs dom0 a program
 
 
 class Beat(NamedTuple):
-    """When it arrived, on dom0's clock, and how long the guest says that it has been up."""
+    """When it arrived, on dom0's clock, and what the guest says: how long it has been up, or how
+    far it has counted.
+    """
 
     arrived: float
-    uptime: float
+    told: float
 
 
 class Dom0:
@@ -52,8 +55,8 @@ class Dom0:
         return done.text
 
     def lines(self, word: str, path: str) -> list[str]:
-        """The lines of a file that have this word; none is an answer too."""
-        return self.machine.console.run(f"grep -a -e '{word}' {path}").text.splitlines()
+        """The lines of a file that have this word; none, and no file, are answers too."""
+        return self.machine.console.run(f"grep -s -a -e '{word}' {path}").text.splitlines()
 
     def told(self, program: str, word: str, *arguments: object) -> Any:  # noqa: ANN401 -- JSON
         """What a program of `inside/` answered."""
@@ -79,8 +82,8 @@ class Dom0:
     def clock(self) -> float:
         return float(self.text("cut -d' ' -f1 /proc/uptime"))
 
-    def beats(self) -> list[Beat]:
-        text = self.machine.console.run(f"cat {BEATS}", 120.0).text
+    def beats(self, path: str = BEATS) -> list[Beat]:
+        text = self.machine.console.run(f"cat {path}", 120.0).text
         rows = (line.split() for line in text.splitlines())
         return [Beat(float(row[0]), float(row[1])) for row in rows if len(row) == 2]
 

@@ -1,13 +1,18 @@
 """The table's kinds on the emulated Xen: which of its layouts has such a frame, and where."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from emulator.xen.layout import Layout
+from agent.contract.frames import Mfn
+from agent.contract.toolstack import GuestKind
+from emulator.xen.layout import GuestSpec, Layout
 from emulator.xen.pages import PageKind
 from tests.support.xen import GOLDEN, GOLDEN_3_GIB, ON_SMALL, SMALL, Xen
 from tests.xen.table import Answer, Case, answers
 
 HOST = "emulated"
+WITH_PVH = Layout(
+    0x2000, 0, 0, (GuestSpec("lives", GuestKind.PVH, 64, tuple(map(Mfn, range(0x800, 0x840)))),)
+)
 PLACES: Mapping[str, tuple[Layout, int]] = {
     "free": (GOLDEN, 0x10C18),
     "dom0": (GOLDEN, 0x4BEBA),
@@ -24,6 +29,8 @@ PLACES: Mapping[str, tuple[Layout, int]] = {
     "xen image": (GOLDEN, 0x7FA50),
     "reserved": (GOLDEN, 0xA0),
     "beyond": (GOLDEN, 0xFEE00),
+    "pvh": (WITH_PVH, 0x820),
+    "pvh first": (WITH_PVH, 0x800),
     "four free": (GOLDEN, 0x10C00),
     "free then dom0": (GOLDEN, 0x3FFFE),
     "dom0 then image": (GOLDEN, 0x7F9FF),
@@ -42,3 +49,7 @@ def asked(case: Case) -> tuple[Answer, ...]:
         return Answer(reply.errno.name if reply.errno else "", reply.words)
 
     return answers(case, mfn, call)
+
+
+def asked_all(cases: Iterable[Case]) -> dict[str, tuple[Answer, ...]]:
+    return {case.title: asked(case) for case in cases}

@@ -13,6 +13,7 @@ import py_compile
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ MODULES = (
     "xen-gntalloc",
 )
 PYTHON = "3.11"  # dom0's
+KEPT_SECONDS = 30 * 86_400  # after its last use; 200 MB each
 UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/locale", "lib/modules", "boot")
 
 
@@ -75,7 +77,16 @@ def image() -> Image:
     if not made.folder.exists():
         with _finished(made.folder) as folder:
             _build(Image(folder))
+    made.folder.touch()
+    forget_old(cache(), time.time())
     return made
+
+
+def forget_old(folder: Path, now: float) -> None:
+    """Remove the images that nobody has used for `KEPT_SECONDS`; each use touches its folder."""
+    for each in folder.glob("image-*"):
+        if now - each.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(each)
 
 
 def _digest() -> str:

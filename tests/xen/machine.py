@@ -5,8 +5,8 @@ dom0's shell, and the monitor's socket is for what no software of the machine ca
 into a bank's registers. The disk is used as a snapshot: every boot finds it as it was built.
 
 Xen is told `dom0_vcpus_pin`, so that dom0's program can keep off physical CPU 0, and
-`guest_loglvl=error`, because a line a frame at 115,200 baud takes minutes. The processor is one of
-Intel's that QEMU can be without KVM: the newest would have dom0 die of SMAP at its first trap.
+`guest_loglvl=error`, because a line a frame at 115,200 baud takes minutes. The processors are those
+that QEMU can be without KVM; with SMAP, dom0 would die at its first trap.
 """
 
 import re
@@ -27,6 +27,8 @@ XEN = (
     " dom0_mem=1024M,max:1024M dom0_max_vcpus=2 dom0_vcpus_pin"
 )
 LINUX = "console=hvc0 loglevel=5 panic=10"
+PV_ALONE = "Nehalem"  # Intel's, with banks that Xen polls, and nothing that PVH guests need
+WITH_PVH = "max,-smap"  # AMD's, with nested paging
 MEBIBYTES = 3072
 CPUS = 2
 BOOT_SECONDS = 240.0
@@ -37,12 +39,14 @@ _GONE = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]|\r")
 class Machine:
     """Booted when it is entered, gone when it is left."""
 
-    def __init__(self, image: Image, payload: Path, folder: Path) -> None:
+    def __init__(
+        self, image: Image, payload: Path, folder: Path, processor: str = PV_ALONE
+    ) -> None:
         self.folder = folder
         self.xen_log = folder / "xen.log"
         self._monitor = folder / "monitor"
         self._shell = folder / "shell"
-        self._command = self._qemu(image, payload)
+        self._command = self._qemu(image, payload, processor)
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -101,9 +105,9 @@ class Machine:
         self._process.kill()
         self._process.wait()
 
-    def _qemu(self, image: Image, payload: Path) -> list[str]:
+    def _qemu(self, image: Image, payload: Path, processor: str) -> list[str]:
         options = f"""
-            -accel tcg,thread=multi -machine pc -cpu Nehalem -smp {CPUS} -m {MEBIBYTES}
+            -accel tcg,thread=multi -machine pc -cpu {processor} -smp {CPUS} -m {MEBIBYTES}
             -display none -nodefaults -no-reboot
             -chardev file,id=xen,path={self.xen_log} -serial chardev:xen
             -chardev socket,id=shell,path={self._shell},server=on,wait=off -serial chardev:shell

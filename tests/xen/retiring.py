@@ -211,9 +211,9 @@ def records(dom0: Dom0) -> int:
     return int(float(found[1]))
 
 
-def silence(dom0: Dom0, since: float) -> float:
+def silence(dom0: Dom0, since: float, path: str = BEATS) -> float:
     """The longest time between two beats of the guest, on dom0's clock."""
-    beats = [beat.arrived for beat in dom0.beats() if beat.arrived >= since]
+    beats = [beat.arrived for beat in dom0.beats(path) if beat.arrived >= since]
     if len(beats) < 2:
         raise LabError("the guest's heartbeat was not heard")
     return max(after - before for before, after in pairwise(beats))

@@ -180,5 +180,11 @@ CASES = (
     ),
 )
 
+# On a processor with nested paging, and the one guest of that boot.
+PVH_CASES = (
+    Case("a page of a PVH guest", "pvh", _in_use(GUEST)),
+    Case("a PVH guest's first page", "pvh first", _in_use(GUEST)),
+)
+
 # The host's name and the case's title, and why it answers otherwise.
 EXCEPTIONS: Mapping[tuple[str, str], str] = {}

@@ -87,6 +87,11 @@ def frames() -> int:
 @cache
 def m2p() -> Sequence[int]:
     """To each machine frame its owner's own number for it, or `NOBODYS`; as first asked."""
+    return m2p_now()
+
+
+def m2p_now() -> Sequence[int]:
+    """The same, as it is now."""
     address = _guest().xc_map_m2p(_handle(), frames(), mmap.PROT_READ, None)
     if not address:
         raise OSError(ctypes.get_errno(), "xc_map_m2p")
