@@ -54,13 +54,19 @@ class Index:
         """Take `keys`, which are at `rows`, out of their chains."""
         gone = np.zeros(len(self._next), np.bool_)
         gone[rows] = True
-        chains = np.unique(self._chains(keys))
+        chains = self._chains_of(keys)
         stay = self._staying(self._heads[chains], gone)
         self._heads[chains] = stay
         while len(stay := stay[stay != NOBODY]):
             behind = self._staying(self._next[stay], gone)
             self._next[stay] = behind
             stay = behind
+
+    def _chains_of(self, keys: I64) -> I64:
+        """The chains in which these are, each once: marking them is faster than sorting them."""
+        concerned = np.zeros(len(self._heads), np.bool_)
+        concerned[self._chains(keys)] = True
+        return np.flatnonzero(concerned)
 
     def _staying(self, rows: I32, gone: Bools) -> I32:
         """Each of `rows`, or the first row behind it that stays."""
