@@ -1,5 +1,7 @@
 """`pagewarden status`: the running agent at a glance."""
 
+from collections.abc import Sequence
+
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -13,7 +15,7 @@ from agent.commands.options import (
     SocketOption,
     socket_of,
 )
-from agent.contract.status import StatusView, View, WornDimm
+from agent.contract.status import HotPlace, StatusView, View, WornDimm
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +27,8 @@ def status(
     socket: SocketOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how the running agent does: health, what it counted, its cases, the hottest pages.
+    """Show how the running agent does: health, what it counted, its cases, the hottest pages,
+    rows and banks.
 
     The first line says the mode too: enforce, or observe (nothing is taken).
 
@@ -61,6 +64,9 @@ def _print(view: StatusView) -> None:
         console.print(f"[yellow]replace DIMM {told(worn)}[/]: it has lost as many pages as it may")
     if view.hot_pages:
         console.print(_hot_pages(view))
+    for title, places in (("hottest rows", view.hot_rows), ("hottest banks", view.hot_banks)):
+        if places:
+            console.print(_hot_places(title, places))
 
 
 def told(worn: WornDimm) -> str:
@@ -90,3 +96,18 @@ def _hot_pages(view: StatusView) -> Table:
     for page in view.hot_pages:
         table.add_row(f"{page.mfn:#x}", f"{page.errors} of {page.threshold}")
     return table
+
+
+def _hot_places(title: str, places: Sequence[HotPlace]) -> Table:
+    table = Table("place", "errors", "", title=title, title_justify="left")
+    for place in places:
+        table.add_row(*heat(place))
+    return table
+
+
+def heat(hot: HotPlace) -> tuple[str, str, str]:
+    """Where, how near to failing, and whether it fails."""
+    row = "" if hot.row is None else f", row {hot.row}"
+    state = "failing" if hot.errors >= hot.threshold else ""
+    where = f"{escape(hot.dimm)}, rank {hot.rank}, bank {hot.bank}{row}"
+    return where, f"{hot.errors} of {hot.threshold}", state

@@ -1,6 +1,5 @@
 """`pagewarden why`: all that is known of one page, and what would be done about it."""
 
-import re
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from agent.commands.options import (
     socket_of,
 )
 from agent.commands.requests import parse_pages
+from agent.contract.durations import in_words
 from agent.contract.status import Counted, HostWord, PageView, View
 
 
@@ -87,15 +87,10 @@ def facts(view: PageView) -> Iterator[tuple[str, str]]:
 
 def counted(how: Counted) -> str:
     """`1 of 2 in 24 h: 1 more is a verdict`."""
-    told = f"{how.errors} of {how.threshold} in {_window(how.window_seconds)}"
+    told = f"{how.errors} of {how.threshold} in {in_words(round(how.window_seconds * 1e9))}"
     if how.fired:
         return f"{told}: it had its verdict"
     return f"{told}: {how.missing} more within the window is a verdict"
-
-
-def _window(seconds: float) -> str:
-    hours = f"{seconds / 3600:g} h"
-    return hours if re.fullmatch(r"\d+ h", hours) else f"{seconds:g} s"
 
 
 def word(host: HostWord) -> str:

@@ -29,14 +29,13 @@ from zipfile import BadZipFile
 import numpy as np
 
 from agent.contract.columns import I64, Bools
+from agent.contract.durations import in_words
 from agent.contract.errors import AgentError
 from agent.diagnosis.aside import Aside
 from agent.diagnosis.index import NOBODY
 from agent.diagnosis.slots import NEVER, Slots
 
 N_MAX = 16
-
-_UNITS = (("h", 3600 * 10**9), ("min", 60 * 10**9), ("s", 10**9), ("ms", 10**6), ("ns", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,7 @@ class SerdSettings:
 def reason_of(settings: SerdSettings) -> str:
     """What firing means, for people: `2 errors in 24 h`."""
     errors = "1 error" if settings.n == 1 else f"{settings.n} errors"
-    unit, ns = next((unit, ns) for unit, ns in _UNITS if settings.window_ns % ns == 0)
-    return f"{errors} in {settings.window_ns // ns} {unit}"
+    return f"{errors} in {in_words(settings.window_ns)}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

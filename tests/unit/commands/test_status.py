@@ -3,8 +3,8 @@
 import pytest
 
 from agent.adapters.overview import worn_dimms
-from agent.commands.status import told
-from agent.contract.status import WornDimm
+from agent.commands.status import heat, told
+from agent.contract.status import HotPlace, WornDimm
 from agent.retirement.caps import Rank
 
 
@@ -23,3 +23,13 @@ def test_a_worn_dimm_is_named_with_its_ranks(worn: WornDimm, text: str) -> None:
 def test_a_dimm_with_two_worn_ranks_is_named_once() -> None:
     ranks = (Rank("A", 0), Rank("A", 1), Rank("B"))
     assert worn_dimms(ranks) == (WornDimm(dimm="A", ranks=(0, 1)), WornDimm(dimm="B"))
+
+
+def test_a_row_that_is_near_to_failing_is_named_with_its_errors() -> None:
+    place = HotPlace(dimm="A1", rank=0, bank=3, row=17, errors=2, threshold=4)
+    assert heat(place) == ("A1, rank 0, bank 3, row 17", "2 of 4", "")
+
+
+def test_a_bank_that_fails_is_said_to() -> None:
+    place = HotPlace(dimm="A1", rank=0, bank=3, errors=16, threshold=16)
+    assert heat(place) == ("A1, rank 0, bank 3", "16 of 16", "failing")

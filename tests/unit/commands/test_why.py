@@ -17,6 +17,7 @@ HELD = HostWord(status=PageStatus.OFFLINE_PENDING, use=PageUse.PV, owner=7, gues
     [
         ({}, "1 of 2 in 24 h: 1 more within the window is a verdict"),
         ({"errors": 2, "fired": True}, "2 of 2 in 24 h: it had its verdict"),
+        ({"window_seconds": 5400.0}, "1 of 2 in 90 min: 1 more within the window is a verdict"),
         ({"errors": 0, "window_seconds": 90.0}, "0 of 2 in 90 s: 2 more within the window"),
     ],
 )
