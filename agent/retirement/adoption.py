@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from agent.clock import Clock
 from agent.contract.errors import PeerError, Unreachable
 from agent.contract.frames import Mfn
-from agent.contract.hypercall import HostReply, MarkedReply, PageReply, PageStatus
+from agent.contract.hypercall import HostReply, MarkedReply, PageReply
 from agent.diagnosis.verdict import Verdict
 from agent.events import CaseOpened, MarksUnlisted, Observer
+from agent.retirement.answers import is_marked
 from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
@@ -31,7 +32,6 @@ from agent.retirement.ports import CaseLog, Hypervisor
 FIRST = Mfn(0)
 AGAIN_SECONDS = 5.0  # after a question that nobody answered
 FOUND_MARKED = "found marked, and by nobody that this agent knows"
-MARKED = frozenset({PageStatus.OFFLINE_PENDING, PageStatus.OFFLINED})
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Adoption:
 
     async def _adopt(self, pages: Iterable[PageReply]) -> None:
         now_ns = self.clock()
-        mfns = [Mfn(page.mfn) for page in pages if page.status in MARKED and not page.is_broken]
+        mfns = [Mfn(page.mfn) for page in pages if is_marked(page)]
         marked = [Verdict(mfn, now_ns, FOUND_MARKED, self.host.dimm_of(mfn)) for mfn in mfns]
         adopted = self.docket.adopt(marked, now_ns)
         if adopted:

@@ -10,6 +10,7 @@ from agent.retirement.owed import Command, Owed, with_more
 from agent.retirement.patience import ROUNDS_MAX, within_patience
 from agent.retirement.reason import Reason
 from agent.retirement.states import (
+    ASKING,
     BETWEEN_DETACH_AND_ATTACH,
     FIRST_STATE,
     MAY_HAVE_IMAGE,
@@ -31,6 +32,8 @@ def advance(case: Case, outcome: Outcome, now_ns: int, terms: Terms | None = Non
     Raises:
         KeyError: for an outcome that has no row in this state: a broken promise of the driver's.
     """
+    if isinstance(outcome, NoAnswer) and case.state in ASKING:
+        case = replace(case, unheard_ns=now_ns)
     if isinstance(outcome, Spared) or (isinstance(outcome, NoAnswer) and case.state.is_at_rest):
         return case
     terms = terms or Terms()

@@ -34,6 +34,7 @@ from agent.retirement.outcome import (
 from agent.retirement.reason import Reason
 
 DEAD = frozenset({DomainState.CRASHED, DomainState.DYING})
+MARKED = frozenset({PageStatus.OFFLINE_PENDING, PageStatus.OFFLINED})
 
 # What may pass by itself, though the hypervisor refused it.
 PASSING = frozenset({Refusal.DOM0, Refusal.BROKEN})
@@ -68,6 +69,11 @@ def to_query(page: PageReply, guest: Guest = UNLISTED) -> Outcome:
 def is_pending(page: PageReply) -> bool:
     """True if the page leaves once its owner lets go of it."""
     return page.status is PageStatus.OFFLINE_PENDING
+
+
+def is_marked(page: PageReply) -> bool:
+    """True if the page is out of use, or to be, because somebody asked for it."""
+    return page.status in MARKED and not page.is_broken
 
 
 def to_broken(page: PageReply) -> Outcome:

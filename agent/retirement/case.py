@@ -42,8 +42,9 @@ class Case:
     `begun` says of a state that begins that its command may have been given: until then the guest
     is as its users left it. `attempts` counts how often the present command came to nothing,
     `rounds` how often the page was found another than it was. `size` is how many pages the guest
-    has. `owed` are commands that were not answered, in this state or an earlier one. Times are
-    nanoseconds since 1970 UTC; `boot` is the boot of the host that all of this is about.
+    has. `owed` are commands about the guest that were not answered, in this state or an earlier
+    one; `unheard_ns` is when the page itself was asked for last without an answer, if ever. Times
+    are nanoseconds since 1970 UTC; `boot` is the boot of the host that all of this is about.
     `beyond_cap`: an operator's, so that no cap counts it. `verdict` is what `origin` says, for
     people.
 
@@ -81,6 +82,7 @@ class Case:
     detail: str = ""
     boot: str = ""
     owed: tuple[Owed, ...] = ()
+    unheard_ns: int = 0
     beyond_cap: bool = False
     module: str = ""
     paused_at_ns: tuple[int, ...] = ()

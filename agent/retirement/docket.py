@@ -14,7 +14,7 @@ from agent.retirement.case import Case, Origin, open_case
 from agent.retirement.outcome import Asked
 from agent.retirement.reason import Reason
 from agent.retirement.reopening import reopened
-from agent.retirement.states import State
+from agent.retirement.states import ASKING, State
 from agent.retirement.table import TRANSITIONS
 
 CAPPING = frozenset({Reason.RETIRED_MEMORY_CAP, Reason.REPLACE_DIMM})  # why the caps refuse a page
@@ -41,6 +41,7 @@ class Docket:
     _cases: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _unsettled: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _owing: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
+    _doubtful: dict[Mfn, Case] = field(default_factory=dict[Mfn, Case])
     _recalled: set[Mfn] = field(default_factory=set[Mfn])
     _given_back: dict[Mfn, int] = field(default_factory=dict[Mfn, int])
     _taken: int = 0
@@ -54,7 +55,8 @@ class Docket:
         A reboot of the host does that to all of them: what could not be retired may be another's
         now. What the caps refused is judged anew at every start: they may be other caps.
         """
-        kept = sorted(cases, key=_is_capped)  # these come last, when all that counts is known
+        kept = [_in_doubt(case, now_ns) for case in cases]
+        kept.sort(key=_is_capped)  # these come last, when all that counts is known
         for case in kept:
             self.put(case)
         changed = tuple(self._reopened(case, now_ns) for case in kept if self._is_stale(case))
@@ -210,6 +212,9 @@ class Docket:
         self._owing.pop(case.mfn, None)
         if case.owed:
             self._owing[case.mfn] = case
+        self._doubtful.pop(case.mfn, None)
+        if case.state is State.RETURNED and case.unheard_ns and case.boot == self.boot:
+            self._doubtful[case.mfn] = case
         if before is not None and before.state is State.RETURNING is not case.state:
             self._recalled.discard(case.mfn)
         if not case.state.is_final:
@@ -308,6 +313,11 @@ class Docket:
         return tuple(self._owing.values())
 
     @property
+    def doubtful(self) -> tuple[Case, ...]:
+        """Cases of pages given back, which a request without an answer may take yet."""
+        return tuple(self._doubtful.values())
+
+    @property
     def unfinished(self) -> tuple[Case, ...]:
         """What is under way."""
         return tuple(case for case in self._unsettled.values() if not case.state.is_at_rest)
@@ -335,6 +345,11 @@ def _taken_up(case: Case, wanted: Verdict, now_ns: int, origin: Origin) -> Case:
     if case.is_ours:
         return after
     return replace(after, origin=origin, verdict=wanted.reason, rank=wanted.rank)
+
+
+def _in_doubt(case: Case, now_ns: int) -> Case:
+    """`case` of an earlier life, which may have asked for the page and not have heard of it."""
+    return replace(case, unheard_ns=now_ns) if case.state in ASKING else case
 
 
 def _is_capped(case: Case) -> bool:

@@ -26,6 +26,7 @@ from agent.retirement import batch
 from agent.retirement.acts import Acts
 from agent.retirement.case import Case
 from agent.retirement.docket import Docket
+from agent.retirement.hindsight import Hindsight
 from agent.retirement.manners import Manners
 from agent.retirement.outcome import Asked, Recalled
 from agent.retirement.ports import CaseLog
@@ -51,6 +52,7 @@ class Driver:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _steps: Steps = field(init=False)
     _turns: Turns = field(init=False)
+    _hindsight: Hindsight = field(init=False)
 
     def __post_init__(self) -> None:
         self._steps = Steps(
@@ -63,6 +65,7 @@ class Driver:
             self._rouse,
         )
         self._turns = Turns(self._steps, self.manners, self._stopping)
+        self._hindsight = Hindsight(self._steps, self.manners.late_seconds)
 
     def submit(self, case: Case) -> None:
         """Have `case` driven to rest; it is on the docket and in the log already."""
@@ -178,11 +181,13 @@ class Driver:
     async def _watch(self) -> None:
         """Look at the parked pages now and then: they may have been freed; and at the postponed
         ones of a guest, once it may be stopped. Who only observes does neither, but looks at what
-        others have marked.
+        others have marked, and what came late.
         """
         for turn in count():
             if await set_within(self._stopping, self.manners.watch_seconds):
                 return
+            for case in await self._hindsight.look():
+                self.submit(case)
             await self.look_at(sorted(self.docket.resting(State.FOUND), key=_attempts))
             if not self.manners.observes:
                 await self._look_at(self._parked(turn), partial(self._ask_about, turn))

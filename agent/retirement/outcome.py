@@ -64,6 +64,14 @@ class Recalled:
 
 
 @dataclass(frozen=True, slots=True)
+class CameLate:
+    """A request that nobody had answered has marked the page, after it was given back."""
+
+    detail: str = ""
+    reason: Reason = Reason.CAME_LATE
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
     """The page is in use again, or may be, and is not marked: as was asked for."""
 
@@ -180,6 +188,7 @@ Outcome = (
     | BackOnline
     | Asked
     | Recalled
+    | CameLate
     | Returned
     | Kept
     | Refused

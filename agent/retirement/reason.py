@@ -22,6 +22,7 @@ class Reason(StrEnum):
     NOT_OFFLINE_PENDING = "not_offline_pending"
     CANNOT_RETURN = "cannot_return"
     COMES_BACK = "comes_back"
+    CAME_LATE = "came_late"
     KEEPS_CHANGING = "keeps_changing"
     HELD_OTHERWISE = "held_otherwise"
     # About its guest
@@ -68,6 +69,7 @@ TEXT: dict[Reason, str] = {
     Reason.NOT_OFFLINE_PENDING: "it is not marked any more",
     Reason.CANNOT_RETURN: "this hypervisor might hand it out twice: it comes back with a reboot",
     Reason.COMES_BACK: "whenever it is taken, somebody brings it back online",
+    Reason.CAME_LATE: "a request that nobody had answered took it after it was given back",
     Reason.KEEPS_CHANGING: "its use, mappers or devices change faster than it can be helped",
     Reason.HELD_OTHERWISE: "it is held otherwise than when it was asked about: look again",
     Reason.NOT_ALIVE: "its guest has crashed or is dying: it leaves when that is destroyed",

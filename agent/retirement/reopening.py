@@ -22,7 +22,7 @@ def reopened(case: Case, boot: str, now_ns: int, module: str = "") -> Case:
     if case.state is State.RETURNING or is_dropped or not case.is_ours:
         why = Reason.HOST_REBOOTED if not case.is_ours else case.reason
         why = Reason.DIMM_REPLACED if is_dropped else why
-        closed = replace(case, detached=(), owed=(), reason=why, boot=boot)
+        closed = replace(case, detached=(), owed=(), unheard_ns=0, reason=why, boot=boot)
         return moved_to(closed, State.RETURNED, now_ns)
     fresh = Case(
         case.id,

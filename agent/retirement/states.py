@@ -92,6 +92,9 @@ BEGINNING = frozenset(
     }
 )
 
+# Whose command takes the page itself.
+ASKING = frozenset({State.OPEN, State.PARKED})
+
 # At rest, and looked at now and then.
 WATCHED = frozenset({State.PARKED, State.POSTPONED, State.FOUND})
 

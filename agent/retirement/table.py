@@ -19,6 +19,7 @@ from enum import Enum
 from agent.retirement.outcome import (
     Asked,
     BackOnline,
+    CameLate,
     Damaged,
     Done,
     Ended,
@@ -250,5 +251,6 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
     },
     State.RETIRED: {Recalled: State.RETURNING},
     State.UNRETIRABLE: {Asked: State.OPEN, Recalled: State.RETURNING},
-    State.RETURNED: {},  # closed: a page that goes bad again gets a case of its own
+    # Closed: a page that goes bad again gets a case of its own.
+    State.RETURNED: {CameLate: State.RETURNING},
 }

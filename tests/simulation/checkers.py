@@ -17,7 +17,6 @@ from agent.contract.codec import decode
 from agent.contract.columns import Batch
 from agent.contract.frames import PAGE_SHIFT, Mfn
 from agent.contract.hypercall import PageUse
-from agent.contract.status import Rest
 from agent.contract.toolstack import DomainState
 from agent.retirement.case import Case, Origin
 from agent.retirement.docket import CAPPING
@@ -35,6 +34,7 @@ from tests.simulation.trouble import Kind
 # How long a guest may stand still, or lack its device, once nothing keeps the agent from helping.
 STILL_SECONDS_MAX = 120.0
 BEYOND_HELP = frozenset({PageUse.DOM0, PageUse.XEN_HEAP, PageUse.SHARED, PageUse.UNKNOWN})
+MARKED = frozenset({FrameState.OFFLINING, FrameState.OFFLINED})
 _NS = 1_000_000_000
 HEARD_SECONDS_MAX = 600.0  # between a stop, or a permission to stop, and what is heard or done
 MARGIN_NS = 3 * 3600 * _NS  # clocks are stepped: nobody judges what is so near to the window's edge
@@ -302,7 +302,7 @@ def what_others_mark_has_a_case(scene: Scene) -> Iterator[str]:
     """If it was marked before the agent looked last."""
     known = {case.mfn for case in scene.cases if case.state is not State.RETURNED}
     for mfn, at in scene.host.guests.marked.items():
-        is_marked = scene.state_of(mfn) in {FrameState.OFFLINING, FrameState.OFFLINED}
+        is_marked = scene.state_of(mfn) in MARKED
         if at < scene.keeper.life_since and is_marked and mfn not in known:
             yield f"page {mfn:#x} was marked by others, and has no case"
 
@@ -347,10 +347,15 @@ def what_was_granted_is_so(scene: Scene) -> Iterator[str]:
         # Of the boot that the agent knew: the host may have been in its next one.
         if request is None or request.boot != str(scene.host.boot_id) or asked.pages & later:
             continue
-        granted = sum(n for (rest, _), n in request.came if rest is Rest.RETIRED)
-        offlined = sum(scene.state_of(Mfn(m)) is FrameState.OFFLINED for m in asked.pages)
+        granted = sum(n for (rest, _), n in request.came if rest is request.wish.granted)
+        states = [scene.state_of(Mfn(mfn)) for mfn in asked.pages]
+        offlined = states.count(FrameState.OFFLINED)
         if request.takes and granted > offlined:
             yield f"request {request.id} says {granted} pages are retired, and {offlined} are"
+        others = scene.host.guests.marked.keys() | {one.mfn for one in scene.host.books.made}
+        marked = sum(state in MARKED for state in states)
+        if not (request.takes or asked.pages & others) and granted > len(states) - marked:
+            yield f"request {request.id} says {granted} pages are back, and {marked} are marked"
 
 
 def nobody_is_overruled_by_nobody(scene: Scene) -> Iterator[str]:

@@ -35,6 +35,7 @@ from agent.retirement.caps import Caps, StopCaps
 from agent.retirement.case import Case
 from agent.retirement.docket import Docket
 from agent.retirement.driver import Driver
+from agent.retirement.hindsight import Hindsight
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.outcome import (
     Done,
@@ -295,6 +296,13 @@ def _leaves_what_is_to_come_back_half_way() -> Patch:
     return mock.patch.object(Docket, "recall", return_value=None)
 
 
+def _forgets_what_may_come_late() -> Patch:
+    async def nothing(_: Hindsight) -> tuple[Case, ...]:
+        return ()
+
+    return mock.patch.object(Hindsight, "look", nothing)
+
+
 def _says_that_all_was_granted() -> Patch:
     def granted(one: Request, mfn: Mfn, known: Docket) -> Fate:
         return one.wish.granted, None
@@ -348,6 +356,7 @@ PLANTS: dict[str, Callable[[], Patch]] = {
         _asks_in_every_boot_for_what_others_marked_once,
         _forgets_requests_in_a_restart,
         _leaves_what_is_to_come_back_half_way,
+        _forgets_what_may_come_late,
         _says_that_all_was_granted,
         _opens_a_case_for_each_request,
         _tells_the_bus_only_once,

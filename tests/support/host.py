@@ -137,6 +137,20 @@ class Host:
     def is_offlined(self, mfn: int) -> bool:
         return self.pages[mfn].status is PageStatus.OFFLINED
 
+    def mark(self, mfn: int) -> None:
+        """Somebody takes this free page out of use."""
+        self.pages[mfn].status = PageStatus.OFFLINED
+
+    def come_late(self, carry_out: Callable[[], object]) -> None:
+        """Something is done a while from now."""
+
+        def come() -> None:
+            self.still_to_come -= 1
+            carry_out()
+
+        self.still_to_come += 1
+        asyncio.get_running_loop().call_later(LATE_SECONDS, come)
+
     def destroy(self, domid: int) -> None:
         """Somebody ends the guest."""
         guest = self.guests.pop(domid)
@@ -216,9 +230,12 @@ class Host:
             failed = {"status": PageStatus.FAILED, "refusal": Refusal.NO_FREE_MEMORY}
             pages = tuple(self._page(mfn).model_copy(update=failed) for mfn in mfns)
             return PagesReply(changed=False, pages=pages)
+        if trouble is LATE:
+            self.come_late(lambda: self._refusals(mfns, do))
+            raise Unreachable(f"{call}: no answer")
         refusals = self._refusals(mfns, do)
         self.power.line()
-        if trouble in {LOST, LATE}:
+        if trouble is LOST:
             raise Unreachable(f"{call}: no answer")
         pages = tuple(self._answer(mfn, refusal) for mfn, refusal in refusals.items())
         return PagesReply(changed=not any(refusals.values()), pages=pages)
@@ -432,13 +449,11 @@ class Host:
 
     def _later(self, domid: int | None, do: Callable[[Domain], ToolReply]) -> None:
         def carry_out() -> None:
-            self.still_to_come -= 1
             guest = Domain("") if domid is None else self.guests.get(domid)
             if guest is not None and guest.state is not DomainState.DYING:
                 do(guest)
 
-        self.still_to_come += 1
-        asyncio.get_running_loop().call_later(LATE_SECONDS, carry_out)
+        self.come_late(carry_out)
 
     async def _called(self, call: str) -> Trouble | None:
         self.power.line()

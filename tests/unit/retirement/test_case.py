@@ -19,6 +19,7 @@ from agent.retirement.ladder import Rung, Terms
 from agent.retirement.outcome import (
     Asked,
     BackOnline,
+    CameLate,
     Damaged,
     Done,
     Failed,
@@ -366,10 +367,10 @@ def test_every_answer_of_the_hypervisor_has_a_row(
     assert after(state, read(reply)).state in State
 
 
-def test_nobody_but_an_operator_takes_a_case_out_of_a_final_state() -> None:
-    """Nor out of where it is only looked at."""
+def test_only_for_an_operator_a_case_leaves_a_final_state() -> None:
+    """Or where it is only looked at: what comes late goes against what one asked for, too."""
     for state in State:
-        is_operators = set(TRANSITIONS[state]) <= {Asked, Recalled}
+        is_operators = set(TRANSITIONS[state]) <= {Asked, Recalled, CameLate}
         assert is_operators is (state.is_final or state is State.OBSERVED)
 
 

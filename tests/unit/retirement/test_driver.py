@@ -21,7 +21,7 @@ from agent.retirement.reason import Reason
 from agent.retirement.states import State
 from tests.support.cases import BOOT
 from tests.support.driving import Bench, ListLog, cases_of, in_line, quick
-from tests.support.host import FIRST, LOST, UNHEARD, Domain, Host, Page, a_host
+from tests.support.host import FIRST, LATE, LOST, UNHEARD, Domain, Host, Page, a_host
 
 EXCHANGE = ["suspend", "exchange", "resume"]
 SAVE = ["save", "restore"]
@@ -766,3 +766,63 @@ async def test_a_parked_page_is_not_commanded_by_two_at_once() -> None:
     host.when["offline"] = lambda: bench.recall(Mfn(FIRST))
     await bench.settle(until=lambda: bench.docket.cases[0].state is State.RETURNED)
     assert host.pages[FIRST].status is PageStatus.ONLINE
+
+
+async def taken_late(bench: Bench) -> None:
+    """Its page is asked for, and recalled before the call that nobody answers is carried out."""
+    host = bench.host
+    host.trouble["offline"] = [LATE, ToolOutcome.TRY_AGAIN]
+    host.when["offline"] = lambda: bench.recall(Mfn(FIRST))
+    await bench.settle(*cases_of(host))
+    assert bench.rests == {State.RETURNED}
+    assert host.still_to_come == 1
+
+
+async def until_late(bench: Bench) -> None:
+    """Until nothing can come late any more, and all is at rest."""
+    await bench.settle(until=lambda: bench.all_settled() and not bench.docket.doubtful)
+
+
+async def test_a_page_that_is_taken_late_is_given_back_once_more() -> None:
+    bench = Bench(host := a_host(Page(PageUse.FREE, None)))
+    await taken_late(bench)
+    await until_late(bench)
+    assert host.pages[FIRST].status is PageStatus.ONLINE
+    assert [case.state for case in bench.docket.cases] == [State.RETURNED]
+
+
+async def test_so_it_is_in_the_next_life() -> None:
+    bench = Bench(host := a_host(Page(PageUse.FREE, None)))
+    await taken_late(bench)
+    await bench.live_again(until=lambda: bench.all_settled() and not bench.docket.doubtful)
+    assert host.pages[FIRST].status is PageStatus.ONLINE
+
+
+async def test_what_an_earlier_life_has_asked_for_may_come_late() -> None:
+    """The power went off before anybody could write down that there was no answer."""
+    bench = Bench(host := a_host(Page(PageUse.FREE, None)))
+    bench.log.commits.append(cases_of(host))
+    host.when["query"] = lambda: host.come_late(lambda: host.mark(FIRST))
+    await bench.live_again(Mfn(FIRST), until=bench.all_rest)
+    assert bench.rests == {State.RETURNED}
+    await until_late(bench)
+    assert host.pages[FIRST].status is PageStatus.ONLINE
+
+
+async def test_a_broken_page_is_left_alone_though_it_was_taken_late() -> None:
+    bench = Bench(host := a_host(Page(PageUse.FREE, None)))
+    await taken_late(bench)
+    host.pages[FIRST].is_broken = True
+    await until_late(bench)
+    assert "online" not in host.commands
+    assert [case.state for case in bench.docket.cases] == [State.RETURNED]
+
+
+async def test_what_others_take_when_nothing_can_come_late_any_more_is_theirs() -> None:
+    bench = Bench(host := a_host(Page(PageUse.FREE, None)))
+    await taken_late(bench)
+    await until_late(bench)
+    host.mark(FIRST)
+    looks = iter(range(50))
+    await bench.settle(until=lambda: next(looks, None) is None)
+    assert host.is_offlined(FIRST)
