@@ -28,12 +28,34 @@ from tests.benchmarks.wire import NEVER_FIRES, TOPIC, Source, a_line, at_once
 from tests.support.line import Line
 from tests.support.mosquitto import PROGRAM
 
-SECONDS = 3.0 if QUICK else 30.0
 PATIENCE_SECONDS = 30.0
 PAGES = 10_000
 FIRST_PROBE = PAGES * STRIDE + 1
-PROBE_EVERY = 8  # messages
 ENOUGH = {"retirement": {"retired_memory_fraction_max": 0.1, "pages_per_rank_max": 100_000}}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast messages of `each` ereports come; every `probe_every`-th has a page that fails."""
+
+    ereports_per_second: int
+    each: int
+    seconds: float = 3.0 if QUICK else 30.0
+    probe_every: int = 8
+
+    @property
+    def messages_per_second(self) -> float:
+        return self.ereports_per_second / self.each
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When messages were published, and how long after that they were heard of, in seconds: of each
+    probe, that the agent asks about its page; of each message, that a subscriber has it.
+    """
+
+    probes: tuple[tuple[float, float], ...]
+    floors: tuple[tuple[float, float], ...]
 
 
 @dataclass(slots=True)
@@ -99,23 +121,29 @@ class Bystander:
 
 
 def main() -> None:
-    report([run("latency_10k_p99", 10_000, 64), run("latency_200k_p99", 200_000, 1024)])
+    report([run("latency_10k_p99", Pace(10_000, 64)), run("latency_200k_p99", Pace(200_000, 1024))])
 
 
-def run(name: str, ereports_per_second: int, each: int) -> Result:
+def run(name: str, pace: Pace) -> Result:
     with a_line({**NEVER_FIRES, **ENOUGH}) as line:
-        relay = Relay(line.folder / "relay.sock", line.folder / "hypercall.sock")
-        with relaying(relay):
-            put_between(line, relay)
-            bystander = Bystander(line.broker.port)
-            hearing, source = bystander.open(), Source(line.broker).open()
-            sent, probes = send(source, Storm(PAGES, 1_000_000), each, ereports_per_second / each)
-            wait_for(relay, probes)
-            hearing.loop_stop()
-            source.close()
-    late = [relay.named[mfn] - at for mfn, at in probes.items()]
-    floors = [heard - at for heard, at in zip(bystander.heard, sent, strict=False)]
-    return result(name, "seconds", [p99(late)], [p99(floors)])
+        heard = hear(line, pace)
+    return result(name, "seconds", [p99(heard.probes)], [p99(heard.floors)])
+
+
+def hear(line: Line, pace: Pace) -> Heard:
+    relay = Relay(line.folder / "relay.sock", line.folder / "hypercall.sock")
+    with relaying(relay):
+        put_between(line, relay)
+        bystander = Bystander(line.broker.port)
+        hearing, source = bystander.open(), Source(line.broker).open()
+        sent, probes = send(source, Storm(PAGES, 1_000_000), pace)
+        wait_for(relay, probes)
+        hearing.loop_stop()
+        source.close()
+    return Heard(
+        tuple((at, relay.named[mfn] - at) for mfn, at in probes.items()),
+        tuple((at, heard - at) for heard, at in zip(bystander.heard, sent, strict=False)),
+    )
 
 
 def put_between(line: Line, relay: Relay) -> None:
@@ -124,16 +152,15 @@ def put_between(line: Line, relay: Relay) -> None:
     line.start_agent()
 
 
-def send(
-    source: Source, storm: Storm, each: int, messages_per_second: float
-) -> tuple[list[float], dict[int, float]]:
+def send(source: Source, storm: Storm, pace: Pace) -> tuple[list[float], dict[int, float]]:
     """When each message was published, and each page that must be asked about."""
     sent, probes, mfns = list[float](), dict[int, float](), count(FIRST_PROBE)
     began = time.perf_counter()
-    for number in range(round(SECONDS * messages_per_second)):
-        probe = next(mfns) if number % PROBE_EVERY == 0 else None
-        payload = a_message(storm, each, probe)
-        time.sleep(max(0.0, began + number / messages_per_second - time.perf_counter()))
+    for number in range(round(pace.seconds * pace.messages_per_second)):
+        probe = next(mfns) if number % pace.probe_every == 0 else None
+        payload = a_message(storm, pace.each, probe)
+        due = began + number / pace.messages_per_second
+        time.sleep(max(0.0, due - time.perf_counter()))
         sent.append(time.perf_counter())
         source.start_sending(payload)
         if probe is not None:
@@ -158,8 +185,8 @@ def wait_for(relay: Relay, probes: dict[int, float]) -> None:
         time.sleep(0.05)
 
 
-def p99(seconds: Sequence[float]) -> float:
-    return float(np.quantile(seconds, 0.99))
+def p99(heard: Sequence[tuple[float, float]]) -> float:
+    return float(np.quantile([seconds for _, seconds in heard], 0.99))
 
 
 if __name__ == "__main__":
