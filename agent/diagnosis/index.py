@@ -70,6 +70,8 @@ class Index:
 
     def _staying(self, rows: I32, gone: Bools) -> I32:
         """Each of `rows`, or the first row behind it that stays."""
-        while (leaving := gone[rows]).any():
-            rows[leaving] = self._next[rows[leaving]]
+        leaving = np.flatnonzero(gone[rows])
+        while len(leaving):
+            rows[leaving] = onward = self._next[rows[leaving]]
+            leaving = leaving[gone[onward]]
         return rows

@@ -23,6 +23,7 @@ from agent.diagnosis.index import NOBODY, Index
 
 NEVER = -1  # in `times`: no error yet; sorts below every time
 _SHARE_EVICTED = 16
+_SAMPLED = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,12 +107,32 @@ class Slots:
         over = len(self) + wanted - self.rows_max
         if over <= 0:
             return 0
-        is_idle = self._stamps[: self._begun + 1] != 0
-        is_idle[busy] = False
-        idle = np.flatnonzero(is_idle)
-        count = min(max(over, self.rows_max // _SHARE_EVICTED), len(idle))
-        self._drop(idle[np.argpartition(self._stamps[idle], count - 1)[:count]])
-        return count
+        least = self._least_recent(max(over, self.rows_max // _SHARE_EVICTED), busy)
+        self._drop(least)
+        return len(least)
+
+    def _least_recent(self, count: int, busy: I64) -> I64:
+        """So many rows, none of the `busy` ones; all others if there are fewer."""
+        rows = self._likely(count, busy)
+        if len(rows) < count:
+            rows = self._idle(np.flatnonzero(self._stamps[: self._begun + 1]), busy)
+        count = min(count, len(rows))
+        return rows[np.argpartition(self._stamps[rows], count - 1)[:count]]
+
+    def _likely(self, count: int, busy: I64) -> I64:
+        """All rows touched before some moment at which, by a sample, there were enough of them: to
+        choose among these is several times faster than among all, and to the same end.
+        """
+        stamps = self._stamps[: self._begun + 1]
+        sample = stamps[:: max(1, len(stamps) // _SAMPLED)]
+        rank = min(len(sample) - 1, int(len(sample) * (count + len(busy)) / len(stamps) * 1.25) + 8)
+        early = np.flatnonzero(stamps < np.partition(sample, rank)[rank])
+        return self._idle(early[stamps[early] != 0], busy)
+
+    def _idle(self, rows: I64, busy: I64) -> I64:
+        is_busy = np.zeros(len(self._stamps), np.bool_)
+        is_busy[busy] = True
+        return rows[~is_busy[rows]]
 
     def _drop(self, rows: I64) -> None:
         self._index.remove(self.keys[rows], rows)
