@@ -87,6 +87,7 @@ def connect(
             migrated(db, path)  # before anything is changed: the file may be somebody else's
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA secure_delete = OFF")  # Debian's zeroes what it forgets, at length
             db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
         except BaseException:
             db.close()

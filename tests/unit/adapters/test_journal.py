@@ -17,6 +17,7 @@ import pytest
 from agent.adapters import journal as journal_module
 from agent.adapters import journal_store
 from agent.adapters.journal import Journal, JournalLimits
+from agent.adapters.journal_file import connect
 from agent.adapters.journal_schema import APPLICATION_ID, MIGRATIONS
 from agent.contract.columns import Batch
 from agent.contract.errors import AgentError
@@ -274,6 +275,12 @@ async def test_the_tail_is_never_forgotten(path: Path) -> None:
         await journal.snapshot(lambda: b"after 0", journal.last_batch_id)
         await committing
         assert await first_seqs(journal) == [1]
+
+
+def test_what_is_forgotten_is_not_overwritten_with_zeroes(path: Path) -> None:
+    """Debian's SQLite does, unless it is told not to: every byte is then written twice more."""
+    with closing(connect(path)) as db:
+        assert db.execute("PRAGMA secure_delete").fetchone() == (0,)
 
 
 async def test_a_journal_that_forgot_everything_does_not_count_from_the_start_again(
