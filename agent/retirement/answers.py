@@ -76,6 +76,11 @@ def is_marked(page: PageReply) -> bool:
     return page.status in MARKED and not page.is_broken
 
 
+def is_back(page: PageReply) -> bool:
+    """True if the page is in use, and nobody has asked for it."""
+    return page.status is PageStatus.ONLINE and not page.is_broken
+
+
 def to_broken(page: PageReply) -> Outcome:
     """A page that had an uncorrected error is taken as it is found, and asked nothing more."""
     return Offlined() if page.status is PageStatus.OFFLINED else NotNow(Reason.BROKEN)

@@ -313,6 +313,10 @@ class Docket:
         return tuple(self._owing.values())
 
     @property
+    def retired(self) -> tuple[Case, ...]:
+        return tuple(case for case in self._cases.values() if case.state is State.RETIRED)
+
+    @property
     def doubtful(self) -> tuple[Case, ...]:
         """Cases of pages given back, which a request without an answer may take yet."""
         return tuple(self._doubtful.values())

@@ -181,17 +181,23 @@ class Driver:
     async def _watch(self) -> None:
         """Look at the parked pages now and then: they may have been freed; and at the postponed
         ones of a guest, once it may be stopped. Who only observes does neither, but looks at what
-        others have marked, and what came late.
+        others have marked, and at closed cases.
         """
         for turn in count():
             if await set_within(self._stopping, self.manners.watch_seconds):
                 return
-            for case in await self._hindsight.look():
-                self.submit(case)
+            await self._look_back(turn)
             await self.look_at(sorted(self.docket.resting(State.FOUND), key=_attempts))
             if not self.manners.observes:
                 await self._look_at(self._parked(turn), partial(self._ask_about, turn))
                 await self._look_at_postponed()
+
+    async def _look_back(self, turn: int) -> None:
+        reopened = await self._hindsight.look_at_given_back()
+        if self.manners.audits(turn):
+            reopened += await self._hindsight.look_at_retired()
+        for case in reopened:
+            self.submit(case)
 
     def _parked(self, turn: int) -> list[Case]:
         """First those that are due, and of these the ones that were asked about least."""

@@ -16,7 +16,7 @@ class Manners:
     """Seconds, and how many cases (and how many stops) at once.
 
     `observes`: pages are looked at, and nothing is asked for. After `late_seconds`, a command that
-    nobody answered is not carried out any more.
+    nobody answered is not carried out any more. Every `audit_seconds` retired pages are looked at.
     """
 
     retry_seconds_first: float = 0.5
@@ -25,6 +25,7 @@ class Manners:
     watch_seconds: float = 60.0
     gather_seconds: float = 2.0
     late_seconds: float = 600.0
+    audit_seconds: float = 3600.0
     cases_in_flight_max: int = 8
     terms: Terms = field(default_factory=Terms)
     stops: StopCaps = field(default_factory=StopCaps)
@@ -44,6 +45,10 @@ class Manners:
         was: every time at first, then half as often after each, and not all in the same round.
         """
         return (turn + case.mfn) % (1 << min(case.attempts, WATCH_DOUBLINGS_MAX)) == 0
+
+    def audits(self, turn: int) -> bool:
+        """True if the watch looks at retired pages in its `turn`-th round: so in the first."""
+        return turn % max(1, round(self.audit_seconds / self.watch_seconds)) == 0
 
     def delay_in_turn_seconds(self, case: Case) -> float:
         """The same, while its guest waits with us: so it is asked soon, and again."""

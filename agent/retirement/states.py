@@ -42,7 +42,7 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True when nobody but an operator will ever change it."""
+        """True when nothing follows of itself: only an operator, or others, will change it."""
         return self in {State.RETIRED, State.UNRETIRABLE, State.RETURNED}
 
     @property

@@ -249,7 +249,11 @@ TRANSITIONS: dict[State, dict[type[Outcome], Target]] = {
         TryAgain: State.RETURNING,
         Failed: State.CONFIRMING,
     },
-    State.RETIRED: {Recalled: State.RETURNING},
+    State.RETIRED: {  # in use again though nobody asked us: ours is asked for once more
+        BackOnline: State.OPEN,
+        Returned: State.RETURNED,
+        Recalled: State.RETURNING,
+    },
     State.UNRETIRABLE: {Asked: State.OPEN, Recalled: State.RETURNING},
     # Closed: a page that goes bad again gets a case of its own.
     State.RETURNED: {CameLate: State.RETURNING},

@@ -300,7 +300,7 @@ def _forgets_what_may_come_late() -> Patch:
     async def nothing(_: Hindsight) -> tuple[Case, ...]:
         return ()
 
-    return mock.patch.object(Hindsight, "look", nothing)
+    return mock.patch.object(Hindsight, "look_at_given_back", nothing)
 
 
 def _says_that_all_was_granted() -> Patch:

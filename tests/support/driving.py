@@ -32,6 +32,7 @@ def quick(terms: Terms | None = None, mapped_seconds: float = 0.01) -> Manners:
         retry_seconds_max=0.002,
         watch_seconds=0.01,
         late_seconds=3 * LATE_SECONDS,
+        audit_seconds=0.01,
         terms=replace(terms or Terms(), mapped_seconds=mapped_seconds),
     )
 

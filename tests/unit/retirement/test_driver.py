@@ -12,7 +12,7 @@ from agent.contract.hypercall import PAGES_MAX, PageStatus, PageUse
 from agent.contract.toolstack import HERE, DomainsReply, DomainState, ToolOutcome
 from agent.events import CaseMoved, GuestFoundStopped, GuestPaused
 from agent.retirement.caps import Caps
-from agent.retirement.case import Case
+from agent.retirement.case import Case, Origin
 from agent.retirement.docket import Docket
 from agent.retirement.ladder import Rung, Terms
 from agent.retirement.manners import Manners
@@ -826,3 +826,52 @@ async def test_what_others_take_when_nothing_can_come_late_any_more_is_theirs() 
     looks = iter(range(50))
     await bench.settle(until=lambda: next(looks, None) is None)
     assert host.is_offlined(FIRST)
+
+
+# Behind the agent's back
+
+
+async def test_a_retired_page_that_is_back_in_use_is_asked_for_once_more() -> None:
+    """Somebody brought it back with another tool, or an online came late."""
+    bench = await settled(host := a_host(Page(PageUse.FREE, None)))
+    host.pages[FIRST].status = PageStatus.ONLINE
+    await bench.settle(until=lambda: host.is_offlined(FIRST) and bench.all_rest())
+    assert bench.rests == {State.RETIRED}
+
+
+async def test_that_somebody_brings_it_back_again_and_again_is_told() -> None:
+    bench = await settled(host := a_host(Page(PageUse.FREE, None)))
+
+    def brought_back() -> bool:
+        if bench.docket.cases[0].state is State.RETIRED:
+            host.pages[FIRST].status = PageStatus.ONLINE
+        return Reason.COMES_BACK in {case.reason for case in bench.log.saved}
+
+    await bench.settle(until=brought_back)
+
+
+async def test_a_page_that_others_had_taken_is_theirs_to_bring_back() -> None:
+    bench = await settled(host := a_host(Page(PageUse.FREE, None)))
+    bench.docket.put(replace(bench.docket.cases[0], origin=Origin.FOUND))
+    host.pages[FIRST].status = PageStatus.ONLINE
+    await bench.settle(until=lambda: bench.docket.cases[0].state is State.RETURNED)
+    assert not host.is_offlined(FIRST)
+
+
+async def test_after_a_reboot_that_nobody_has_noticed_yet_retired_pages_are_left_alone() -> None:
+    """They may lie on another DIMM now."""
+    bench = await settled(host := a_host(Page(PageUse.FREE, None)))
+    host.pages[FIRST].status, host.boot = PageStatus.ONLINE, UUID(int=5)
+    looks = iter(range(50))
+    await bench.settle(until=lambda: next(looks, None) is None)
+    assert rest_of(bench) == [(State.RETIRED, None)]
+    assert not host.is_offlined(FIRST)
+
+
+async def test_retired_pages_are_looked_at_together_and_not_in_every_round() -> None:
+    bench = await settled(host := a_host(*(Page(PageUse.FREE, None) for _ in range(3))))
+    bench.manners = replace(bench.manners, audit_seconds=3600.0)
+    asked = host.calls.count("query")
+    looks = iter(range(50))
+    await bench.settle(until=lambda: next(looks, None) is None)
+    assert host.calls.count("query") == asked + 1
