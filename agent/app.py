@@ -212,6 +212,7 @@ class Agent:
         docket = Docket(_caps(config, host), str(host.boot_id), modules_of(host))
         earlier = await journal.recover()
         changed = await _restore(earlier, journal, diagnosis, docket, clock)
+        replaced = diagnosis.meet(modules_of(host))
         _tell_reboot(parts.earlier_boot or _boot_of(earlier.cases), docket, changed, observe)
         _tell_restored(changed, docket, observe)
         driver = Driver(acts, journal, docket, observe, clock, _manners(config))
@@ -240,7 +241,9 @@ class Agent:
         insight = Insight(host, diagnosis, docket, driver, overview.dimm_errors, overview.case)
         renew = _renewal(parts.board, overview, observe)
         checkup = Checkup(acts, parts.broker, host.boot_id, renew)
-        observe(_started(config, host, docket, admission))
+        observe(replace(_started(config, host, docket, admission), replaced=replaced))
+        if replaced:  # or an agent that is killed soon would find them replaced once more
+            await pipeline.snapshot()
         return cls(
             parts.broker,
             pipeline,

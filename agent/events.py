@@ -22,6 +22,7 @@ class Started:
     """The agent knows its host and what an earlier life left, and begins: before any other news.
 
     `modules` are the DIMMs of the host; what may be retired of all of it and of a rank is in pages.
+    In the slots `replaced` there is another DIMM than before: its rows and banks begin anew.
     """
 
     mode: str
@@ -30,6 +31,7 @@ class Started:
     pages_per_rank_max: int
     cases: tuple[Case, ...]
     missing: int
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ from agent.events import (
     PolicyRefused,
     PolicyReloaded,
     RowFailing,
+    Started,
 )
 from agent.retirement.case import Case
 from agent.retirement.reason import TEXT, Reason
@@ -188,6 +189,12 @@ class EventLog:
     @singledispatchmethod
     def _write(self, event: Event) -> None:
         """An event without a line of its own is counted (`metrics`), and not told."""
+
+    @_write.register
+    def _(self, event: Started) -> None:
+        why = "what rows and banks of the one before had is forgotten"
+        for slot in event.replaced:
+            self._log.info("dimm_replaced", dimm=slot, reason=why)
 
     @_write.register
     def _(self, event: BatchTaken) -> None:

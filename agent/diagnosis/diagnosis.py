@@ -74,6 +74,12 @@ class Diagnosis:
             times = np.fromiter(before_ns.values(), np.int64, len(before_ns))
             self.policy.serd.forget(mfns, times)
 
+    def meet(self, modules: Mapping[str, str]) -> tuple[str, ...]:
+        """The DIMMs that the host has now, by slot; the slots in which that is another one than
+        before, whose rows and banks are forgotten.
+        """
+        return self.policy.dram.meet(modules)
+
     def snapshot(self) -> bytes:
         """All of it; equal states give equal bytes."""
         return self.frozen()()

@@ -12,7 +12,7 @@ against none.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,15 @@ import numpy as np
 from agent.contract.columns import I64, UNKNOWN, Batch, Bools, Kind
 from agent.contract.errors import AgentError
 from agent.diagnosis.engines import Serd, SerdSettings, reason_of
-from agent.diagnosis.place import ROWS_MAX, Place, Places, is_bank_named, rows_of
+from agent.diagnosis.place import (
+    ROWS_MAX,
+    Place,
+    Places,
+    banks_of_rows,
+    dimms_of,
+    is_bank_named,
+    rows_of,
+)
 
 _PREFIX = struct.Struct("<QQQ")
 
@@ -85,6 +93,11 @@ class Engine:
         )
         return Found(failing, fired.evicted, fired.over)
 
+    def let_go(self, chosen: Callable[[I64], Bools]) -> None:
+        """Forget the places that are `chosen`."""
+        if self._serd is not None:
+            self._serd.let_go(chosen)
+
     def hottest(self, k: int) -> tuple[Hot, ...]:
         """`k` places: those that failed, the latest first, then those nearest to failing."""
         if self._serd is None:
@@ -114,7 +127,8 @@ class Dram:
 
     A snapshot is
 
-        labels_bytes u64  rows_bytes u64  banks_bytes u64  labels (JSON)  rows (npz)  banks (npz)
+        labels_bytes u64  rows_bytes u64  banks_bytes u64
+        labels and modules (JSON)  rows (npz)  banks (npz)
     """
 
     def __init__(self, row: SerdSettings | None = None, bank: SerdSettings | None = None) -> None:
@@ -145,6 +159,16 @@ class Dram:
             rows_evicted=of_rows.evicted,
             banks_evicted=of_banks.evicted,
         )
+
+    def meet(self, modules: Mapping[str, str]) -> tuple[str, ...]:
+        """The DIMMs that are there now, by slot: forget the rows and banks of those that are not
+        there any more. The slots that have another.
+        """
+        replaced = self._places.meet(modules)
+        gone = self._places.numbers_of(replaced)
+        self.banks.let_go(lambda banks: np.isin(dimms_of(banks), gone))
+        self.rows.let_go(lambda rows: np.isin(dimms_of(banks_of_rows(rows)), gone))
+        return replaced
 
     def frozen(self) -> Callable[[], bytes]:
         """A copy of it as it is now; call it, in any thread, for the snapshot."""

@@ -108,7 +108,7 @@ class Slots:
         if over <= 0:
             return 0
         least = self._least_recent(max(over, self.rows_max // _SHARE_EVICTED), busy)
-        self._drop(least)
+        self.drop(least)
         return len(least)
 
     def _least_recent(self, count: int, busy: I64) -> I64:
@@ -134,7 +134,8 @@ class Slots:
         is_busy[busy] = True
         return rows[~is_busy[rows]]
 
-    def _drop(self, rows: I64) -> None:
+    def drop(self, rows: I64) -> None:
+        """Let the pages of these distinct rows go."""
         self._index.remove(self.keys[rows], rows)
         self._stamps[rows] = 0
         self._free = np.concatenate((self._free, rows))

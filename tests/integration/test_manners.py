@@ -30,6 +30,7 @@ async def test_what_is_retired_stays_so_over_a_reboot_but_not_on_another_dimm(li
     gone = {case.mfn for case in before.cases if case.dimm == dropped.dimm}
     assert {case.mfn for case in after.cases if case.rest is Rest.RETURNED} == gone
     assert {fields["reason"] for fields in line.told("case_dropped")} == {"dimm_replaced"}
+    assert [fields["dimm"] for fields in line.told("dimm_replaced")] == [dropped.dimm]
 
 
 async def test_an_agent_that_observes_changes_nothing_until_it_is_to_enforce(line: Line) -> None:

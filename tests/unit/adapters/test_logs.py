@@ -35,6 +35,7 @@ from agent.events import (
     HostRebooted,
     MessageRefused,
     RowFailing,
+    Started,
 )
 from agent.retirement.reason import Reason
 from agent.retirement.states import State
@@ -157,6 +158,11 @@ def test_a_reboot_of_the_host_is_one_line_with_both_boots(stream: StringIO) -> N
     line = line_of(stream, HostRebooted("old", "new", 3))
     assert line["event"] == "host_rebooted"
     assert (line["old_boot"], line["new_boot"], line["cases_taken_up"]) == ("old", "new", 3)
+
+
+def test_another_dimm_in_an_old_slot_is_a_line(stream: StringIO) -> None:
+    line = line_of(stream, Started("enforce", (), 5, 64, (), missing=0, replaced=("A",)))
+    assert (line["event"], line["dimm"]) == ("dimm_replaced", "A")
 
 
 @pytest.mark.parametrize("state", [State.RETIRED, State.PARKED])

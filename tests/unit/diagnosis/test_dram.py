@@ -1,5 +1,7 @@
 """What counts against a row and a bank, and what does not. Exactness is a property."""
 
+import struct
+
 import pytest
 
 from agent.contract.columns import UNKNOWN, Kind
@@ -162,3 +164,56 @@ def test_a_failed_row_that_goes_on_is_the_last_to_be_forgotten() -> None:
     errors(dram, ROW)
     assert errors(dram, Place("B", 0, 0, 0)).rows_evicted == 1
     assert errors(dram, ROW, ROW).rows == ()
+
+
+# Another DIMM in the slot
+
+
+def hot_rows(dram: Dram) -> list[Place]:
+    return [hot.place for hot in dram.rows.hottest(10)]
+
+
+def test_what_a_replaced_dimm_had_is_forgotten_and_of_the_others_nothing() -> None:
+    dram = a_dram()
+    dram.meet({"A": "old", "B": "stays"})
+    errors(dram, ROW, ROW, Place("B", 1, 7, 1), BANK)
+    assert dram.meet({"A": "new", "B": "stays"}) == ("A",)
+    assert hot_rows(dram) == [Place("B", 1, 7, 1)]
+    assert [hot.place for hot in dram.banks.hottest(10)] == [Place("B", 1, 7)]
+
+
+def test_a_row_of_the_new_dimm_fails_by_its_own_errors() -> None:
+    dram = a_dram()
+    dram.meet({"A": "old"})
+    errors(dram, ROW, ROW)
+    dram.meet({"A": "new"})
+    assert errors(dram, ROW).rows == ()
+    assert len(errors(dram, ROW).rows) == 1
+
+
+def test_a_dimm_that_nobody_knew_is_not_taken_for_another() -> None:
+    """Nor one of which the host says nothing this time."""
+    dram = a_dram()
+    errors(dram, ROW)
+    assert dram.meet({"A": "first"}) == ()
+    assert dram.meet({}) == ()
+    assert hot_rows(dram) == [ROW]
+    assert dram.meet({"A": "second"}) == ("A",)
+
+
+def test_which_dimm_was_there_is_remembered_across_a_start() -> None:
+    dram, next_life = a_dram(), a_dram()
+    dram.meet({"A": "old"})
+    errors(dram, ROW)
+    next_life.restore(dram.frozen()())
+    assert next_life.meet({"A": "new"}) == ("A",)
+    assert hot_rows(next_life) == []
+
+
+def test_a_snapshot_of_before_dimms_were_remembered_is_taken_over() -> None:
+    old, dram = a_dram(), a_dram()
+    errors(old, ROW)
+    labels, rows, banks = b'["A"]', old.rows.frozen()(), old.banks.frozen()()
+    dram.restore(struct.pack("<QQQ", *map(len, (labels, rows, banks))) + labels + rows + banks)
+    assert hot_rows(dram) == [ROW]
+    assert dram.meet({"A": "first"}) == ()
