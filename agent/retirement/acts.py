@@ -191,7 +191,6 @@ class Acts:
             State.RESTORING: self._restore,
             State.MIGRATING: self._migrate,
             State.ATTACHING: self._attach,
-            State.RETURNING: self._online,
         }
         return commands[state]
 
@@ -204,6 +203,7 @@ class Acts:
             State.POSTPONED: self._query,
             State.FOUND: self._query,
             State.EXCHANGING: self._exchange,
+            State.RETURNING: self._online,
         }
         return commands.get(state)
 
@@ -230,12 +230,15 @@ class Acts:
         guests = await self._guests([page for page in pages if answers.is_pending(page)])
         return {page.mfn: tell(page, guests.get(page.owner, UNLISTED)) for page in pages}
 
-    async def _online(self, case: Case) -> Outcome:
-        page = await self._page(self.hypervisor.query, case)
-        known = answers.to_recall(page)
-        if known is not None:  # a broken page is never asked for: Xen may panic
-            return known
-        return answers.to_online(await self._page(self.hypervisor.online, case))
+    async def _online(self, cases: Sequence[Case]) -> tuple[Outcome, ...]:
+        seen = {page.mfn: answers.to_recall(page) for page in await self._pages(cases)}
+        outcomes = {mfn: known for mfn, known in seen.items() if known is not None}
+        # A broken page is never asked for: Xen may panic.
+        marked = [case.mfn for case in cases if case.mfn not in outcomes]
+        if marked:
+            pages = await self._about(self.hypervisor.online, marked)
+            outcomes |= {page.mfn: answers.to_online(page) for page in pages}
+        return tuple(outcomes[case.mfn] for case in cases)
 
     async def _wait(self, case: Case) -> Outcome:
         page = await self._page(self.hypervisor.query, case)

@@ -124,7 +124,7 @@ class Desk:
     async def run(self) -> None:
         """Feed what is to be fed, for ever. Begin when the driver has recovered."""
         for request in self._open:
-            self._recall(request.under_way if not request.takes else ())
+            await self._recall(request.under_way if not request.takes else ())
         while True:
             went_on = [await self._go_on(request.id) for request in self._open]
             if not any(went_on):
@@ -149,7 +149,7 @@ class Desk:
         await self._save(now, *(after for _, after in moves))
         await self._hand_on(moves, seen)
         if not now.takes:
-            self._recall(mfns)
+            await self._recall(mfns)
         return bool(mfns)
 
     def _next(self, request: Request) -> tuple[Mfn, ...]:
@@ -195,11 +195,9 @@ class Desk:
             else:
                 self.observe(CaseMoved(after, before.state, 0.0))
 
-    def _recall(self, mfns: Sequence[Mfn]) -> None:
-        for mfn in mfns:
-            case = self.docket.recall(mfn)
-            if case is not None:
-                self.driver.recall(case)
+    async def _recall(self, mfns: Sequence[Mfn]) -> None:
+        recalled = [self.docket.recall(mfn) for mfn in mfns]
+        await self.driver.give_back([case for case in recalled if case is not None])
 
     async def _save(self, request: Request, *cases: Case) -> None:
         self._keep(request)

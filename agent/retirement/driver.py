@@ -6,6 +6,7 @@
     found     ──► the same, but nothing follows from it except that it has left
     postponed ──► read back, all of a guest at once, when it may be stopped again
     recalled  ──► back into use, as soon as its guest is in nobody's hands
+    closed    ──► looked at again, and seldom taken up once more (`hindsight.py`)
 
 Deciding is in `advance.py` and `batch.py`, asking in `acts.py`; here is only the order of things.
 Whoever comes back from waiting reads the case from the docket anew: a stop for another page may
@@ -77,6 +78,23 @@ class Driver:
         self.submit(case)
         if sleeper := self._sleepers.get(case.mfn):
             sleeper.set()
+
+    async def give_back(self, cases: Sequence[Case]) -> None:
+        """Have these, as `recall` does, brought back into use: together those that are at rest. No
+        more than one call may name.
+        """
+        is_stopping = self._stopping.is_set()
+        for case in cases:
+            if is_stopping or not case.state.is_at_rest:
+                self.recall(case)
+        if not is_stopping:
+            await self._look_at([case for case in cases if case.state.is_at_rest], self._return)
+
+    async def _return(self, cases: Sequence[Case]) -> None:
+        await self._steps.skip([(case, Recalled()) for case in cases])
+        returning = [case for case in self._steps.now(cases) if case.state is State.RETURNING]
+        if returning:
+            await self._steps.take(returning)
 
     def stop(self) -> None:
         """Take no new step, except to bring a guest back."""

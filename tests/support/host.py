@@ -89,7 +89,8 @@ class Host:
 
     `trouble` maps a call to what it comes to next, once each. `when` is called, once, as a call is
     made. `still_to_come` counts what will be carried out late. An exchange is refused for the sake
-    of `pages_to_blame`. No more than `listed_max` marked pages are listed in one answer.
+    of `pages_to_blame`; those of `never_back` are not brought back. No more than `listed_max`
+    marked pages are listed in one answer.
     """
 
     pages: dict[int, Page] = field(default_factory=dict[int, Page])
@@ -107,6 +108,7 @@ class Host:
     most_at_once: int = 0
     exchanged: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
     pages_to_blame: set[int] = field(default_factory=set[int])
+    never_back: set[int] = field(default_factory=set[int])
     still_to_come: int = 0
     listed_max: int = 1024
     _origins: dict[str, int] = field(default_factory=dict[str, int])
@@ -204,8 +206,11 @@ class Host:
             page.status = PageStatus.OFFLINED if free else PageStatus.OFFLINE_PENDING
         return None
 
-    def _online(self, mfn: Mfn) -> None:
+    def _online(self, mfn: Mfn) -> Refusal | None:
+        if mfn in self.never_back:
+            return Refusal.CANNOT_RETURN
         self.pages[mfn].status = PageStatus.ONLINE
+        return None
 
     def _swap(self, mfn: Mfn) -> Refusal | None:
         page = self.pages[mfn]

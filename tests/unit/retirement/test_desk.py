@@ -240,6 +240,42 @@ async def test_free_pages_go_in_one_call_and_one_commit_a_step() -> None:
         assert len(life.bench.log.commits) == 2
 
 
+async def test_pages_come_back_in_one_call_and_one_commit_a_step_too() -> None:
+    async with a_life(host := free(100)) as life:
+        await life.desk.take(pages(Wish.OFFLINE, 100))
+        await life.over()
+        commits = len(life.bench.log.commits)
+        await life.desk.take(pages(Wish.ONLINE, 100, "back"))
+        assert await life.over("back") == {(Rest.RETURNED, None): 100}
+        assert host.calls.count("online") == 1
+        assert len(life.bench.log.commits) == commits + 2
+
+
+async def test_a_broken_page_does_not_keep_the_others_of_its_request_out_of_use() -> None:
+    async with a_life(host := free(3)) as life:
+        await life.desk.take(pages(Wish.OFFLINE, 3))
+        await life.over()
+        host.pages[FIRST].is_broken = True
+        await life.desk.take(pages(Wish.ONLINE, 3, "back"))
+        assert await life.over("back") == {
+            (Rest.RETURNED, None): 2,
+            (Rest.RETIRED, Reason.BROKEN): 1,
+        }
+
+
+async def test_a_page_that_is_refused_does_not_either() -> None:
+    """It is asked for alone once more, and so is each of the others."""
+    async with a_life(host := free(3)) as life:
+        await life.desk.take(pages(Wish.OFFLINE, 3))
+        await life.over()
+        host.never_back = {FIRST}
+        await life.desk.take(pages(Wish.ONLINE, 3, "back"))
+        assert await life.over("back") == {
+            (Rest.RETURNED, None): 2,
+            (Rest.RETIRED, Reason.CANNOT_RETURN): 1,
+        }
+
+
 async def test_a_cancelled_request_begins_no_page_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "PAGES_AT_ONCE", 2)
     async with a_life(host := free(20)) as life:
