@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from agent import app as service
+from agent.adapters.broker_settings import parse_url
 from agent.config import load
 
 
@@ -44,6 +45,7 @@ def run(
     """
     settings = load(config)
     if check:
+        parse_url(settings.broker.url)
         typer.echo(f"{config}: good; guards {settings.host}, listens to {settings.broker.url}")
         return
     asyncio.run(service.run(settings, config))

@@ -1,11 +1,11 @@
 """`pagewarden status`: the running agent at a glance."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from agent.adapters.client import fetch
 from agent.commands.options import (
@@ -15,6 +15,7 @@ from agent.commands.options import (
     SocketOption,
     socket_of,
 )
+from agent.commands.table import print_table
 from agent.contract.status import HotPlace, StatusView, View, WornDimm
 
 
@@ -59,14 +60,15 @@ def _print(view: StatusView) -> None:
     console = Console(highlight=False)
     about = f"pagewarden {view.version}  {view.mode}"
     console.print(f"[bold]{view.host}[/]  {about}  {health_of(view)}")
-    console.print(_counts(view))
+    for name, value in _counts(view).items():
+        console.print(f"[dim]{name:<16}[/]  {escape(value)}", soft_wrap=True)
     for worn in view.replace_dimms:
         console.print(f"[yellow]replace DIMM {told(worn)}[/]: it has lost as many pages as it may")
-    if view.hot_pages:
-        console.print(_hot_pages(view))
-    for title, places in (("hottest rows", view.hot_rows), ("hottest banks", view.hot_banks)):
-        if places:
-            console.print(_hot_places(title, places))
+    _print_hot(console, "pages nearest to their threshold", ("page", "errors"), _pages(view))
+    places = ("place", "errors counted", "state")
+    _print_hot(console, "hottest rows", places, map(heat, view.hot_rows))
+    banks = "hottest banks, without what a failing row explains"
+    _print_hot(console, banks, places, map(heat, view.hot_banks))
 
 
 def told(worn: WornDimm) -> str:
@@ -75,39 +77,37 @@ def told(worn: WornDimm) -> str:
     return f"{worn.dimm} (rank {ranks})" if ranks else worn.dimm
 
 
-def _counts(view: StatusView) -> Table:
-    table = Table.grid(padding=(0, 2))
+def _counts(view: StatusView) -> dict[str, str]:
     pauses, caps = view.guest_pauses_seconds, view.caps
-    for name, value in {
+    return {
         "ereports": f"{view.ereports:,} ({view.errors:,} errors), {view.duplicates:,} duplicates",
         "missing": f"{view.missing:,} now; {view.recovered:,} came late, {view.lost:,} given up",
         "messages refused": f"{view.refused_messages:,}",
         "pages counted": f"{view.pages_tracked:,}",
-        "cases": ", ".join(f"{count} {rest}" for rest, count in view.cases.items()),
-        "pages taken": f"{caps.pages_taken:,} of the {caps.pages_max:,} that may be",
+        "cases": ", ".join(f"{count:,} {rest}" for rest, count in view.cases.items()),
+        "toward the cap": f"{caps.pages_taken:,} of {caps.pages_max:,} pages that may be taken",
         "guest pauses": f"{pauses.count}, median {pauses.p50:.3f} s, longest {pauses.max:.3f} s",
-    }.items():
-        table.add_row(f"[dim]{name}[/]", value)
-    return table
+    }
 
 
-def _hot_pages(view: StatusView) -> Table:
-    table = Table("page", "errors", title="nearest to their threshold", title_justify="left")
+def _pages(view: StatusView) -> Iterator[tuple[str, str]]:
     for page in view.hot_pages:
-        table.add_row(f"{page.mfn:#x}", f"{page.errors} of {page.threshold}")
-    return table
+        yield f"{page.mfn:#x}", f"{page.errors} of {page.threshold}"
 
 
-def _hot_places(title: str, places: Sequence[HotPlace]) -> Table:
-    table = Table("place", "errors", "", title=title, title_justify="left")
-    for place in places:
-        table.add_row(*heat(place))
-    return table
+def _print_hot(
+    console: Console, title: str, heading: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Nothing, if there are none."""
+    cells = [[Text(cell) for cell in row] for row in rows]
+    if cells:
+        console.print(f"[bold]{title}[/]")
+        print_table(console, heading, cells)
 
 
 def heat(hot: HotPlace) -> tuple[str, str, str]:
     """Where, how near to failing, and whether it fails."""
     row = "" if hot.row is None else f", row {hot.row}"
     state = "failing" if hot.errors >= hot.threshold else ""
-    where = f"{escape(hot.dimm)}, rank {hot.rank}, bank {hot.bank}{row}"
+    where = f"{hot.dimm}, rank {hot.rank}, bank {hot.bank}{row}"
     return where, f"{hot.errors} of {hot.threshold}", state
