@@ -10,6 +10,7 @@ from tests.support.needs import missing
 from tests.support.nspawn import ROOT, Booted
 
 UNIT = ROOT / "config" / "systemd" / "pagewarden.service"
+FOR_XEN = UNIT.with_name("pagewarden-xen.conf")
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,37 @@ def test_the_journal_knows_which_lines_a_person_should_look_at(booted: Booted) -
     """Its priority is that of the line."""
     levels = {(json.loads(e["MESSAGE"])["level"], e["PRIORITY"]) for e in entries(booted)}
     assert levels == {("info", "6"), ("warning", "4")}
+
+
+@pytest.fixture(scope="module")
+def booted_for_xen(tmp_path_factory: pytest.TempPathFactory) -> Booted:
+    """The same boot, with the drop-in for a dom0 beside the unit."""
+    if not nspawn.is_possible():
+        missing("nspawn")
+    return nspawn.boot(tmp_path_factory.mktemp("systemd-xen"), UNIT, FOR_XEN)
+
+
+@pytest.mark.parametrize("step", ["start", "reload", "stop"])
+def test_systemd_calls_each_step_done_on_a_xen_host_too(booted_for_xen: Booted, step: str) -> None:
+    assert booted_for_xen.text(step).strip() == "0", booted_for_xen.text("probe.log")
+
+
+def test_on_a_xen_host_nothing_is_shut_that_root_has(booted_for_xen: Booted) -> None:
+    """What `xl` cannot reach, a guest that it restores is lost for."""
+    process, first = booted_for_xen.shown("process"), booted_for_xen.shown("first")
+    for right in ("Uid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp_filters"):
+        assert process[right] == first[right], right
+    assert booted_for_xen.text("ns") == booted_for_xen.text("ns-1") != ""
+
+
+def test_on_a_xen_host_no_device_is_shut(booted_for_xen: Booted) -> None:
+    """One that is allowed by name shuts all others."""
+    running = booted_for_xen.shown("running")
+    assert (running["DevicePolicy"], running.get("DeviceAllow", "")) == ("auto", "")
+
+
+def test_on_a_xen_host_a_stop_leaves_xl_to_finish(booted_for_xen: Booted) -> None:
+    assert booted_for_xen.shown("running")["KillMode"] == "process"
 
 
 def test_a_unit_without_its_reload_would_be_found_out(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def is_possible() -> bool:
     return done.returncode == 0
 
 
-def boot(folder: Path, unit: Path) -> Booted:
+def boot(folder: Path, unit: Path, *drop_ins: Path) -> Booted:
     """Boot, and let the probe do its work with `unit`; then cut the power."""
     out, world, units, opt = (folder / name for name in ("out", "world", "units", "opt"))
     for place in (out, world, units / f"{unit.name}.d", opt / ".venv" / "bin"):
@@ -96,6 +96,8 @@ def boot(folder: Path, unit: Path) -> Booted:
     shutil.copy(unit, units)
     (units / "probe.service").write_text(PROBE)
     (units / f"{unit.name}.d" / "group.conf").write_text("[Service]\nSupplementaryGroups=xen\n")
+    for drop_in in drop_ins:
+        shutil.copy(drop_in, units / f"{unit.name}.d")
     (world / "agent.toml").write_text(CONFIG)
     shutil.copy(Path(__file__).with_name("systemd_probe.sh"), world / "probe")
     program = opt / ".venv" / "bin" / "pagewarden"

@@ -17,7 +17,10 @@ systemctl start pagewarden; echo $? > /out/start
 until_so has '"observed":[3-9]'  # between two looks there may be more
 until_so well
 systemctl show pagewarden > /out/running
-cat "/proc/$(systemctl show pagewarden -P MainPID)/status" > /out/process
+pid=$(systemctl show pagewarden -P MainPID)
+cat "/proc/$pid/status" > /out/process; cat /proc/1/status > /out/first
+for each in 1 "$pid"; do readlink "/proc/$each"/ns/{ipc,mnt,net,user,uts} > "/out/ns-$each"; done
+mv "/out/ns-$pid" /out/ns
 
 sed -i s/observe/enforce/ /etc/pagewarden/agent.toml
 systemctl reload pagewarden; echo $? > /out/reload

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.xen import conforming, nesting, retiring
+from tests.xen import conforming, nesting, retiring, serving
 from tests.xen.image import image
-from tests.xen.machine import PV_ALONE, WITH_PVH, Machine
+from tests.xen.machine import PV_ALONE, WITH_PVH, WITH_SYSTEMD, Machine
 from tests.xen.measured import page
 from tests.xen.payload import payload
 from tests.xen.report import Report
@@ -24,12 +24,14 @@ from tests.xen.trouble import LabError
 class Chapter:
     judge: Callable[[Machine, Report], None]
     processor: str = PV_ALONE
+    linux: str = ""
 
 
 CHAPTERS = {
     "words": Chapter(conforming.chapter),
     "pages": Chapter(retiring.chapter),
     "pvh": Chapter(nesting.chapter, WITH_PVH),
+    "service": Chapter(serving.chapter, linux=WITH_SYSTEMD),
 }
 
 
@@ -67,7 +69,8 @@ def run(chapters: list[str], folder: Path, report: Report) -> None:
         (folder / name).mkdir()
         report.title(f"boot for {name}")
         chapter = CHAPTERS[name]
-        with Machine(booted, inside, folder / name, chapter.processor) as machine:
+        place = folder / name
+        with Machine(booted, inside, place, chapter.processor, chapter.linux) as machine:
             report.tell(f"Xen {version(machine)} is up, and so is its dom0")
             chapter.judge(machine, report)
             machine.check_alive()

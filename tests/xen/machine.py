@@ -29,9 +29,11 @@ XEN = (
 LINUX = "console=hvc0 loglevel=5 panic=10"
 PV_ALONE = "Nehalem"  # Intel's, with banks that Xen polls, and nothing that PVH guests need
 WITH_PVH = "max,-smap"  # AMD's, with nested paging
+WITH_SYSTEMD = "lab.systemd"  # as dom0's first process, instead of the lab's own
 MEBIBYTES = 3072
 CPUS = 2
 BOOT_SECONDS = 240.0
+PROMPT_SECONDS = 120.0
 _DIED = re.compile("Dom0 crashed|Panic on CPU|Kernel panic|Xen BUG at|LAB: ")
 _GONE = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]|\r")
 
@@ -40,13 +42,18 @@ class Machine:
     """Booted when it is entered, gone when it is left."""
 
     def __init__(
-        self, image: Image, payload: Path, folder: Path, processor: str = PV_ALONE
+        self,
+        image: Image,
+        payload: Path,
+        folder: Path,
+        processor: str = PV_ALONE,
+        linux: str = "",
     ) -> None:
         self.folder = folder
         self.xen_log = folder / "xen.log"
         self._monitor = folder / "monitor"
         self._shell = folder / "shell"
-        self._command = self._qemu(image, payload, processor)
+        self._command = self._qemu(image, payload, processor, f"{LINUX} {linux}")
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -56,7 +63,7 @@ class Machine:
             self._wait_until(self._monitor.exists, 10.0, "QEMU to start")
             self.console = Console(self._shell, self.folder / "shell.log")
             self._wait_until(lambda: "LAB-UP" in self.said(), BOOT_SECONDS, "dom0's daemons")
-            self.console.wait_for_prompt(30.0)
+            self.console.wait_for_prompt(PROMPT_SECONDS)
         except BaseException:
             self._kill()
             raise
@@ -105,7 +112,7 @@ class Machine:
         self._process.kill()
         self._process.wait()
 
-    def _qemu(self, image: Image, payload: Path, processor: str) -> list[str]:
+    def _qemu(self, image: Image, payload: Path, processor: str, linux: str) -> list[str]:
         options = f"""
             -accel tcg,thread=multi -machine pc -cpu {processor} -smp {CPUS} -m {MEBIBYTES}
             -display none -nodefaults -no-reboot
@@ -116,7 +123,7 @@ class Machine:
             -drive file={payload},format=raw,if=virtio,readonly=on
         """.split()
         boot = ["-kernel", str(image.xen), "-append", XEN]
-        modules = ["-initrd", f"{image.kernel} {LINUX},{image.initramfs}"]
+        modules = ["-initrd", f"{image.kernel} {linux},{image.initramfs}"]
         return ["nice", "-n", "5", "qemu-system-x86_64", *options, *boot, *modules]
 
 

@@ -26,8 +26,9 @@ Errno and raw words of each case's calls, in turn; an answer that came before is
 _ERRORS = """
 ## What became of pages with errors
 
-From the machine's banks by way of Xen, `/dev/mcelog`, bridge and broker to the agent; those of a
-PVH guest by the broker alone: Xen reads no banks of the processor that such a guest needs here.
+From the machine's banks by way of Xen, `/dev/mcelog`, bridge and broker to the agent. Those of a
+PVH guest came by the broker alone, as Xen reads no banks of the processor that such a guest needs
+here, and so did those under systemd.
 
 """
 _GUEST = """

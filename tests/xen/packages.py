@@ -28,6 +28,8 @@ WANTED = (
     "libc-bin",
     "libstdc++6",
     "mount",
+    "procps",
+    "systemd",
     "util-linux",
 )
 NEEDED = {

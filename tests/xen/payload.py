@@ -22,6 +22,7 @@ def payload(folder: Path) -> Path:
     with tarfile.open(made, "w", format=tarfile.USTAR_FORMAT) as tar:
         tar.add(tree, ".")
         tar.add(HERE, "tests/xen")
+        tar.add(ROOT / "config/systemd", "config/systemd")
     return made
 
 

@@ -22,5 +22,10 @@ tar -xf /dev/vdb -C /payload || echo "LAB: the payload cannot be unpacked"
 dmesg -n 1
 stty -F /dev/ttyS1 115200 -echo
 echo LAB-UP
+if grep -q lab.systemd /proc/cmdline; then
+    mkdir -p /run/systemd/system
+    cp /payload/tests/xen/inside/service/lab* /run/systemd/system/
+    exec /lib/systemd/systemd --unit=lab.target
+fi
 cd /payload
 PS1='LAB-READY> ' PS2= exec setsid sh -i </dev/ttyS1 >/dev/ttyS1 2>&1
