@@ -27,6 +27,7 @@ from agent.retirement.manners import Manners
 from agent.retirement.outcome import NotNow, Postponed, Recalled
 from agent.retirement.owed import Owed
 from agent.retirement.reason import Reason
+from agent.retirement.states import State
 from agent.retirement.steps import Steps
 from agent.waiting import set_within
 
@@ -91,21 +92,22 @@ class Turns:
         owed = [owed for owed in self._owed() if not self._turn_of(_whom(owed)).locked()]
         if not owed or await self.steps.acts.boot() != self.steps.docket.boot:
             return
+        now_ns = self.steps.clock()  # before the look: what comes behind it is not seen
         seen = await self.steps.acts.domains()
         if seen is not None:
             late = [each for each in owed if each.was_late(seen)]
             await asyncio.gather(*map(self._give_back, late))
             for each in owed:
-                if each not in late and self._is_over(each):
+                if each not in late and self._is_over(each, now_ns):
                     await self.steps.forget(each)
 
     async def _give_back(self, owed: Owed) -> None:
         async with self._turn_of(_whom(owed)):
             await self.steps.acts.give_back(owed)
 
-    def _is_over(self, owed: Owed) -> bool:
+    def _is_over(self, owed: Owed, now_ns: int) -> bool:
         """True if it cannot be carried out any more."""
-        return self.steps.clock() - owed.since_ns > self.manners.late_seconds * 1e9
+        return now_ns - owed.since_ns > self.manners.late_seconds * 1e9
 
     def _owed(self) -> tuple[Owed, ...]:
         return tuple({owed: None for case in self.steps.docket.owing for owed in case.owed})
@@ -151,8 +153,16 @@ class Turns:
             has_moved = any(map(batch.has_moved, moves))
             cases = [case for case in self.steps.now(cases) if case.is_in_hand]
             if not has_moved:
+                await self._make_good([case for case in cases if case.state is State.ATTACHING])
                 break
         return cases
+
+    async def _make_good(self, attaching: Sequence[Case]) -> None:
+        """What came late, for guests that should run by now: one that was saved late is nowhere,
+        and its device would be given up.
+        """
+        late = {owed: None for case in attaching for owed in case.owed}
+        await asyncio.gather(*map(self.steps.acts.give_back, late))
 
     async def _unopposed(self, members: Sequence[Case]) -> Sequence[Case]:
         """Those against which nothing speaks that is seen right before their guest is touched."""

@@ -117,7 +117,7 @@ class Bench:
     async def live_again(self, *recalled: Mfn, until: Callable[[], bool] | None = None) -> None:
         """What the log holds is picked up by another life, and driven to rest (or `until`)."""
         self.docket = Docket(Caps(1000), str(BOOT))
-        self.docket.restore(self.log.durable, now_ns=9)
+        self.docket.restore(self.log.durable, self.clock())
         self._running = driver = self.driver()
         await driver.recover()
         for mfn in recalled:
@@ -137,7 +137,8 @@ class Bench:
 
     def all_settled(self) -> bool:
         """All rest, and nothing can come late any more."""
-        return self.all_rest() and not (self.docket.owing or self.host.still_to_come)
+        may_come = self.docket.owing or self.docket.doubtful or self.host.still_to_come
+        return self.all_rest() and not may_come
 
 
 def cases_of(host: Host) -> tuple[Case, ...]:

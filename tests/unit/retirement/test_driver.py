@@ -19,6 +19,7 @@ from agent.retirement.manners import Manners
 from agent.retirement.owed import Command, Owed
 from agent.retirement.reason import Reason
 from agent.retirement.states import State
+from tests.support import host as host_module
 from tests.support.cases import BOOT
 from tests.support.driving import Bench, ListLog, cases_of, in_line, quick
 from tests.support.host import FIRST, LATE, LOST, UNHEARD, Domain, Host, Page, a_host
@@ -780,7 +781,7 @@ async def taken_late(bench: Bench) -> None:
 
 async def until_late(bench: Bench) -> None:
     """Until nothing can come late any more, and all is at rest."""
-    await bench.settle(until=lambda: bench.all_settled() and not bench.docket.doubtful)
+    await bench.settle(until=bench.all_settled)
 
 
 async def test_a_page_that_is_taken_late_is_given_back_once_more() -> None:
@@ -794,7 +795,7 @@ async def test_a_page_that_is_taken_late_is_given_back_once_more() -> None:
 async def test_so_it_is_in_the_next_life() -> None:
     bench = Bench(host := a_host(Page(PageUse.FREE, None)))
     await taken_late(bench)
-    await bench.live_again(until=lambda: bench.all_settled() and not bench.docket.doubtful)
+    await bench.live_again(until=bench.all_settled)
     assert host.pages[FIRST].status is PageStatus.ONLINE
 
 
@@ -875,3 +876,15 @@ async def test_retired_pages_are_looked_at_together_and_not_in_every_round() -> 
     looks = iter(range(50))
     await bench.settle(until=lambda: next(looks, None) is None)
     assert host.calls.count("query") == asked + 1
+
+
+async def test_a_guest_that_was_saved_late_is_back_before_its_device_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The save came after the one that was to follow it had failed, and before the migration."""
+    monkeypatch.setattr(host_module, "LATE_SECONDS", 0.003)
+    host = a_host(Page(PageUse.HVM, mappers=(9,)), devices=("nic",))
+    host.trouble = {"save": [LATE, ToolOutcome.FAILED], "migrate": [UNHEARD] * 3}
+    bench = Bench(host, quick(Terms(migrate_to=HERE)))
+    await bench.settle(*cases_of(host), until=bench.all_settled)
+    assert (host.stopped, host.without_device) == ([], [])
