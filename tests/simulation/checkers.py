@@ -104,7 +104,8 @@ class Scene:
         """
         gone = (case.mfn for case in self.cases if case.state is State.RETURNED or not case.is_ours)
         let_go = set(gone)
-        others = {*self.host.guests.marked, *self.operators.beyond_cap}
+        # What others had marked in the boot before was out of use too, whoever wanted it since.
+        others = {*self.host.guests.marked, *self.host.before.marked, *self.operators.beyond_cap}
         others |= {mfn for mfn in let_go if self.host.is_replaced(mfn)}
         return [mfn for mfn in self.host.world.hypervisor.offlined() if mfn not in others]
 
