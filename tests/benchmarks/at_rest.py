@@ -23,7 +23,16 @@ from agent.diagnosis.admission import Admission
 from agent.diagnosis.diagnosis import Diagnosis
 from agent.diagnosis.engines import SerdSettings
 from agent.diagnosis.policy import Policy
-from tests.benchmarks.measure import QUICK, RUNS, Result, Stopwatch, report, result
+from tests.benchmarks.measure import (
+    PAGE_BYTES,
+    QUICK,
+    RUNS,
+    Result,
+    Stopwatch,
+    held_bytes,
+    report,
+    result,
+)
 from tests.benchmarks.storm import HOST, Storm
 from tests.benchmarks.wire import NEVER_FIRES, TICK_SECONDS, a_line, processor_seconds
 from tests.support.line import Line
@@ -49,8 +58,8 @@ def main() -> None:
 def resident(line: Line) -> Result:
     script = f"import {LIBRARIES}; print(open('/proc/self/statm').read().split()[1])"
     alone = subprocess.run((sys.executable, "-c", script), check=True, capture_output=True)
-    mine = (Path("/proc") / str(line.agent_pid) / "statm").read_text().split()[1]
-    return result("rest_rss", "bytes", [int(mine) * 4096], [int(alone.stdout) * 4096])
+    mine = held_bytes(line.agent_pid)
+    return result("rest_rss", "bytes", [mine], [int(alone.stdout) * PAGE_BYTES])
 
 
 def busy(line: Line) -> Result:

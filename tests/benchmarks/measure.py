@@ -15,6 +15,7 @@ from time import perf_counter, process_time
 
 QUICK = os.environ.get("BENCH_QUICK") == "1"
 RUNS = 3
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 WHERE = Path("bench.json")
 
 
@@ -73,7 +74,12 @@ def report(results: Sequence[Result]) -> None:
 def resident_bytes() -> int:
     """What this process holds, once what nobody uses any more has been given back."""
     gc.collect()
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+    return held_bytes(os.getpid())
+
+
+def held_bytes(pid: int) -> int:
+    """What a process has of the machine's memory."""
+    return int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * PAGE_BYTES
 
 
 def _kept() -> list[dict[str, object]]:

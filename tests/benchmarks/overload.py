@@ -13,12 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 from agent.adapters.client import fetch
 from agent.contract.status import StatusView, View
-from tests.benchmarks.measure import QUICK, Result, report, result
+from tests.benchmarks.measure import QUICK, Result, held_bytes, report, result
 from tests.benchmarks.storm import Storm
 from tests.benchmarks.wire import NEVER_FIRES, Source, a_line
 from tests.support.line import Line
@@ -41,12 +40,8 @@ class Watch:
 
     def look(self) -> None:
         while not self.done.wait(LOOK_SECONDS):
-            self.most = max(self.most, self.resident())
+            self.most = max(self.most, held_bytes(self.line.agent_pid))
             self.said_behind |= self.is_behind()
-
-    def resident(self) -> int:
-        statm = Path("/proc") / str(self.line.agent_pid) / "statm"
-        return int(statm.read_text().split()[1]) * 4096
 
     def is_behind(self) -> bool:
         status = fetch(self.line.asking.agent, View.STATUS, StatusView, deadline_seconds=60.0)
@@ -78,7 +73,7 @@ def run(line: Line, source: Source) -> list[Result]:
     before_flood = storm.next_seq
     source.forget_marks()
     with watching(line) as watch:
-        before = watch.resident()
+        before = held_bytes(line.agent_pid)
         flood(source, storm, 2 * pace)
         ended = time.perf_counter()
         source.until_applied(storm.next_seq)

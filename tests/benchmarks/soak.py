@@ -12,10 +12,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from tests.benchmarks.latency import ENOUGH, Heard, Pace, hear, p99
-from tests.benchmarks.measure import QUICK, Result, report, result
+from tests.benchmarks.measure import QUICK, Result, held_bytes, report, result
 from tests.benchmarks.wire import NEVER_FIRES, a_line
 from tests.support.mosquitto import PROGRAM
 
@@ -30,7 +29,7 @@ def main() -> None:
     pace = Pace(RATE, EACH, SECONDS, max(1, RATE // EACH // FAILING_PER_SECOND))
     with (
         a_line({**NEVER_FIRES, **ENOUGH}) as line,
-        every(SECONDS / PARTS, lambda: resident_bytes(line.agent_pid)) as held,
+        every(SECONDS / PARTS, lambda: held_bytes(line.agent_pid)) as held,
     ):
         heard = hear(line, pace)
     report([*parts(heard), result("soak_rss", "bytes", held[-1:], held[:1])])
@@ -67,10 +66,6 @@ def every(seconds: float, look: Callable[[], float]) -> Iterator[list[float]]:
     finally:
         over.set()
         watching.join()
-
-
-def resident_bytes(pid: int) -> int:
-    return int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * 4096
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tests.xen.conforming import HOST, answers_of
 from tests.xen.dom0 import AGENT, AGENT_LOG, INSIDE, PVH_BEATS, Dom0
 from tests.xen.machine import Machine
 from tests.xen.report import Report
-from tests.xen.retiring import START_SECONDS, last, silence, wait_for_rest
+from tests.xen.retiring import GUESTS, START_SECONDS, judge_pages, last, silence
 from tests.xen.table import PVH_CASES
 
 BYSTANDERS = (0x700, 0x7FF, 0xA00)  # pages of the guest that nothing happens to
@@ -56,10 +56,7 @@ def retired_by(dom0: Dom0, report: Report, rung: str, agent: str, page: int) -> 
     (mfn,) = dom0.told("pvh", "PVH", "frames", page).values()
     begun = dom0.clock()
     dom0.told("erring", "ERRORS", mfn)
-    state = wait_for_rest(dom0, [mfn])[mfn]
-    word = dom0.words([mfn])[mfn]
-    holds = state == "retired" and word.words == (2,)
-    report.check(holds, f"the PVH guest's page {mfn:#x} is {state}; Xen's word: {word}")
+    judge_pages(dom0, report, {mfn: GUESTS.as_kind("the PVH guest's page")})
     taken = last(dom0.lines(f'"to": "{STATES[rung]}"', AGENT_LOG))
     report.check(bool(taken), f"it went by that rung: {taken}")
     beats = len(dom0.beats(PVH_BEATS))

@@ -8,7 +8,7 @@ own query, and by the guest: its heartbeat, and its memory, which checks itself.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -45,6 +45,10 @@ class Expectation:
     state: str
     word: int
 
+    def as_kind(self, kind: str) -> "Expectation":
+        """The same of a page that is called otherwise."""
+        return replace(self, kind=kind)
+
 
 FREE = Expectation("nobody's page", "retired", 0x2)
 GUESTS = Expectation("the guest's page", "retired", 0x2)
@@ -80,14 +84,20 @@ def prepare(dom0: Dom0, report: Report) -> int:
     doctor(dom0, report)
     dom0.start("bridge", BRIDGE)
     dom0.wait(lambda: bool(dom0.lines("broker_connected", BRIDGE_LOG)), START_SECONDS, "the bridge")
-    domid = start_guest(dom0.machine)
-    dom0.wait(lambda: bool(dom0.lines("MEMORY 1 ", CONSOLE)), START_SECONDS, "the guest's memory")
-    dom0.start("listening", f"python3 -m tests.xen.inside.listening {BEATS}")
-    dom0.wait(lambda: len(dom0.beats()) > 50, START_SECONDS, "the guest's heartbeat")
+    domid = living_guest(dom0)
     report.tell(f"domain {domid}: {last(dom0.lines('MEMORY', CONSOLE))}")
     report.tell(
         f"without any stop, the longest silence of its heartbeat: {silence(dom0, 0.0):.2f} s"
     )
+    return domid
+
+
+def living_guest(dom0: Dom0) -> int:
+    """The guest, once its memory checks itself and its heart beats."""
+    domid = start_guest(dom0.machine)
+    dom0.wait(lambda: bool(dom0.lines("MEMORY 1 ", CONSOLE)), START_SECONDS, "the guest's memory")
+    dom0.start("listening", f"python3 -m tests.xen.inside.listening {BEATS}")
+    dom0.wait(lambda: len(dom0.beats()) > 50, START_SECONDS, "the guest's heartbeat")
     return domid
 
 
@@ -115,12 +125,7 @@ def each_kind_ends_as_it_must(dom0: Dom0, report: Report, expected: dict[int, Ex
     begun = dom0.clock()
     for _ in range(ERRORS):
         damage(dom0, expected)
-    moved = wait_for_rest(dom0, expected)
-    words = dom0.words(expected)
-    for mfn, wanted in expected.items():
-        state, word = moved[mfn], words[mfn]
-        holds = state == wanted.state and word.words == (wanted.word,)
-        report.check(holds, f"{wanted.kind} {mfn:#x} is {state}; Xen's word: {word}")
+    judge_pages(dom0, report, expected)
     lost = [mfn for mfn in expected if expected[mfn] is GUESTS]
     judge_guest(dom0, report, lost)
     report.tell(f"rung save_restore: the heartbeat was silent for {silence(dom0, begun):.2f} s")
@@ -135,12 +140,19 @@ def killed_in_the_middle(dom0: Dom0, report: Report, mfn: int) -> None:
     dom0.kill("agent")
     report.tell(f"killed; the domains then: {domains(dom0)}")
     dom0.start("agent", AGENT)
-    moved = wait_for_rest(dom0, [mfn])
-    word = dom0.words([mfn])[mfn]
-    holds = moved[mfn] == "retired" and word.words == (2,)
-    report.check(holds, f"after its next start {mfn:#x} is {moved[mfn]}; Xen's word: {word}")
+    judge_pages(dom0, report, {mfn: GUESTS.as_kind("after its next start")})
     judge_guest(dom0, report, [mfn])
     report.tell(f"the same, agent killed and started again: {silence(dom0, begun):.2f} s")
+
+
+def judge_pages(dom0: Dom0, report: Report, expected: dict[int, Expectation]) -> None:
+    """Their cases come to rest where they must, and Xen's own word says the same."""
+    moved = wait_for_rest(dom0, expected)
+    words = dom0.words(expected)
+    for mfn, wanted in expected.items():
+        state, word = moved[mfn], words[mfn]
+        holds = state == wanted.state and word.words == (wanted.word,)
+        report.check(holds, f"{wanted.kind} {mfn:#x} is {state}; Xen's word: {word}")
 
 
 def judge_guest(dom0: Dom0, report: Report, lost: Sequence[int]) -> None:

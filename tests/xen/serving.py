@@ -5,11 +5,17 @@ so a page of a guest is retired by save and restore, the service is stopped, and
 by its heartbeat and its memory, which checks itself. The errors come by the broker.
 """
 
-from tests.xen.conforming import start_guest
-from tests.xen.dom0 import AGENT_LOG, BEATS, CONFIG, CONSOLE, INSIDE, Dom0
+from tests.xen.dom0 import AGENT_LOG, CONFIG, INSIDE, Dom0
 from tests.xen.machine import Machine
 from tests.xen.report import Report
-from tests.xen.retiring import START_SECONDS, judge_guest, silence, wait_for_rest
+from tests.xen.retiring import (
+    GUESTS,
+    START_SECONDS,
+    judge_guest,
+    judge_pages,
+    living_guest,
+    silence,
+)
 
 UNIT = "pagewarden.service"
 UNITS = "/payload/config/systemd"
@@ -23,9 +29,7 @@ def chapter(machine: Machine, report: Report) -> None:
     report.title("the agent as a service, with the shipped unit and its drop-in for Xen")
     install(dom0)
     dom0.start("mosquitto", f"mosquitto -c {INSIDE}/mosquitto.conf")
-    domid = start_guest(machine)
-    dom0.wait(lambda: bool(dom0.lines("MEMORY 1 ", CONSOLE)), START_SECONDS, "the guest's memory")
-    dom0.start("listening", f"python3 -m tests.xen.inside.listening {BEATS}")
+    domid = living_guest(dom0)
     dom0.text(f"systemctl start {UNIT}", START_SECONDS)
     dom0.wait(lambda: bool(dom0.lines("broker_connected", AGENT_LOG)), START_SECONDS, "the broker")
     dom0.wait(lambda: shown(dom0, "StatusText") == "well", START_SECONDS, "the agent to be well")
@@ -52,10 +56,7 @@ def retired(dom0: Dom0, report: Report, mfn: int) -> None:
     report.title("two errors in a page of the guest; xl saves and restores it from the service")
     begun = dom0.clock()
     dom0.told("erring", "ERRORS", mfn)
-    state = wait_for_rest(dom0, [mfn])[mfn]
-    word = dom0.words([mfn])[mfn]
-    holds = state == "retired" and word.words == (2,)
-    report.check(holds, f"under systemd, the guest's page {mfn:#x} is {state}; Xen's word: {word}")
+    judge_pages(dom0, report, {mfn: GUESTS.as_kind("under systemd, the guest's page")})
     judge_guest(dom0, report, [mfn])
     report.tell(
         f"under systemd, save_restore: the heartbeat was silent for {silence(dom0, begun):.2f} s"
