@@ -140,11 +140,13 @@ class Docket:
         return before, after
 
     def adopt(self, marked: Iterable[Verdict], now_ns: int) -> tuple[Case, ...]:
-        """New cases for those of these pages, marked by nobody that we know, that have none.
+        """New cases for those of these pages, marked by nobody that we know, that have none. Of
+        those in doubt it may have been us.
 
         No cap refuses them: they are out of use already, or will be, and count from now on.
         """
-        nobodys = (found for found in marked if self._is_new(found.mfn))
+        theirs = (found for found in marked if found.mfn not in self._doubtful)
+        nobodys = (found for found in theirs if self._is_new(found.mfn))
         adopted = tuple(self._new(found, now_ns, Origin.FOUND) for found in nobodys)
         for case in adopted:
             self.put(case)

@@ -66,7 +66,7 @@ class Driver:
             self._rouse,
         )
         self._turns = Turns(self._steps, self.manners, self._stopping)
-        self._hindsight = Hindsight(self._steps, self.manners.late_seconds)
+        self._hindsight = Hindsight(self._steps, self.manners)
 
     def submit(self, case: Case) -> None:
         """Have `case` driven to rest; it is on the docket and in the log already."""

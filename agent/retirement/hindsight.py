@@ -20,7 +20,8 @@ from agent.contract.hypercall import PageReply
 from agent.retirement import batch
 from agent.retirement.answers import is_back, is_marked
 from agent.retirement.case import Case
-from agent.retirement.outcome import BackOnline, CameLate, Outcome, Returned
+from agent.retirement.manners import Manners
+from agent.retirement.outcome import BackOnline, CameLate, Returned
 from agent.retirement.steps import Steps
 
 
@@ -29,7 +30,7 @@ class Hindsight:
     """Each look returns the cases that are not closed any more, as they are now."""
 
     steps: Steps
-    late_seconds: float
+    manners: Manners
 
     async def look_at_given_back(self) -> tuple[Case, ...]:
         late: list[Case] = []
@@ -37,29 +38,32 @@ class Hindsight:
             now_ns, seen = self.steps.clock(), await self._seen(cases)
             late += [case for case, page in seen if is_marked(page)]
             self._forget([case for case, page in seen if not is_marked(page)], now_ns)
-        return await self._taken_up([(case, CameLate()) for case in late])
+        return await self._reopened([(case, CameLate()) for case in late])
 
     async def look_at_retired(self) -> tuple[Case, ...]:
-        """All that there are. The boot is asked for last: in the next one all pages are in use."""
+        """All that there are."""
         back: list[Case] = []
         for cases in batch.calls(self.steps.docket.retired):
             back += [case for case, page in await self._seen(cases) if is_back(page)]
-        if not back or await self.steps.acts.boot() != self.steps.docket.boot:
-            return ()
-        return await self._taken_up([(c, BackOnline() if c.is_ours else Returned()) for c in back])
+        return await self._reopened([(c, BackOnline() if c.is_ours else Returned()) for c in back])
 
     async def _seen(self, cases: Sequence[Case]) -> list[tuple[Case, PageReply]]:
         """Where these pages stand; none of them if nobody says."""
         seen = await self.steps.acts.seen([case.mfn for case in cases])
         return [] if seen is None else list(zip(cases, seen, strict=True))
 
-    async def _taken_up(self, given: Sequence[tuple[Case, Outcome]]) -> tuple[Case, ...]:
+    async def _reopened(self, given: Sequence[batch.Given]) -> tuple[Case, ...]:
+        """The boot is asked for last of all: what was seen may be of the next one, in which all
+        pages are in use, and no mark is ours.
+        """
+        if not given or await self.steps.acts.boot() != self.steps.docket.boot:
+            return ()
         await self.steps.skip(given)
         return self.steps.now([case for case, _ in given])
 
     def _forget(self, cases: Sequence[Case], now_ns: int) -> None:
         """Those that were asked for too long ago to matter, and have not moved on meanwhile."""
         for case in cases:
-            is_over = now_ns - case.unheard_ns > self.late_seconds * 1e9
+            is_over = self.manners.is_over(case.unheard_ns, now_ns)
             if is_over and self.steps.docket.at(case.mfn) is case:
                 self.steps.docket.put(replace(case, unheard_ns=0))

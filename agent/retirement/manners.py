@@ -46,6 +46,10 @@ class Manners:
         """
         return (turn + case.mfn) % (1 << min(case.attempts, WATCH_DOUBLINGS_MAX)) == 0
 
+    def is_over(self, since_ns: int, now_ns: int) -> bool:
+        """True if what was asked for then, without an answer, cannot be carried out any more."""
+        return now_ns - since_ns > self.late_seconds * 1e9
+
     def audits(self, turn: int) -> bool:
         """True if the watch looks at retired pages in its `turn`-th round: so in the first."""
         return turn % max(1, round(self.audit_seconds / self.watch_seconds)) == 0

@@ -98,16 +98,12 @@ class Turns:
             late = [each for each in owed if each.was_late(seen)]
             await asyncio.gather(*map(self._give_back, late))
             for each in owed:
-                if each not in late and self._is_over(each, now_ns):
+                if each not in late and self.manners.is_over(each.since_ns, now_ns):
                     await self.steps.forget(each)
 
     async def _give_back(self, owed: Owed) -> None:
         async with self._turn_of(_whom(owed)):
             await self.steps.acts.give_back(owed)
-
-    def _is_over(self, owed: Owed, now_ns: int) -> bool:
-        """True if it cannot be carried out any more."""
-        return now_ns - owed.since_ns > self.manners.late_seconds * 1e9
 
     def _owed(self) -> tuple[Owed, ...]:
         return tuple({owed: None for case in self.steps.docket.owing for owed in case.owed})

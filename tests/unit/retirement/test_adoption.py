@@ -71,6 +71,15 @@ async def test_a_page_with_a_case_keeps_it() -> None:
     assert [case.id for case in bench.docket.cases] == ["c1"]
 
 
+async def test_a_page_that_a_late_call_may_have_marked_is_nobody_elses() -> None:
+    """Taken for theirs, it would never come back."""
+    bench = Bench(a_host(pending()))
+    given_back = a_case(State.RETURNED, mfn=MFN, boot=str(BOOT), unheard_ns=now_ns())
+    bench.docket.put(given_back)
+    await adoption(bench).once()
+    assert bench.docket.at(MFN) is given_back
+
+
 async def test_it_is_written_down_before_it_is_told() -> None:
     bench, case = await adopted(pending())
     (opened,) = [event.case for event in bench.events if isinstance(event, CaseOpened)]

@@ -1,6 +1,9 @@
 """Closed cases, looked at again: what becomes of them is in `test_driver.py`."""
 
-from agent.contract.hypercall import PageUse
+from dataclasses import replace
+from uuid import UUID
+
+from agent.contract.hypercall import PageStatus, PageUse
 from agent.retirement.hindsight import Hindsight
 from agent.retirement.states import State
 from agent.retirement.steps import Steps
@@ -15,8 +18,18 @@ async def test_a_case_that_was_opened_during_the_look_is_not_replaced() -> None:
     bench.docket.put(a_case(State.RETURNED, mfn=MFN, boot=str(BOOT), unheard_ns=1))
     fresh = a_case(State.OPEN, mfn=MFN, id="c2")
     host.when["query"] = lambda: bench.docket.put(fresh)
-    await Hindsight(steps_of(bench), late_seconds=0).look_at_given_back()
+    manners = replace(bench.manners, late_seconds=0)
+    await Hindsight(steps_of(bench), manners).look_at_given_back()
     assert bench.docket.at(MFN) is fresh
+
+
+async def test_in_a_boot_that_nobody_has_noticed_yet_no_page_is_brought_back() -> None:
+    """Whoever marked it there, it was no call of the boot before."""
+    bench = Bench(host := a_host(Page(PageUse.FREE, None, status=PageStatus.OFFLINED)))
+    bench.docket.put(a_case(State.RETURNED, mfn=MFN, boot=str(BOOT), unheard_ns=bench.clock()))
+    host.boot = UUID(int=5)
+    assert await Hindsight(steps_of(bench), bench.manners).look_at_given_back() == ()
+    assert bench.docket.at(MFN).state is State.RETURNED
 
 
 def steps_of(bench: Bench) -> Steps:
