@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ if TYPE_CHECKING:  # a module that only type checkers have
 Request = socket.socket | tuple[bytes, socket.socket]  # the base's word for it; TCP is the former
 
 REQUESTS_MAX = 16  # at once; one more is hung up on
-KNOCK_SECONDS = 0.1  # between two tries to have it see that it is to end
+SLEEP_SECONDS = 5.0  # at most, while nobody comes
 REQUEST_SECONDS_MAX = 5.0  # a client that says nothing for so long is hung up on
 
 
@@ -95,10 +96,8 @@ class PublicServer:
             )
         self._app = _App(registry, board, guard.token)
         self._server.set_app(self._app)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(None,), name="public port", daemon=True
-        )
-        self._thread.start()
+        serve = partial(self._server.serve_forever, SLEEP_SECONDS)
+        threading.Thread(target=serve, name="public port", daemon=True).start()
 
     @property
     def port(self) -> int:
@@ -113,19 +112,12 @@ class PublicServer:
 
     def close(self) -> None:
         """Return once nothing answers any more."""
-        ending = threading.Thread(target=self._server.shutdown, name="public port's end")
-        ending.start()
-        while self._thread.is_alive():
-            self._knock()
-            self._thread.join(KNOCK_SECONDS)
-        ending.join()
+        with suppress(
+            OSError
+        ):  # it sleeps until somebody comes; this wakes it where there is Linux
+            self._server.socket.shutdown(socket.SHUT_RDWR)
+        self._server.shutdown()
         self._server.server_close()
-
-    def _knock(self) -> None:
-        """It sleeps until somebody comes, and sees only then that it is to end."""
-        host, port, *_ = self._server.server_address
-        with suppress(OSError):
-            socket.create_connection((str(host), port), KNOCK_SECONDS).close()
 
 
 class _App:

@@ -120,6 +120,22 @@ def test_a_closed_server_has_given_its_port_back(board: HealthBoard) -> None:
     PublicServer(("127.0.0.1", port), CollectorRegistry(), board).close()
 
 
+def test_it_closes_although_nobody_can_connect_to_it(
+    board: HealthBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address may be gone from the host, or this process out of descriptors."""
+
+    def unreachable(*_: object) -> None:
+        raise OSError("no route")
+
+    public = PublicServer(("127.0.0.1", 0), CollectorRegistry(), board)
+    monkeypatch.setattr("socket.create_connection", unreachable)
+    closing = threading.Thread(target=public.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+
+
 @pytest.fixture
 def guarded(board: HealthBoard) -> Iterator[PublicServer]:
     guard = Guard(token="open sesame")
