@@ -11,9 +11,11 @@ newer times, and that is N.
 Only pages that saw such a record are here, and only the last `PAGES_MAX` of them.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from agent.contract.columns import I64
+from agent.contract.columns import I64, Bools
 from agent.diagnosis.slots import NEVER
 
 PAGES_MAX = 4096
@@ -40,6 +42,12 @@ class Aside:
 
     def drop(self, key: int) -> None:
         self._times.pop(key, None)
+
+    def let_go(self, chosen: Callable[[I64], Bools]) -> None:
+        """Drop all whose keys are `chosen`."""
+        keys = np.array(list(self._times), np.int64)
+        for key in keys[chosen(keys)].tolist():
+            self.drop(key)
 
     def columns(self) -> dict[str, I64]:
         """All of it, a row a page, for a snapshot."""

@@ -227,10 +227,8 @@ class Serd:
     def let_go(self, chosen: Callable[[I64], Bools]) -> None:
         """Begin anew with the pages whose keys are `chosen`, as if nobody had heard of them."""
         rows = self._pages.in_use()
-        rows = rows[chosen(self._pages.keys[rows])]
-        for key in self._pages.keys[rows].tolist():
-            self._aside.drop(key)
-        self._pages.drop(rows)
+        self._pages.drop(rows[chosen(self._pages.keys[rows])])
+        self._aside.let_go(chosen)
 
     def hottest(self, k: int) -> list[tuple[int, int]]:
         """The `k` pages nearest to firing, most errors first; behind them those that fired.

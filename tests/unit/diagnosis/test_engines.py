@@ -84,6 +84,17 @@ def test_what_a_clock_that_was_ahead_put_aside_is_forgotten_too() -> None:
     assert fires(serd, 3) == []
 
 
+@pytest.mark.parametrize("others", [0, 200])
+def test_of_a_page_that_is_let_go_nothing_stays_that_was_put_aside(others: int) -> None:
+    """Nor if it had made room for others by then."""
+    serd = a_serd(n=3, window_ns=100)
+    fires(serd, 10_000, 20_000, 500, 510)
+    for page in range(others):
+        fires(serd, 30_000, page=PAGE + 1 + page)
+    serd.let_go(lambda keys: keys == PAGE)
+    assert fires(serd, 10_000, 515) == []
+
+
 def test_a_page_that_fired_does_not_fire_again() -> None:
     serd = a_serd(n=2)
     assert (fires(serd, 1, 2, 3), fires(serd, 100, 101)) == ([1], [])
