@@ -212,7 +212,7 @@ class Agent:
         docket = Docket(_caps(config, host), str(host.boot_id), modules_of(host))
         earlier = await journal.recover()
         changed = await _restore(earlier, journal, diagnosis, docket, clock)
-        replaced = diagnosis.meet(modules_of(host))
+        replaced = diagnosis.meet(docket.modules)
         _tell_reboot(parts.earlier_boot or _boot_of(earlier.cases), docket, changed, observe)
         _tell_restored(changed, docket, observe)
         driver = Driver(acts, journal, docket, observe, clock, _manners(config))
@@ -241,7 +241,7 @@ class Agent:
         insight = Insight(host, diagnosis, docket, driver, overview.dimm_errors, overview.case)
         renew = _renewal(parts.board, overview, observe)
         checkup = Checkup(acts, parts.broker, host.boot_id, renew)
-        observe(replace(_started(config, host, docket, admission), replaced=replaced))
+        observe(_started(config, host, docket, admission, replaced))
         if replaced:  # or an agent that is killed soon would find them replaced once more
             await pipeline.snapshot()
         return cls(
@@ -410,7 +410,13 @@ def _renewal(
     return renew
 
 
-def _started(config: AgentConfig, host: HostReply, docket: Docket, admission: Admission) -> Started:
+def _started(
+    config: AgentConfig,
+    host: HostReply,
+    docket: Docket,
+    admission: Admission,
+    replaced: tuple[str, ...],
+) -> Started:
     return Started(
         mode=config.retirement.mode,
         modules=host.modules,
@@ -418,6 +424,7 @@ def _started(config: AgentConfig, host: HostReply, docket: Docket, admission: Ad
         pages_per_rank_max=docket.caps.pages_per_rank_max,
         cases=docket.cases,
         missing=admission.missing,
+        replaced=replaced,
     )
 
 

@@ -13,12 +13,16 @@ UNIT = ROOT / "config" / "systemd" / "pagewarden.service"
 FOR_XEN = UNIT.with_name("pagewarden-xen.conf")
 
 
+def a_boot(folder: Path, unit: Path, *drop_ins: Path) -> Booted:
+    if not nspawn.is_possible():
+        missing("nspawn")
+    return nspawn.boot(folder, unit, *drop_ins)
+
+
 @pytest.fixture(scope="module")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Booted:
     """One boot for all of these tests: half a minute."""
-    if not nspawn.is_possible():
-        missing("nspawn")
-    return nspawn.boot(tmp_path_factory.mktemp("systemd"), UNIT)
+    return a_boot(tmp_path_factory.mktemp("systemd"), UNIT)
 
 
 @pytest.mark.parametrize("step", ["start", "reload", "stop"])
@@ -89,9 +93,7 @@ def test_the_journal_knows_which_lines_a_person_should_look_at(booted: Booted) -
 @pytest.fixture(scope="module")
 def booted_for_xen(tmp_path_factory: pytest.TempPathFactory) -> Booted:
     """The same boot, with the drop-in for a dom0 beside the unit."""
-    if not nspawn.is_possible():
-        missing("nspawn")
-    return nspawn.boot(tmp_path_factory.mktemp("systemd-xen"), UNIT, FOR_XEN)
+    return a_boot(tmp_path_factory.mktemp("systemd-xen"), UNIT, FOR_XEN)
 
 
 @pytest.mark.parametrize("step", ["start", "reload", "stop"])
@@ -118,10 +120,8 @@ def test_on_a_xen_host_a_stop_leaves_xl_to_finish(booted_for_xen: Booted) -> Non
 
 
 def test_a_unit_without_its_reload_would_be_found_out(tmp_path: Path) -> None:
-    if not nspawn.is_possible():
-        missing("nspawn")
     broken = tmp_path / UNIT.name
     lines = UNIT.read_text(encoding="utf-8").splitlines()
     kept = (line for line in lines if not line.startswith("ExecReload="))
     broken.write_text("\n".join(kept) + "\n", encoding="utf-8")
-    assert nspawn.boot(tmp_path, broken).text("reload").strip() not in {"", "0"}
+    assert a_boot(tmp_path, broken).text("reload").strip() not in {"", "0"}
